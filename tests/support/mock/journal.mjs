@@ -88,7 +88,7 @@ export class Journal {
   leak(record, what) {
     record.leaks.push(what);
     if (record.generation !== this.generation || this.leaks.length >= kMaxLeaks) return;
-    this.leaks.push({id: record.id, tag: record.tag, path: record.path, what});
+    this.leaks.push({id: record.id, tag: record.tag, path: record.pathname, what});
   }
 
   /** Usage that has gone out so far; a later call replaces the values it names. */

@@ -132,8 +132,10 @@ export class Reply {
         await write(piece.subarray(0, Math.ceil(piece.length / 2)));
         return this.cut();
       case 'bad-chunk-mid-stream':
-        if (this.http2) return this.reset();
-        this.raw.write('zz\r\nnot a chunk\r\n');
+        if (this.http2) return this.resetAfterHead();
+        // What was good so far leaves first, as a packet of its own.
+        await Promise.race([sleep(20), this.gone]);
+        if (!this.closed) this.raw.write('zz\r\nnot a chunk\r\n');
         return this.cut();
     }
   }
