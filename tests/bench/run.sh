@@ -46,7 +46,7 @@ targets=(nginx relay)
 for target in "${targets[@]}"; do
   case $target in
     nginx)
-      [[ -n $nginx_bin ]] || fail "nginx is missing (or use --only relay):" \
+      [[ -x $nginx_bin ]] || fail "nginx is missing (or use --only relay):" \
         "apt-get install -y --no-install-recommends nginx-light"
       ;;
     relay)
