@@ -66,7 +66,7 @@ function row(label, unit, case_name, name, added, scale, digits, goal,    n, r, 
   ratio = ratio_over_rounds(name, added)
   limit = goal
   verdict = ""
-  if (sub(/^x/, "", limit)) { if (ratio != "") verdict = sprintf("%.2f", ratio) <= limit + 0 ? "met" : "missed" }
+  if (sub(/^x/, "", limit)) { if (ratio != "") verdict = sprintf("%.2f", ratio) + 0 <= limit + 0 ? "met" : "missed" }
   else if (goal != "" && r != "") verdict = r <= limit + 0 ? "met" : "missed"
   printf "%-52s %10s %10s %8s  %-7s %s\n", label ", " unit, shown(n, digits), shown(r, digits),
          shown(ratio, 2), goal, verdict
