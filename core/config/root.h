@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+// relay.yaml as a struct: plain data, read once, immutable behind a shared_ptr. What filters are
+// and take is decided in a higher layer, so their options stay trees here; everything else is
+// checked: ranges, names, references, reachability. The contract is relay.example.yaml.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/secret.h"
+#include "core/config/fields.h"
+#include "core/config/node.h"
+#include "core/config/units.h"
+#include "core/config/yaml.h"
+
+namespace relay {
+
+// Paths of files are absolute or start at the working folder: load has put the config's folder
+// before relative ones.
+struct TlsFiles {
+  std::string certificate;  // PEM, the chain
+  std::string key;          // PEM
+};
+
+struct ListenerLimits {
+  Bytes header_bytes{32 << 10};
+  int header_fields = 100;
+  Bytes body_bytes{32 << 20};
+  int connections = 9000;
+  int streams = 100;  // at once in one HTTP/2 connection
+  Duration handshake_timeout = std::chrono::seconds(10);
+  Duration header_timeout = std::chrono::seconds(10);  // for the whole head
+  Duration body_timeout = std::chrono::seconds(120);   // for the whole body
+  Duration body_idle = std::chrono::seconds(30);
+  Duration write_stall = std::chrono::seconds(60);
+  Duration idle_timeout = std::chrono::seconds(60);
+};
+
+struct ListenerConfig {
+  HostPort address;
+  std::optional<TlsFiles> tls;
+  ListenerLimits limits;
+  Place place;
+};
+
+enum class LogFormat : uint8_t { kJson, kText };
+
+struct LogConfig {
+  LogLevel level = LogLevel::kInfo;
+  LogFormat format = LogFormat::kJson;
+};
+
+struct StoreConfig {
+  enum class Kind : uint8_t {
+    kAuto,  // embedded, at the default path
+    kMemory,
+    kEmbedded,
+  };
+  Kind kind = Kind::kAuto;
+  std::string path;  // of the embedded store's file; "" for kAuto and kMemory
+};
+
+// Empty ones are made at start.
+struct SecretsConfig {
+  Secret encryption_key;
+  Secret session_key;
+};
+
+struct AdminConfig {
+  std::string username = "admin";
+  Secret password;       // empty: made and printed once
+  Secret metrics_token;  // empty: /metrics is open, without key and account labels
+};
+
+// 0: no such limit.
+struct KeyLimits {
+  int64_t requests_per_minute = 0;
+  int64_t concurrency = 0;
+};
+
+// Globs; deny wins; an empty allow allows all.
+struct ModelRules {
+  std::vector<std::string> allow;
+  std::vector<std::string> deny;
+};
+
+enum class ProviderKind : uint8_t { kClaude, kGemini };
+
+struct KeyConfig {
+  std::string name;
+  Secret key;
+  std::vector<ProviderKind> services;  // empty: all
+  KeyLimits limits;
+  ModelRules models;
+  Place place;
+};
+
+struct AccountConfig {
+  std::string name;
+  Secret api_key;  // exactly one of these two is not empty
+  Secret oauth_token;
+  std::string project;              // Code Assist, with oauth-token
+  int priority = 50;                // lower first
+  int concurrency = 0;              // 0: no bound
+  std::vector<std::string> models;  // globs; empty: all
+  std::optional<Url> endpoint;      // else the cluster's
+  Place place;
+};
+
+struct ClusterTimeouts {
+  Duration connect = std::chrono::seconds(5);
+  Duration first_byte = std::chrono::seconds(600);
+  Duration idle = std::chrono::seconds(300);
+};
+
+// What moves a request to another account before commit.
+struct FailoverConfig {
+  int attempts = 3;
+  Duration within = std::chrono::seconds(60);
+  std::vector<std::string> on = {"connect", "reset", "401", "429", "5xx", "529"};
+
+  bool OnConnect() const;
+  bool OnReset() const;
+  bool OnStatus(int status) const;
+};
+
+struct ClusterConfig {
+  std::string name;
+  ProviderKind provider = ProviderKind::kClaude;
+  Url endpoint;                         // the vendor's own if none is given
+  Url code_assist_endpoint;             // gemini only
+  std::vector<AccountConfig> accounts;  // may be empty: requests get 503
+  ClusterTimeouts timeouts;
+  FailoverConfig failover;
+  Place place;
+};
+
+// A filter as the chain lists it; its options are read by whoever knows the filter.
+struct FilterSpec {
+  std::string name;
+  Place place;   // of the name
+  Node options;  // a map
+};
+
+struct RouteConfig {
+  std::string name;
+  std::vector<std::string> prefixes;  // "/" or "/api": whole segments, no trailing slash
+  std::vector<std::string> paths;     // exact
+  std::vector<FilterSpec> filters;    // at least one
+  std::string cluster;
+  std::vector<std::string> passthrough;  // prefixes after the route's own
+  Place place;
+};
+
+// A test of the file itself, run by `relay check`.
+struct TestConfig {
+  std::string method = "GET";
+  std::string path;
+  std::string key;  // the name of a key; another word is a key that is not known
+  std::vector<std::pair<std::string, std::string>> headers;
+  Node body;  // null: none; RenderJson makes it text
+
+  std::string route;    // expected; "" is not looked at
+  std::string account;  // "name" or "cluster/name"
+  int status = 0;       // 0: not looked at
+
+  std::string skipped;  // not empty: why it cannot run ("key 'alice' is left out …")
+  Place place;
+};
+
+// A key or account without its credential, because ${NAME:=} was empty.
+struct LeftOut {
+  std::string what;  // "key 'alice'", "account 'claude/team-api'"
+  std::string name;  // "alice", "claude/team-api"
+  bool account = false;
+  std::string variable;  // what to set: "RELAY_KEY"
+  Place place;
+
+  // "key 'alice' is left out: RELAY_KEY is not set"
+  std::string Text() const;
+};
+
+struct Config {
+  std::string file;    // as given
+  std::string folder;  // of the file; relative paths were joined to it
+
+  std::vector<ListenerConfig> listeners;  // at least one
+  int workers = 0;                        // 0: one a core
+  Duration drain_timeout = std::chrono::seconds(30);
+  std::string time_zone = "UTC";  // an IANA name, not yet looked up
+  BytesOrShare buffered_bytes{{}, 25};
+  LogConfig log;
+  StoreConfig store;
+  SecretsConfig secrets;
+  AdminConfig admin;
+  std::vector<KeyConfig> keys;  // without those left out
+  std::vector<ClusterConfig> clusters;
+  std::vector<RouteConfig> routes;  // first match wins
+  std::vector<TestConfig> tests;
+  std::vector<LeftOut> left_out;
+
+  const ClusterConfig* FindCluster(std::string_view name) const;
+  const KeyConfig* FindKey(std::string_view name) const;
+  const RouteConfig* FindRoute(std::string_view name) const;
+};
+
+// Reads and checks. Never null: what could be read is there even when problems.failed(), so that
+// the filters can add their own complaints; it must not be served then. Warnings (inline secrets,
+// settings without effect) are in `problems` too. A second file is never touched, but for
+// ${file:…} and a look whether certificates can be read.
+std::shared_ptr<const Config> LoadConfig(const std::string& path, const Environment& environment,
+                                         Problems& problems);
+// The same of a text; `name` is what places say, `folder` where relative paths start.
+std::shared_ptr<const Config> LoadConfigText(std::string_view text, const std::string& name,
+                                             const std::string& folder,
+                                             const Environment& environment, Problems& problems);
+
+// What relay.yaml may hold, for the reference and the schema; filters' options are any YAML.
+Shape DescribeConfig();
+
+std::span<const Word<ProviderKind>> WordsOf(ProviderKind);
+std::string_view NameOf(ProviderKind provider);
+
+}  // namespace relay
