@@ -21,6 +21,10 @@ class SseSplitter {
  public:
   static constexpr size_t kMostKept = size_t{1} << 20;
 
+  SseSplitter() = default;
+  SseSplitter(const SseSplitter&) = delete;
+  SseSplitter& operator=(const SseSplitter&) = delete;
+
   // Takes bytes from the front of `piece` up to the end of the next event, which is returned, or
   // all of them. The event's views are good until the next call and while the piece's bytes are.
   // An event without a data line is none, as the standard says.
@@ -38,26 +42,27 @@ class SseSplitter {
   uint64_t events() const { return events_; }
 
  private:
+  void SkipBom(std::string_view& piece);
+  void CutLine(std::string_view bytes);
   void EndLine(std::string_view line);
-  bool KeepLine(std::string_view bytes);
+  std::optional<SseEvent> EndEvent();
   void KeepViews();
   void Oversize();
-  std::optional<SseEvent> EndEvent();
+  void Forget();
 
-  std::string line_;  // the beginning of a line that was cut
-  std::string kept_name_;
+  std::string line_;       // the beginning of a line that was cut
+  std::string kept_name_;  // what name_ and data_ show, where it is not in the current piece
   std::string kept_data_;
-  std::string_view name_;  // into the current piece, kept_name_ or nothing
+  std::string_view name_;
   std::string_view data_;
   uint64_t events_ = 0;
-  uint8_t bom_ = 0;        // bytes of the byte order mark matched; kBomDone behind it
-  bool data_kept_ = false;  // data_ stands for kept_data_
-  bool has_data_ = false;
+  uint8_t bom_ = 0;        // bytes of the byte order mark seen; kBomDone when it is past
   bool cut_ = false;       // inside a line
   bool after_cr_ = false;  // an LF that comes next belongs to the CR
   bool boundary_ = true;
+  bool has_data_ = false;  // the event has a data line
   bool oversized_ = false;
-  bool yielded_ = false;   // kept_* belong to the event that was returned
+  bool returned_ = false;  // what is kept belongs to an event that was returned
 };
 
 // Waits for the first complete event of a stream, on which a commit hangs. Comments and blank
