@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/buffer.h"
@@ -149,6 +150,7 @@ class Edits {
   };
 
   Object& Touch(const JsonIndex& object);
+  static void ResolveObject(const Object& object, std::vector<Splice>& to);
   std::vector<Splice> Resolve() const;
 
   std::vector<Splice> raw_;
