@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// Picks a few values out of a JSON text that comes in pieces, of whatever size, with a state of a
+// few hundred bytes. It trusts the text: what is not JSON it may misread or stop at, so it is for
+// answers that are read on the side, never for what is checked or decided upon.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace relay {
+
+// Places of values: names joined by dots, "[]" for each element of an array:
+// "candidates.[].finishReason". At most 32.
+class JsonPaths {
+ public:
+  static constexpr size_t kMaxSteps = 8;
+  struct Path {
+    std::string_view place;  // a literal
+    size_t keep = 0;         // bytes of the value that are wanted; longer ones come without text
+  };
+  // Lives as long as the pickers that use it.
+  explicit JsonPaths(std::initializer_list<Path> paths);
+
+ private:
+  friend class JsonPicker;
+  struct Steps {
+    std::vector<std::string_view> names;
+    size_t keep = 0;
+  };
+  uint32_t AtStep(size_t step, std::string_view name, uint32_t among) const;
+  uint32_t Complete(size_t steps, uint32_t among) const;
+
+  std::vector<Steps> paths_;
+  size_t most_steps_ = 0;
+};
+
+class JsonPicker {
+ public:
+  struct Found {
+    size_t path = 0;       // its number in the list
+    std::string_view raw;  // the value as it stands; "" if it is longer than is wanted
+    size_t size = 0;       // of the value
+  };
+
+  explicit JsonPicker(const JsonPaths& paths) : paths_(&paths) {}
+  JsonPicker(const JsonPicker&) = delete;
+  JsonPicker& operator=(const JsonPicker&) = delete;
+
+  // Takes bytes from the front of `piece` up to the end of the next value that is wanted, or all.
+  // The view is good until the next call and while the piece's bytes are.
+  std::optional<Found> Next(std::string_view& piece);
+  // Calls f(const Found&) for each value that ends in `piece`.
+  template <class F>
+  void Feed(std::string_view piece, F f) {
+    while (std::optional<Found> found = Next(piece)) f(*found);
+  }
+  // Begins a new text.
+  void Reset();
+  // The outermost value, an object or array, has ended. What comes behind it is ignored.
+  bool complete() const { return where_ == Where::kDone; }
+
+ private:
+  static constexpr size_t kMaxDepth = 64;
+  static constexpr size_t kLongestName = 40;
+  static constexpr size_t kNone = SIZE_MAX;
+  enum class Where : uint8_t { kValue, kName, kBetween, kString, kWord, kDone, kBroken };
+
+  bool Step(const char*& at, const char* end);
+  bool BeginValue(const char* at);
+  bool EndValue();
+  bool Open(char bracket);
+  bool InString(const char*& at, const char* end);
+  std::optional<Found> Take(const char* behind);
+
+  bool stopped() const { return where_ == Where::kDone || where_ == Where::kBroken; }
+  bool in_object() const { return depth_ > 0 && (objects_ & 1) != 0; }
+
+  const JsonPaths* paths_;
+  std::string name_;                                       // of the current field, its beginning
+  std::array<uint32_t, JsonPaths::kMaxSteps + 1> live_{};  // by depth: paths that lead here
+  std::string kept_;                                       // the value's bytes in earlier pieces
+  const char* from_ = nullptr;                             // the value's beginning in this piece
+  size_t picking_ = kNone;                                 // the path whose value this is
+  size_t picked_depth_ = 0;                                // where it stands
+  size_t size_ = 0;                                        // its bytes in earlier pieces
+  uint64_t objects_ = 0;                                   // a bit a level: 1 is an object
+  size_t depth_ = 0;
+  Where where_ = Where::kValue;
+  bool escaped_ = false;   // the next byte of the string stands behind a backslash
+  bool is_name_ = false;   // the string is a field's name
+  bool returned_ = false;  // kept_ belongs to what was returned
+};
+
+}  // namespace relay
