@@ -9,7 +9,7 @@
 // and serves reading, checking (all problems, unknown keys with the nearest name), the reference
 // and the JSON schema. Found by ADL, so structs nest. Members may be: bool, whole numbers, double,
 // std::string, Duration, Bytes, BytesOrShare, HostPort, Url, Secret, Node (any YAML), enums with a
-// WordsOf(E), structs with a Bind, and std::optional, std::vector, std::map<std::string, …> and
+// WordsOf(E), structs with a Bind, and At, std::optional, std::vector, std::map<std::string, …> and
 // std::vector<std::pair<std::string, …>> (a map in the file's order) of these.
 #pragma once
 
@@ -32,7 +32,8 @@
 namespace relay {
 
 // --- Rules: any of them after the member, in any order; the text that says what it is for too. ---
-// (Range is in shape.h.) On lists and maps, a rule holds for each item but for NonEmpty.
+// (Range is in shape.h.) On lists and maps, a rule holds for each item but for NonEmpty. Items that
+// are empty through ${NAME:=} are left out.
 
 // Text: one of these.
 struct OneOf {
@@ -59,6 +60,13 @@ template <class E>
 struct Word {
   std::string_view text;
   E value;
+};
+
+// A value that remembers its place, for complaints that come later.
+template <class T>
+struct At {
+  T value{};
+  Place place;
 };
 
 struct FieldRule {
@@ -100,7 +108,8 @@ class Fields {
   void Optional(std::string_view name, T& value, const Rules&... rules) {
     Field(name, false, value, RuleOf(rules...));
   }
-  // A map of structs that have a member `name`, which becomes the key ("clusters").
+  // A map of structs that have a member `name`, which becomes the key ("clusters"). A Fits holds
+  // for the keys.
   template <class T, class... Rules>
   void Named(std::string_view name, std::vector<T>& values, const Rules&... rules);
 
@@ -126,6 +135,7 @@ class Fields {
   void Complain(std::string_view name, std::string_view what);
   // "label what" at the node itself.
   void ComplainHere(std::string_view what);
+  void ComplainAt(const Place& where, std::string what);
   void Warn(std::string_view name, std::string_view what);
   bool describing() const { return shape_ != nullptr; }
   const std::string& label() const { return label_; }
@@ -161,6 +171,7 @@ class Fields {
   void Done(bool fine) { known_.back().fine = fine; }
   void AddShape(std::string_view name, bool required, const FieldRule& rule, Shape shape,
                 std::string default_text);
+  void CheckKey(const Node::Entry& entry, const FieldRule& rule);
   // False, with a complaint, when the node is no map.
   bool Open();
 
@@ -241,6 +252,11 @@ template <class T>
 inline constexpr bool kIsOptional = false;
 template <class T>
 inline constexpr bool kIsOptional<std::optional<T>> = true;
+
+template <class T>
+inline constexpr bool kIsAt = false;
+template <class T>
+inline constexpr bool kIsAt<At<T>> = true;
 
 template <class T>
 inline constexpr bool kIsList = false;
@@ -329,6 +345,7 @@ void Fields::Named(std::string_view name, std::vector<T>& values, const Rules&..
   if (!OpenMap(slot)) return;
   bool fine = true;
   for (const Node::Entry& entry : node->entries) {
+    CheckKey(entry, rule);
     T value{};
     value.name = entry.key;
     FieldRule none;
@@ -341,6 +358,7 @@ void Fields::Named(std::string_view name, std::vector<T>& values, const Rules&..
 template <class T>
 bool Fields::ReadValue(const Slot& slot, T& value) {
   using namespace fields_detail;
+  if (slot.node.broken) return false;
   if constexpr (kIsScalar<T>) {
     return ReadScalar(slot, value);
   } else if constexpr (std::is_integral_v<T>) {
@@ -362,6 +380,9 @@ bool Fields::ReadValue(const Slot& slot, T& value) {
     return true;
   } else if constexpr (kIsOptional<T>) {
     return ReadValue(slot, value.emplace());
+  } else if constexpr (kIsAt<T>) {
+    value.place = slot.node.place;
+    return ReadValue(slot, value.value);
   } else if constexpr (kIsMap<T>) {
     if (!OpenMap(slot)) return false;
     value.clear();
@@ -369,6 +390,7 @@ bool Fields::ReadValue(const Slot& slot, T& value) {
     item_rule.non_empty = false;
     bool fine = true;
     for (const Node::Entry& entry : slot.node.entries) {
+      if (entry.value.Emptied()) continue;
       typename MapValue<T>::Type item{};
       fine &= ReadValue(Slot{entry.value, entry.key, item_rule, slot.fields}, item);
       value.insert(value.end(), {entry.key, std::move(item)});
@@ -383,6 +405,7 @@ bool Fields::ReadValue(const Slot& slot, T& value) {
     item_rule.one_or_many = false;
     bool fine = true;
     for (const Node& node : items) {
+      if (node.Emptied()) continue;
       fine &= ReadValue(Slot{node, slot.name, item_rule, slot.fields}, value.emplace_back());
     }
     return fine;
@@ -409,6 +432,8 @@ Shape Fields::ShapeOf(const FieldRule& rule) {
     return shape;
   } else if constexpr (kIsOptional<T>) {
     return ShapeOf<typename T::value_type>(rule);
+  } else if constexpr (kIsAt<T>) {
+    return ShapeOf<decltype(T::value)>(rule);
   } else if constexpr (kIsMap<T> || kIsList<T>) {
     FieldRule item_rule = rule;
     item_rule.non_empty = false;
@@ -443,6 +468,8 @@ std::string Fields::DefaultText(const T& value) {
     return "";
   } else if constexpr (kIsOptional<T>) {
     return value ? DefaultText(*value) : "";
+  } else if constexpr (kIsAt<T>) {
+    return DefaultText(value.value);
   } else if constexpr (kIsList<T> && !kIsMap<T>) {
     if (value.empty()) return "";
     std::string text = "[";

@@ -28,6 +28,8 @@ namespace relay {
 struct TlsFiles {
   std::string certificate;  // PEM, the chain
   std::string key;          // PEM
+  Place certificate_place;
+  Place key_place;
 };
 
 struct ListenerLimits {
@@ -156,6 +158,7 @@ struct RouteConfig {
   std::vector<std::string> paths;     // exact
   std::vector<FilterSpec> filters;    // at least one
   std::string cluster;
+  Place cluster_place;
   std::vector<std::string> passthrough;  // prefixes after the route's own
   Place place;
 };
@@ -222,6 +225,10 @@ std::shared_ptr<const Config> LoadConfig(const std::string& path, const Environm
 std::shared_ptr<const Config> LoadConfigText(std::string_view text, const std::string& name,
                                              const std::string& folder,
                                              const Environment& environment, Problems& problems);
+
+// What start-up and `relay check` print to standard error: the errors if there are any, else
+// warnings and what is left out, one line each.
+std::vector<std::string> ReportLines(const Config& config, const Problems& problems);
 
 // What relay.yaml may hold, for the reference and the schema; filters' options are any YAML.
 Shape DescribeConfig();
