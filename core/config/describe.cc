@@ -158,16 +158,26 @@ std::string NumberSchema(const Shape& shape) {
   return object.Text();
 }
 
+std::string DefaultJson(const FieldShape& field) {
+  Shape::Kind kind = field.shape.kind;
+  bool bare = (kind == Shape::Kind::kInteger && ParseInteger(field.default_text)) ||
+              (kind == Shape::Kind::kNumber && ParseNumber(field.default_text)) ||
+              kind == Shape::Kind::kBool;
+  return bare ? field.default_text : Quoted(field.default_text);
+}
+
 std::string StructSchema(const Shape& shape) {
   Object properties;
   std::string required;
   for (const FieldShape& field : shape.fields) {
     std::string schema = PrintJsonSchemaPart(field.shape);
-    if (!field.doc.empty() || !field.default_text.empty()) {
+    // A list's default is printed as YAML, not as JSON.
+    bool has_default = !field.default_text.empty() && field.shape.kind != Shape::Kind::kList;
+    if (!field.doc.empty() || has_default) {
       // Both are annotations: any schema takes them beside its own members.
       Object notes;
       if (!field.doc.empty()) notes.Add("description", Quoted(field.doc));
-      if (!field.default_text.empty()) notes.Add("default", Quoted(field.default_text));
+      if (has_default) notes.Add("default", DefaultJson(field));
       std::string head = notes.Text();
       head.back() = schema == "{}" ? '}' : ',';
       schema = schema == "{}" ? head : head + schema.substr(1);

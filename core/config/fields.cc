@@ -173,8 +173,8 @@ bool Fields::AsWord(const OneOf& words, std::string& value) {
   if (std::find(words.words.begin(), words.words.end(), node_->text) != words.words.end()) {
     value = node_->text;
   } else {
-    ComplainHere("must be " + Listed(words.words) + ", or a map, not " + Shown(*node_) +
-                 DidYouMean(node_->text, words.words));
+    RefuseNode("must be " + Listed(words.words) + ", or a map, not " + Shown(*node_) +
+               DidYouMean(node_->text, words.words));
   }
   return true;
 }
@@ -196,9 +196,9 @@ bool Fields::Open() {
   readable_ = node_->IsMap() && !node_->broken;
   if (!readable_ && !node_->broken) {
     if (node_->IsNull()) {
-      ComplainHere("is empty; remove it or give it a value");
+      RefuseNode("is empty; remove it or give it a value");
     } else {
-      ComplainHere("must be a map (name: value), not " + Shown(*node_));
+      RefuseNode("must be a map (name: value), not " + Shown(*node_));
     }
   }
   return readable_;
@@ -209,10 +209,7 @@ const Node* Fields::Begin(std::string_view name, bool required) {
   if (!Open()) return nullptr;
   const Node* node = node_->Find(name);
   if (!node) {
-    if (required) {
-      std::string where = label_.empty() ? "" : " in " + label_;
-      problems_->Add(node_->place, Quote(name) + " is missing" + where);
-    }
+    if (required) missing_.emplace_back(name);
     return nullptr;
   }
   if (node->broken) return nullptr;
@@ -240,11 +237,15 @@ void Fields::AddShape(std::string_view name, bool required, const FieldRule& rul
   field.doc = rule.doc;
   field.required = required;
   field.default_text = std::move(default_text);
+  auto whole = shape.kind == Shape::Kind::kInteger ? ParseInteger(field.default_text)
+                                                   : std::unexpected(Unfit::kSyntax);
   if (rule.or_word) {
     shape.words.emplace_back(rule.or_word->word);
-    if (field.default_text == std::to_string(rule.or_word->value)) {
-      field.default_text = rule.or_word->word;
-    }
+    if (whole && *whole == rule.or_word->value) field.default_text = rule.or_word->word;
+  } else if (whole && rule.range &&
+             (*whole < rule.range->low_whole || *whole > rule.range->high_whole)) {
+    // What cannot be written means "not given" (0 for no limit).
+    field.default_text.clear();
   }
   field.shape = std::move(shape);
   shape_->fields.push_back(std::move(field));
@@ -283,7 +284,11 @@ void Fields::Complain(std::string_view name, std::string_view what) {
 }
 
 void Fields::ComplainHere(std::string_view what) {
-  if (describing()) return;
+  // What is no map has been complained about, and has none of the rest either.
+  if (!describing() && readable_) RefuseNode(what);
+}
+
+void Fields::RefuseNode(std::string_view what) {
   std::string text = label_.empty() ? "the file" : label_;
   problems_->Add(node_->place, text + " " + std::string(what));
 }
@@ -303,15 +308,20 @@ void Fields::Finish() {
   if (!Open()) return;
   std::vector<std::string_view> names;
   for (const Known& known : known_) {
-    if (known.suggest) names.push_back(known.name);
+    if (known.suggest && !Has(known.name)) names.push_back(known.name);
   }
+  std::string where = label_.empty() ? "" : " in " + label_;
   for (const Node::Entry& entry : node_->entries) {
     bool known = std::any_of(known_.begin(), known_.end(),
                              [&](const Known& k) { return k.name == entry.key; });
     if (known) continue;
-    std::string where = label_.empty() ? "" : " in " + label_;
     problems_->Add(entry.key_place,
                    "unknown key " + Quote(entry.key) + where + DidYouMean(entry.key, names));
+    // One complaint for a misspelt key is enough.
+    std::erase(missing_, NearestName(entry.key, names));
+  }
+  for (const std::string& name : missing_) {
+    problems_->Add(node_->place, Quote(name) + " is missing" + where);
   }
 }
 
@@ -430,6 +440,10 @@ bool Fields::ReadScalar(const Slot& slot, HostPort& value) {
 }
 
 bool Fields::ReadScalar(const Slot& slot, Url& value) {
+  // Before an '@' may stand a password.
+  if (slot.node.IsScalar() && slot.node.text.find('@') != std::string::npos) {
+    return Complain(slot, "must be " + std::string(kUrlKind));
+  }
   auto wrong = Convert(slot.node, FieldRule{}, ParseUrl, kUrlKind, value);
   return wrong ? Complain(slot, *wrong) : true;
 }
@@ -524,6 +538,7 @@ Shape Fields::ScalarShape(Shape::Kind kind, const FieldRule& rule) {
   shape.non_empty = rule.non_empty;
   shape.words.assign(rule.words.begin(), rule.words.end());
   for (const Fits& fits : rule.fits) {
+    if (!fits.in_reference) continue;
     if (!shape.must.empty()) shape.must += "; ";
     shape.must += fits.must;
   }

@@ -53,6 +53,7 @@ struct OrWord {
 struct Fits {
   bool (*test)(std::string_view text);
   std::string_view must;
+  bool in_reference = true;  // false for what nobody needs to be told beforehand
 };
 
 // Enums: `std::span<const Word<E>> WordsOf(E)` in E's namespace gives the spellings.
@@ -133,14 +134,14 @@ class Fields {
   const Node* NodeOf(std::string_view name) const;
   // "'name' what" at the value of a field that is Fine; it is no longer fine then.
   void Complain(std::string_view name, std::string_view what);
-  // "label what" at the node itself.
+  // "label what" at the node itself, if it is a map at all.
   void ComplainHere(std::string_view what);
   void ComplainAt(const Place& where, std::string what);
   void Warn(std::string_view name, std::string_view what);
   bool describing() const { return shape_ != nullptr; }
   const std::string& label() const { return label_; }
 
-  // Complains about unknown keys. Read and DescribeStruct call it.
+  // Complains about unknown and missing keys. ReadStruct calls it.
   void Finish();
 
  private:
@@ -171,6 +172,7 @@ class Fields {
   void Done(bool fine) { known_.back().fine = fine; }
   void AddShape(std::string_view name, bool required, const FieldRule& rule, Shape shape,
                 std::string default_text);
+  void RefuseNode(std::string_view what);
   void CheckKey(const Node::Entry& entry, const FieldRule& rule);
   // False, with a complaint, when the node is no map.
   bool Open();
@@ -212,6 +214,7 @@ class Fields {
   std::string label_;
   std::string own_name_;
   std::vector<Known> known_;
+  std::vector<std::string> missing_;  // required ones
   Shape* shape_ = nullptr;
   bool opened_ = false;
   bool readable_ = false;  // a map, known to be one

@@ -47,10 +47,9 @@ void RefuseUnbuilt(Fields& f, std::string_view part) {
 }
 
 const Fits kName{IsName, "must be lower-case letters, digits, '-', '_' or '.' (64 at most)"};
-const Fits kPrefix{IsPrefix,
-                   "must begin with '/', without a slash at its end, '//', '.', '..' or '%'"};
-const Fits kPlainPath{IsPlainPath, "must begin with '/', without '//', '.', '..' or '%'"};
-const Fits kNoPlaceholder{IsNoPlaceholder, "must not be the placeholder of a guide"};
+const Fits kPrefix{IsPrefix, "must be like /api: '/' first, none at its end, no '//', '..' or '%'"};
+const Fits kPlainPath{IsPlainPath, "must be like /api/hello: '/' first, no '//', '..' or '%'"};
+const Fits kNoPlaceholder{IsNoPlaceholder, "must not be the placeholder of a guide", false};
 const Fits kRelayKey{IsRelayKey, "must be 10 to 512 printable characters without spaces"};
 const Fits kCredential{IsCredential, "must be printable characters without spaces"};
 const Fits kModelGlob{IsModelGlob, "must be the name of a model, in which '*' stands for any text"};
@@ -191,7 +190,7 @@ void Bind(Fields& f, KeyDraft& k) {
   f.Required("name", k.name, kName, "unique; appears in logs and the ledger");
   f.Optional("key", k.key, NonEmpty{}, kNoPlaceholder, kRelayKey,
              "what clients send; empty through ${NAME:=}: the key is left out");
-  f.Optional("services", k.services, NonEmpty{}, "what it may use; without it all");
+  f.Optional("services", k.services, OneOrMany{}, NonEmpty{}, "what it may use; without it all");
   f.Optional("limits", k.limits, "what it may use of it");
   f.Optional("models", k.models, "which models it may name");
   const Node* key = f.NodeOf("key");

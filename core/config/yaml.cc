@@ -215,6 +215,8 @@ class TreeBuilder final : public YAML::EventHandler {
       Refuse(node, "a key must be a word");
     } else if (node.text == "<<" && !node.quoted) {
       Refuse(node, "merge keys (<<) are not supported");
+      // What it lacks without them is no complaint of its own.
+      frame.node.broken = true;
     } else if (node.text.find("${") != std::string::npos) {
       Refuse(node, "${…} is not replaced in keys");
     } else {
@@ -296,6 +298,7 @@ constexpr std::pair<std::string_view, std::string_view> kExplained[] = {
     {"end of map flow not found", "expected ',' or '}'"},
     {"end of sequence flow not found", "expected ',' or ']'"},
     {"illegal EOF in scalar", "the file ends inside a quoted text"},
+    {"unknown token", "a character that must be quoted here"},
 };
 
 // What yaml-cpp says, in words that help.
@@ -311,11 +314,12 @@ std::string Explain(const YAML::Exception& error, std::string_view text) {
       break;
     }
   }
-  std::string what = "not valid YAML: " + std::string(said);
   std::string_view line = error.mark.is_null() ? std::string_view() : LineOf(text, error.mark.line);
-  if (line.find('\t') != line.npos) {
-    what += " (indent with spaces, not tabs)";
-  } else if (line.find("${") != line.npos) {
+  if (line.substr(0, line.find_first_not_of(" \t")).find('\t') != line.npos) {
+    return "not valid YAML: indent with spaces, not tabs";
+  }
+  std::string what = "not valid YAML: " + std::string(said);
+  if (line.find("${") != line.npos) {
     what += " (inside {…} and […] a ${…} must be quoted)";
   }
   return what;

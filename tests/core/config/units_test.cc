@@ -30,7 +30,8 @@ TEST(ParseNumber, TakesPlainDecimals) {
   EXPECT_EQ(ParseNumber("25.00"), 25.0);
   EXPECT_EQ(ParseNumber("0.5"), 0.5);
   EXPECT_EQ(ParseNumber("-3"), -3.0);
-  for (const char* text : {"", ".5", "5.", "1e3", "inf", "nan", "0x1p3", "01.5", "1.5.2", "--1", "1,5"}) {
+  for (const char* text :
+       {"", ".5", "5.", "1e3", "inf", "nan", "0x1p3", "01.5", "1.5.2", "--1", "1,5"}) {
     EXPECT_FALSE(ParseNumber(text)) << text;
   }
   EXPECT_EQ(ParseNumber("1" + std::string(400, '0')).error(), Unfit::kTooLarge);
@@ -51,7 +52,8 @@ TEST(ParseDuration, NeedsAWholeNumberAndAUnit) {
   EXPECT_EQ(ParseDuration("1h"), Duration(1h));
   EXPECT_EQ(ParseDuration("2d"), Duration(48h));
   EXPECT_EQ(ParseDuration("0s"), Duration(0));
-  for (const char* text : {"", "10", "0", "s", "-1s", "1.5s", "10 s", "10S", "10sec", "01s", "1w"}) {
+  for (const char* text :
+       {"", "10", "0", "s", "-1s", "1.5s", "10 s", "10S", "10sec", "01s", "1w"}) {
     EXPECT_FALSE(ParseDuration(text)) << text;
   }
   EXPECT_EQ(ParseDuration("999999999999d").error(), Unfit::kTooLarge);
@@ -77,7 +79,8 @@ TEST(ParseBytesOrShare, TakesASharePerCent) {
   ASSERT_TRUE(share);
   EXPECT_EQ(share->percent, 25);
   EXPECT_EQ(share->Of(1001), 250U);
-  EXPECT_EQ(share->Of(std::numeric_limits<uint64_t>::max()), std::numeric_limits<uint64_t>::max() / 4);
+  EXPECT_EQ(share->Of(std::numeric_limits<uint64_t>::max()),
+            std::numeric_limits<uint64_t>::max() / 4);
   auto bytes = ParseBytesOrShare("256MiB");
   ASSERT_TRUE(bytes);
   EXPECT_EQ(bytes->Of(1), 268435456U);
@@ -96,11 +99,33 @@ TEST(ParseHostPort, TakesNamesAndBothKindsOfAddress) {
 }
 
 TEST(ParseHostPort, RefusesWhatCouldMeanTwoThings) {
-  for (const char* text :
-       {"", ":3000", "localhost", "localhost:", "localhost:65536", "localhost:080", "localhost:-1",
-        "localhost:http", "::1:3000", "[::1]", "[::1]3000", "[::1", "[127.0.0.1]:80", "[fe80::1%eth0]:80",
-        "256.0.0.1:80", "127.1:80", "0x7f.0.0.1:80", "2130706433:80", "010.0.0.1:80", "1.2.3.4.5:80",
-        "-a:80", "a-:80", "a..b:80", "a b:80", "user@host:80", "0x7f000001:80", "*:80"}) {
+  for (const char* text : {"",
+                           ":3000",
+                           "localhost",
+                           "localhost:",
+                           "localhost:65536",
+                           "localhost:080",
+                           "localhost:-1",
+                           "localhost:http",
+                           "::1:3000",
+                           "[::1]",
+                           "[::1]3000",
+                           "[::1",
+                           "[127.0.0.1]:80",
+                           "[fe80::1%eth0]:80",
+                           "256.0.0.1:80",
+                           "127.1:80",
+                           "0x7f.0.0.1:80",
+                           "2130706433:80",
+                           "010.0.0.1:80",
+                           "1.2.3.4.5:80",
+                           "-a:80",
+                           "a-:80",
+                           "a..b:80",
+                           "a b:80",
+                           "user@host:80",
+                           "0x7f000001:80",
+                           "*:80"}) {
     EXPECT_FALSE(ParseHostPort(text)) << text;
   }
 }
@@ -108,15 +133,32 @@ TEST(ParseHostPort, RefusesWhatCouldMeanTwoThings) {
 TEST(ParseUrl, SplitsWhatAnUpstreamNeeds) {
   EXPECT_EQ(ParseUrl("https://api.anthropic.com"), (Url{true, "api.anthropic.com", 443, ""}));
   EXPECT_EQ(ParseUrl("https://api.anthropic.com/"), (Url{true, "api.anthropic.com", 443, ""}));
-  EXPECT_EQ(ParseUrl("http://127.0.0.1:8080/v1/proxy/"), (Url{false, "127.0.0.1", 8080, "/v1/proxy"}));
+  EXPECT_EQ(ParseUrl("http://127.0.0.1:8080/v1/proxy/"),
+            (Url{false, "127.0.0.1", 8080, "/v1/proxy"}));
   EXPECT_EQ(ParseUrl("HTTP://[::1]/x"), (Url{false, "::1", 80, "/x"}));
 }
 
 TEST(ParseUrl, RefusesEverythingElse) {
-  for (const char* text :
-       {"", "api.anthropic.com", "ftp://a", "https://", "https:///x", "https://user@a", "https://u:p@a",
-        "https://a?x=1", "https://a#x", "https://a/../b", "https://a/./b", "https://a//b", "https://a/%2e",
-        "https://a\\b", "https://a:0", "https://a:99999", "https://a b", "https://127.1", "//a", "https://a/b//"}) {
+  for (const char* text : {"",
+                           "api.anthropic.com",
+                           "ftp://a",
+                           "https://",
+                           "https:///x",
+                           "https://user@a",
+                           "https://u:p@a",
+                           "https://a?x=1",
+                           "https://a#x",
+                           "https://a/../b",
+                           "https://a/./b",
+                           "https://a//b",
+                           "https://a/%2e",
+                           "https://a\\b",
+                           "https://a:0",
+                           "https://a:99999",
+                           "https://a b",
+                           "https://127.1",
+                           "//a",
+                           "https://a/b//"}) {
     EXPECT_FALSE(ParseUrl(text)) << text;
   }
 }
