@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// What usage costs, by the dated table of prices.json. All in whole numbers: a price in picodollars
+// a token, a cost in nanodollars.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/base/error.h"
+#include "core/exchange/usage.h"
+
+namespace relay {
+
+// Picodollars a token: 1,000,000 are a dollar a million tokens.
+struct TokenPrices {
+  int64_t input = 0;
+  int64_t output = 0;
+  int64_t cache_read = 0;
+  int64_t cache_write_5m = 0;
+  int64_t cache_write_1h = 0;
+};
+
+struct PriceRow {
+  std::string name;  // of a model, or a part of the names of a family
+  bool family = false;
+  std::string from;  // "2027-01-01", UTC; "": always
+  TokenPrices prices;
+  int64_t long_above = 0;  // tokens of the prompt; 0: one price for all
+  TokenPrices long_prices;
+  int64_t fast_permille = 1000;
+};
+
+struct Cost {
+  int64_t nanodollars = 0;
+  // The table does not have the model: the price is a guess on the dear side.
+  bool guessed = false;
+
+  int64_t microdollars() const { return (nanodollars + 500) / 1000; }
+};
+
+class Prices {
+ public:
+  // The table that was built in. Read once, at the first call.
+  static const Prices& Builtin();
+  // Errors (kRelay, kMalformed): what is not a table of this form.
+  static Result<Prices> Parse(std::string_view json);
+
+  // `vendor` as a provider's name: "claude", "gemini". An unknown model is priced high, not zero.
+  Cost Of(const Usage& usage, std::string_view vendor, WallTime when) const;
+  // A row of relay.yaml: counts before all others of its name.
+  void Override(std::string_view vendor, PriceRow row);
+  // The day of the table, "2026-11-24".
+  const std::string& as_of() const { return as_of_; }
+
+ private:
+  struct Vendor {
+    std::vector<PriceRow> overrides;
+    std::vector<PriceRow> rows;
+    TokenPrices unknown;
+    int64_t search = 0;  // picodollars each
+    int64_t us_permille = 1000;
+  };
+  friend class PriceReader;
+
+  std::map<std::string, Vendor, std::less<>> vendors_;
+  TokenPrices unknown_;  // of an unknown vendor: the dearest of the others
+  std::string as_of_;
+};
+
+// The text of prices.json.
+extern const std::string_view kPricesText;
+
+}  // namespace relay
