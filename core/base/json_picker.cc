@@ -2,13 +2,13 @@
 #include "core/base/json_picker.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cstring>
 
 namespace relay {
 namespace {
 
-constexpr uint32_t kAll = ~uint32_t{0};
 // What an idle picker may hold on to.
 constexpr size_t kIdleCapacity = 512;
 
@@ -34,33 +34,34 @@ JsonPaths::JsonPaths(std::initializer_list<Path> paths) {
     }
     assert(steps.names.size() <= kMaxSteps);
     most_steps_ = std::max(most_steps_, steps.names.size());
+    all_ = all_ << 1 | 1;
   }
 }
 
 // Those of the paths whose step of that number is `name`.
 uint32_t JsonPaths::AtStep(size_t step, std::string_view name, uint32_t among) const {
   uint32_t matching = 0;
-  for (size_t i = 0; i < paths_.size(); ++i) {
-    if ((among >> i & 1) == 0 || step >= paths_[i].names.size()) continue;
-    if (paths_[i].names[step] == name) matching |= uint32_t{1} << i;
+  for (uint32_t rest = among; rest != 0; rest &= rest - 1) {
+    const Steps& path = paths_[static_cast<size_t>(std::countr_zero(rest))];
+    if (step < path.names.size() && path.names[step] == name) matching |= rest & (~rest + 1);
   }
   return matching;
 }
 
-// Those that end after so many steps.
-uint32_t JsonPaths::Complete(size_t steps, uint32_t among) const {
-  uint32_t complete = 0;
-  for (size_t i = 0; i < paths_.size(); ++i) {
-    if ((among >> i & 1) != 0 && paths_[i].names.size() == steps) complete |= uint32_t{1} << i;
+// The first of those that end after so many steps, or kNone.
+size_t JsonPaths::Complete(size_t steps, uint32_t among) const {
+  for (uint32_t rest = among; rest != 0; rest &= rest - 1) {
+    auto path = static_cast<size_t>(std::countr_zero(rest));
+    if (paths_[path].names.size() == steps) return path;
   }
-  return complete;
+  return kNone;
 }
 
 void JsonPicker::Reset() {
   where_ = Where::kValue;
   depth_ = 0;
   objects_ = 0;
-  picking_ = kNone;
+  picking_ = JsonPaths::kNone;
   escaped_ = is_name_ = returned_ = false;
   kept_.clear();
 }
@@ -80,7 +81,7 @@ std::optional<JsonPicker::Found> JsonPicker::Next(std::string_view& piece) {
     piece = {at, static_cast<size_t>(end - at)};
     return found;
   }
-  if (picking_ != kNone && !stopped()) {
+  if (picking_ != JsonPaths::kNone && !stopped()) {
     // The value goes on in the next piece.
     auto more = static_cast<size_t>(at - from_);
     size_ += more;
@@ -143,13 +144,13 @@ bool JsonPicker::Step(const char*& at, const char* end) {
 // Which paths lead to the value that begins at `at`, and whether it is one of those wanted.
 bool JsonPicker::BeginValue(const char* at) {
   if (depth_ == 0) {
-    live_[0] = kAll;
+    live_[0] = paths_->all_;
   } else if (depth_ <= paths_->most_steps_) {
     live_[depth_] =
         paths_->AtStep(depth_ - 1, in_object() ? std::string_view(name_) : "[]", live_[depth_ - 1]);
-    uint32_t wanted = picking_ == kNone ? paths_->Complete(depth_, live_[depth_]) : 0;
-    if (wanted != 0) {
-      picking_ = static_cast<size_t>(__builtin_ctz(wanted));
+    size_t wanted = paths_->Complete(depth_, live_[depth_]);
+    if (wanted != JsonPaths::kNone && picking_ == JsonPaths::kNone) {
+      picking_ = wanted;
       picked_depth_ = depth_;
       from_ = at;
       size_ = 0;
@@ -210,7 +211,7 @@ bool JsonPicker::InString(const char*& at, const char* end) {
 
 bool JsonPicker::EndValue() {
   where_ = depth_ == 0 ? Where::kDone : Where::kBetween;
-  return picking_ != kNone && depth_ == picked_depth_;
+  return picking_ != JsonPaths::kNone && depth_ == picked_depth_;
 }
 
 std::optional<JsonPicker::Found> JsonPicker::Take(const char* behind) {
@@ -224,7 +225,7 @@ std::optional<JsonPicker::Found> JsonPicker::Take(const char* behind) {
       found.raw = kept_;
     }
   }
-  picking_ = kNone;
+  picking_ = JsonPaths::kNone;
   returned_ = true;
   return found;
 }

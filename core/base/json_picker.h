@@ -29,15 +29,17 @@ class JsonPaths {
 
  private:
   friend class JsonPicker;
+  static constexpr size_t kNone = SIZE_MAX;
   struct Steps {
     std::vector<std::string_view> names;
     size_t keep = 0;
   };
   uint32_t AtStep(size_t step, std::string_view name, uint32_t among) const;
-  uint32_t Complete(size_t steps, uint32_t among) const;
+  size_t Complete(size_t steps, uint32_t among) const;
 
   std::vector<Steps> paths_;
   size_t most_steps_ = 0;
+  uint32_t all_ = 0;  // a bit for each path
 };
 
 class JsonPicker {
@@ -68,7 +70,6 @@ class JsonPicker {
  private:
   static constexpr size_t kMaxDepth = 64;
   static constexpr size_t kLongestName = 40;
-  static constexpr size_t kNone = SIZE_MAX;
   enum class Where : uint8_t { kValue, kName, kBetween, kString, kWord, kDone, kBroken };
 
   bool Step(const char*& at, const char* end);
@@ -86,7 +87,7 @@ class JsonPicker {
   std::array<uint32_t, JsonPaths::kMaxSteps + 1> live_{};  // by depth: paths that lead here
   std::string kept_;                                       // the value's bytes in earlier pieces
   const char* from_ = nullptr;                             // the value's beginning in this piece
-  size_t picking_ = kNone;                                 // the path whose value this is
+  size_t picking_ = JsonPaths::kNone;                      // the path whose value this is
   size_t picked_depth_ = 0;                                // where it stands
   size_t size_ = 0;                                        // its bytes in earlier pieces
   uint64_t objects_ = 0;                                   // a bit a level: 1 is an object
