@@ -2,6 +2,7 @@
 #include "core/config/describe.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace relay {
 namespace {
@@ -72,8 +73,8 @@ std::string TypeText(const Shape& shape) {
   if (!shape.item.empty()) {
     const Shape& item = shape.item.front();
     bool named = item.kind == Shape::Kind::kStruct;
-    if (shape.kind == Shape::Kind::kList) text += named ? " of maps" : " of " + TypeText(item);
-    if (shape.kind == Shape::Kind::kMap) text += named ? " to maps" : " to " + TypeText(item);
+    if (shape.kind == Shape::Kind::kList) text += " of " + (named ? "maps" : TypeText(item));
+    if (shape.kind == Shape::Kind::kMap) text += " to " + (named ? "maps" : TypeText(item));
     if (shape.one_or_many) text += ", or one alone";
   }
   if (shape.range) text += " " + shape.range->Text();
@@ -180,7 +181,8 @@ std::string StructSchema(const Shape& shape) {
       if (has_default) notes.Add("default", DefaultJson(field));
       std::string head = notes.Text();
       head.back() = schema == "{}" ? '}' : ',';
-      schema = schema == "{}" ? head : head + schema.substr(1);
+      if (schema != "{}") head.append(schema, 1);
+      schema = std::move(head);
     }
     properties.Add(field.name, schema);
     if (field.required) required += (required.empty() ? "" : ",") + Quoted(field.name);

@@ -241,12 +241,6 @@ Shape DescribeStruct() {
   return shape;
 }
 
-// The name among `names` that is most like `name`, empty when none is near (edit distance of at
-// most a third of its length, swapped neighbours counting once).
-std::string_view NearestName(std::string_view name, std::span<const std::string_view> names);
-// " (did you mean 'x'?)" or "".
-std::string DidYouMean(std::string_view name, std::span<const std::string_view> names);
-
 // ---------------------------------------------------------------------------------------------
 
 namespace fields_detail {

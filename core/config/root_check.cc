@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "core/config/variables.h"
+#include "core/config/wording.h"
 
 namespace relay {
 namespace {
@@ -41,6 +42,7 @@ class Unique {
 template <class T>
 std::vector<std::string_view> NamesOf(const std::vector<T>& things) {
   std::vector<std::string_view> names;
+  names.reserve(things.size());
   for (const T& thing : things) names.push_back(thing.name);
   return names;
 }

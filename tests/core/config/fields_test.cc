@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/config/describe.h"
+#include "core/config/wording.h"
 #include "core/config/yaml.h"
 
 namespace relay {
