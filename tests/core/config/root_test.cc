@@ -277,6 +277,7 @@ TEST(Texts, BoundNamesAndSecrets) {
 TEST(DescribeConfig, KnowsEveryTopLevelKey) {
   Shape shape = DescribeConfig();
   std::vector<std::string> names;
+  names.reserve(shape.fields.size());
   for (const FieldShape& field : shape.fields) names.push_back(field.name);
   EXPECT_EQ(names, (std::vector<std::string>{"listeners", "workers", "drain-timeout", "time-zone",
                                              "limits", "log", "store", "secrets", "admin", "keys",
