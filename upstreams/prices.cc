@@ -183,12 +183,12 @@ Result<Prices> Prices::Parse(std::string_view json) {
 }
 
 const Prices& Prices::Builtin() {
-  static const Prices prices = [] {
+  static const Prices kPrices = [] {
     Result<Prices> read = Parse(kPricesText);
     if (!read) std::abort();  // a test reads the same text
     return std::move(*read);
   }();
-  return prices;
+  return kPrices;
 }
 
 void Prices::Override(std::string_view vendor, PriceRow row) {

@@ -27,13 +27,13 @@ enum Path : size_t {
 };
 
 const JsonPaths& Paths() {
-  static const JsonPaths paths{
+  static const JsonPaths kPaths{
       {"usage", kUsageKept},        {"message.usage", kUsageKept}, {"model", kNameKept},
       {"message.model", kNameKept}, {"type", kNameKept},           {"delta.text", 0},
       {"delta.partial_json", 0},    {"delta.thinking", 0},         {"content.[].text", 0},
       {"content.[].thinking", 0},   {"content.[].input", 0},
   };
-  return paths;
+  return kPaths;
 }
 
 int64_t Count(const JsonIndex& object, std::string_view name, int64_t otherwise = 0) {

@@ -28,7 +28,7 @@ enum Meaning : size_t {
 };
 
 const JsonPaths& Paths() {
-  static const JsonPaths paths{
+  static const JsonPaths kPaths{
       {"usageMetadata", kUsageKept},
       {"modelVersion", kNameKept},
       {"candidates.[].finishReason", kNameKept},
@@ -61,7 +61,7 @@ const JsonPaths& Paths() {
       {"embedding", 0},
       {"embeddings", 0},
   };
-  return paths;
+  return kPaths;
 }
 constexpr size_t kEmbedding = 4 * kMeanings;
 

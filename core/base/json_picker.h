@@ -25,7 +25,7 @@ class JsonPaths {
     size_t keep = 0;         // bytes of the value that are wanted; longer ones come without text
   };
   // Lives as long as the pickers that use it.
-  explicit JsonPaths(std::initializer_list<Path> paths);
+  JsonPaths(std::initializer_list<Path> paths);
 
  private:
   friend class JsonPicker;

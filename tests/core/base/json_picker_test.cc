@@ -13,10 +13,10 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 const JsonPaths& Paths() {
-  static const JsonPaths paths{{"usage", 1000},         {"message.usage.n", 100},
-                               {"list.[].reason", 100}, {"list.[].parts.[].text", 0},
-                               {"[].usage", 1000},      {"model", 8}};
-  return paths;
+  static const JsonPaths kPaths{{"usage", 1000},         {"message.usage.n", 100},
+                                {"list.[].reason", 100}, {"list.[].parts.[].text", 0},
+                                {"[].usage", 1000},      {"model", 8}};
+  return kPaths;
 }
 
 // "path:raw" or "path:size" of each value, the text fed in pieces that are gone afterwards.

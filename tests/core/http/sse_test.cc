@@ -129,7 +129,7 @@ TEST(SseSplitter, R35GivesTheSameEventsHoweverTheStreamIsCut) {
 TEST(SseSplitter, TellsWhetherItIsBetweenEvents) {
   Reader reader;
   EXPECT_TRUE(reader.at_boundary());
-  for (auto [piece, between] :
+  for (const auto& [piece, between] :
        std::vector<std::pair<std::string, bool>>{{"\xef\xbb", false},
                                                  {"\xbf", true},
                                                  {"d", false},

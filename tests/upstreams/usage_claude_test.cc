@@ -1,36 +1,14 @@
 // SPDX-License-Identifier: MIT
-#include "upstreams/usage.h"
-
 #include <gtest/gtest.h>
 
-#include <functional>
-#include <vector>
-
 #include "tests/upstreams/deflate.h"
+#include "tests/upstreams/meter_fixture.h"
+#include "upstreams/usage.h"
 
 namespace relay {
 namespace {
 
-constexpr int64_t kRequestBytes = 4000;
-using Maker = std::function<std::unique_ptr<UsageMeter>(MeterSeed)>;
-
-class UsageTest : public ::testing::Test {
- protected:
-  void Begin(const Maker& make, AnswerInfo head = {200, "text/event-stream", ""}) {
-    meter_ = make({"asked", kRequestBytes, true});
-    meter_->OnHead(head);
-  }
-  // In pieces that are gone afterwards.
-  void Feed(std::string_view text, size_t size = SIZE_MAX) {
-    while (!text.empty()) {
-      std::string_view piece = text.substr(0, size);
-      std::vector<char> exact(piece.begin(), piece.end());
-      meter_->OnBytes({exact.data(), exact.size()});
-      text.remove_prefix(piece.size());
-    }
-  }
-  std::unique_ptr<UsageMeter> meter_;
-};
+using ClaudeMeter = MeterTest;
 
 const std::string kClaudeStart =
     "event: message_start\n"
@@ -65,7 +43,7 @@ void ExpectClaudeInput(const Usage& usage) {
   EXPECT_EQ(usage.model, "claude-opus-5-5");
 }
 
-TEST_F(UsageTest, ClaudeStreamTellsAllCountsHoweverItIsCut) {
+TEST_F(ClaudeMeter, ClaudeStreamTellsAllCountsHoweverItIsCut) {
   std::string text = kClaudeStart + kClaudeDeltas + kClaudeDelta + kClaudeStop;
   for (size_t size : {size_t{1}, size_t{3}, size_t{100}, text.size()}) {
     Begin(MakeClaudeMeter);
@@ -79,7 +57,7 @@ TEST_F(UsageTest, ClaudeStreamTellsAllCountsHoweverItIsCut) {
   }
 }
 
-TEST_F(UsageTest, ClaudeStreamKnowsWhenUsageAndEndHaveCome) {
+TEST_F(ClaudeMeter, ClaudeStreamKnowsWhenUsageAndEndHaveCome) {
   Begin(MakeClaudeMeter);
   EXPECT_FALSE(meter_->seen());
   Feed(kClaudeStart);
@@ -90,7 +68,7 @@ TEST_F(UsageTest, ClaudeStreamKnowsWhenUsageAndEndHaveCome) {
   EXPECT_TRUE(meter_->ended());
 }
 
-TEST_F(UsageTest, ABrokenClaudeStreamIsEstimatedFromItsText) {
+TEST_F(ClaudeMeter, ABrokenClaudeStreamIsEstimatedFromItsText) {
   Begin(MakeClaudeMeter);
   Feed(kClaudeStart + kClaudeDeltas);
   Usage usage = meter_->Finish(false);
@@ -100,7 +78,7 @@ TEST_F(UsageTest, ABrokenClaudeStreamIsEstimatedFromItsText) {
   EXPECT_FALSE(meter_->ended());
 }
 
-TEST_F(UsageTest, AClaudeStreamThatEndsCleanlyTooEarlyIsEstimatedToo) {
+TEST_F(ClaudeMeter, AClaudeStreamThatEndsCleanlyTooEarlyIsEstimatedToo) {
   Begin(MakeClaudeMeter);
   Feed(kClaudeStart);
   Usage usage = meter_->Finish(true);
@@ -108,7 +86,7 @@ TEST_F(UsageTest, AClaudeStreamThatEndsCleanlyTooEarlyIsEstimatedToo) {
   EXPECT_TRUE(usage.estimated);
 }
 
-TEST_F(UsageTest, AClaudeStreamCutBehindItsFinalCountsIsExact) {
+TEST_F(ClaudeMeter, AClaudeStreamCutBehindItsFinalCountsIsExact) {
   Begin(MakeClaudeMeter);
   Feed(kClaudeStart + kClaudeDeltas + kClaudeDelta);
   Usage usage = meter_->Finish(false);
@@ -116,7 +94,7 @@ TEST_F(UsageTest, AClaudeStreamCutBehindItsFinalCountsIsExact) {
   EXPECT_FALSE(usage.estimated);
 }
 
-TEST_F(UsageTest, AClaudeStreamCutBeforeAnyUsageIsEstimatedFromTheRequest) {
+TEST_F(ClaudeMeter, AClaudeStreamCutBeforeAnyUsageIsEstimatedFromTheRequest) {
   Begin(MakeClaudeMeter);
   Usage usage = meter_->Finish(false);
   EXPECT_EQ(usage.input, kRequestBytes / 4);
@@ -124,7 +102,7 @@ TEST_F(UsageTest, AClaudeStreamCutBeforeAnyUsageIsEstimatedFromTheRequest) {
   EXPECT_TRUE(usage.estimated);
 }
 
-TEST_F(UsageTest, AnErrorInAClaudeStreamIsSeen) {
+TEST_F(ClaudeMeter, AnErrorInAClaudeStreamIsSeen) {
   Begin(MakeClaudeMeter);
   const std::string error =
       "event: error\n"
@@ -139,7 +117,7 @@ TEST_F(UsageTest, AnErrorInAClaudeStreamIsSeen) {
   EXPECT_EQ(meter_->Finish(true).output, 10);
 }
 
-TEST_F(UsageTest, ClaudeDeltaKeepsWhatItDoesNotMention) {
+TEST_F(ClaudeMeter, ClaudeDeltaKeepsWhatItDoesNotMention) {
   Begin(MakeClaudeMeter);
   Feed(kClaudeStart +
        "event: message_delta\ndata: "
@@ -149,7 +127,7 @@ TEST_F(UsageTest, ClaudeDeltaKeepsWhatItDoesNotMention) {
   EXPECT_EQ(usage.output, 15);
 }
 
-TEST_F(UsageTest, ClaudeCacheWritesThatGrowAreTakenForTheFiveMinuteKind) {
+TEST_F(ClaudeMeter, ClaudeCacheWritesThatGrowAreTakenForTheFiveMinuteKind) {
   Begin(MakeClaudeMeter);
   Feed(
       kClaudeStart +
@@ -160,7 +138,7 @@ TEST_F(UsageTest, ClaudeCacheWritesThatGrowAreTakenForTheFiveMinuteKind) {
   EXPECT_EQ(usage.cache_write_1h, 9);
 }
 
-TEST_F(UsageTest, ClaudeExtrasAreRead) {
+TEST_F(ClaudeMeter, ClaudeExtrasAreRead) {
   Begin(MakeClaudeMeter);
   Feed(kClaudeStart +
        R"(data: {"type":"message_delta","usage":{"output_tokens":10,"output_tokens_details":)"
@@ -181,7 +159,7 @@ TEST_F(UsageTest, ClaudeExtrasAreRead) {
   EXPECT_FALSE(usage.estimated);
 }
 
-TEST_F(UsageTest, AClaudeAdvisersTokensMakeItAnEstimate) {
+TEST_F(ClaudeMeter, AClaudeAdvisersTokensMakeItAnEstimate) {
   Begin(MakeClaudeMeter);
   Feed(R"(data: {"type":"message_delta","usage":{"input_tokens":5,"output_tokens":10,"iterations":)"
        R"([{"type":"advisor_message","model":"other","input_tokens":100,"output_tokens":1}]}})"
@@ -200,7 +178,7 @@ std::string ClaudeMessage(std::string_view text) {
          R"("cache_creation_input_tokens":30,"output_tokens":5}})";
 }
 
-TEST_F(UsageTest, AWholeClaudeAnswerTellsItsUsageBehindMegabytes) {
+TEST_F(ClaudeMeter, AWholeClaudeAnswerTellsItsUsageBehindMegabytes) {
   std::string text = ClaudeMessage(std::string(4 << 20, 'x'));
   for (size_t size : {size_t{16384}, text.size()}) {
     Begin(MakeClaudeMeter, {200, "application/json", ""});
@@ -215,7 +193,7 @@ TEST_F(UsageTest, AWholeClaudeAnswerTellsItsUsageBehindMegabytes) {
   }
 }
 
-TEST_F(UsageTest, AWholeClaudeAnswerThatIsCutIsEstimated) {
+TEST_F(ClaudeMeter, AWholeClaudeAnswerThatIsCutIsEstimated) {
   Begin(MakeClaudeMeter, {200, "application/json", ""});
   // Cut inside the second text: the first can be counted.
   Feed(R"({"model":"claude-x","content":[{"type":"text","text":"0123456789abcdef"},{"type":"te)");
@@ -226,7 +204,7 @@ TEST_F(UsageTest, AWholeClaudeAnswerThatIsCutIsEstimated) {
   EXPECT_TRUE(usage.estimated);
 }
 
-TEST_F(UsageTest, CallsThatGenerateNothingUseNothing) {
+TEST_F(ClaudeMeter, CallsThatGenerateNothingUseNothing) {
   meter_ = MakeClaudeMeter({"asked", kRequestBytes, false});
   meter_->OnHead({200, "application/json", ""});
   Feed(R"({"input_tokens":16})");
@@ -234,7 +212,7 @@ TEST_F(UsageTest, CallsThatGenerateNothingUseNothing) {
   EXPECT_EQ(meter_->Finish(false).total(), 0);
 }
 
-TEST_F(UsageTest, AnswersThatAreNot2xxUseNothing) {
+TEST_F(ClaudeMeter, AnswersThatAreNot2xxUseNothing) {
   for (int status : {199, 300, 400, 429, 500, 529}) {
     Begin(MakeClaudeMeter, {status, "application/json", ""});
     Feed(ClaudeMessage("x"));
@@ -243,19 +221,7 @@ TEST_F(UsageTest, AnswersThatAreNot2xxUseNothing) {
   }
 }
 
-TEST_F(UsageTest, AWholeAnswerThatSaysNothingUsesNothing) {
-  for (std::string_view text :
-       {"", "<html>Bad gateway</html>", "{}", "[]", "data: {}\n\n", "{\"usage\":7}"}) {
-    Begin(MakeClaudeMeter);
-    Feed(text);
-    EXPECT_EQ(meter_->Finish(true).total(), 0) << text;
-    Begin(MakeGeminiMeter);
-    Feed(text);
-    EXPECT_EQ(meter_->Finish(true).total(), 0) << text;
-  }
-}
-
-TEST_F(UsageTest, CountsThatAreNoneAreIgnored) {
+TEST_F(ClaudeMeter, CountsThatAreNoneAreIgnored) {
   Begin(MakeClaudeMeter, {200, "application/json", ""});
   Feed(R"({"usage":{"input_tokens":-5,"output_tokens":"7","cache_read_input_tokens":1e3,)"
        R"("cache_creation_input_tokens":null,"cache_creation":[],"iterations":{},"speed":null}})");
@@ -264,7 +230,7 @@ TEST_F(UsageTest, CountsThatAreNoneAreIgnored) {
   EXPECT_TRUE(meter_->seen());
 }
 
-TEST_F(UsageTest, PackedAnswersAreReadOnTheSide) {
+TEST_F(ClaudeMeter, PackedAnswersAreReadOnTheSide) {
   std::string text = kClaudeStart + kClaudeDeltas + kClaudeDelta + kClaudeStop;
   for (auto [encoding, packing] : {std::pair{"gzip", Packing::kGzip},
                                    {"deflate", Packing::kZlib},
@@ -279,7 +245,7 @@ TEST_F(UsageTest, PackedAnswersAreReadOnTheSide) {
   }
 }
 
-TEST_F(UsageTest, AnswersThatCannotBeUnpackedAreEstimated) {
+TEST_F(ClaudeMeter, AnswersThatCannotBeUnpackedAreEstimated) {
   for (std::string_view encoding : {"br", "zstd", "gzip"}) {
     Begin(MakeClaudeMeter, {200, "text/event-stream", encoding});
     Feed(std::string(400, '\x5a'));
@@ -291,7 +257,7 @@ TEST_F(UsageTest, AnswersThatCannotBeUnpackedAreEstimated) {
   }
 }
 
-TEST_F(UsageTest, AnswersThatBreakWhileTheyAreUnpackedKeepWhatWasTold) {
+TEST_F(ClaudeMeter, AnswersThatBreakWhileTheyAreUnpackedKeepWhatWasTold) {
   Begin(MakeClaudeMeter, {200, "text/event-stream", "gzip"});
   Deflater deflater(Packing::kGzip);
   Feed(deflater.Add(kClaudeStart));
@@ -302,7 +268,7 @@ TEST_F(UsageTest, AnswersThatBreakWhileTheyAreUnpackedKeepWhatWasTold) {
   EXPECT_TRUE(usage.estimated);
 }
 
-TEST_F(UsageTest, AnOversizedEventLeavesTheFinalCountsExact) {
+TEST_F(ClaudeMeter, AnOversizedEventLeavesTheFinalCountsExact) {
   std::string big =
       "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":"
       "{\"text\":\"" +
@@ -312,150 +278,6 @@ TEST_F(UsageTest, AnOversizedEventLeavesTheFinalCountsExact) {
   Usage usage = meter_->Finish(true);
   EXPECT_EQ(usage.output, 8);
   EXPECT_FALSE(usage.estimated);
-}
-
-std::string GeminiChunk(std::string_view text, std::string_view more) {
-  return R"({"candidates":[{"content":{"role":"model","parts":[{"text":")" + std::string(text) +
-         R"("}]},"index":0)" + std::string(more) + R"(,"modelVersion":"gemini-2.5-pro"})";
-}
-const std::string kGeminiFirst = GeminiChunk(
-    "Hello",
-    R"(}],"usageMetadata":{"promptTokenCount":100,"totalTokenCount":160,"thoughtsTokenCount":60})");
-const std::string kGeminiMiddle = GeminiChunk("0123456789", "}]");
-const std::string kGeminiLast = GeminiChunk(
-    ".",
-    R"(,"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":100,"candidatesTokenCount":20,)"
-    R"("cachedContentTokenCount":70,"thoughtsTokenCount":65,"toolUsePromptTokenCount":3,)"
-    R"("totalTokenCount":188,"promptTokensDetails":[{"modality":"TEXT","tokenCount":100}]})");
-
-// The chunks in each form in which Google sends them.
-std::vector<std::string> GeminiForms(const std::vector<std::string>& chunks) {
-  std::string events;
-  std::string enveloped;
-  std::string array = "[";
-  std::string enveloped_array = "[";
-  for (const std::string& chunk : chunks) {
-    std::string wrapped = "{\"response\":" + chunk + ",\"traceId\":\"t\"}";
-    events += "data: " + chunk + "\r\n\r\n";
-    enveloped += "data: " + wrapped + "\r\n\r\n";
-    if (array.size() > 1) array += "\n,\r\n";
-    if (enveloped_array.size() > 1) enveloped_array += ",";
-    array += chunk;
-    enveloped_array += wrapped;
-  }
-  return {events, enveloped, array + "\n]\n", enveloped_array + "]"};
-}
-
-TEST_F(UsageTest, GeminiTellsItsUsageInEveryFormHoweverItIsCut) {
-  for (const std::string& text : GeminiForms({kGeminiFirst, kGeminiMiddle, kGeminiLast})) {
-    for (size_t size : {size_t{1}, size_t{7}, text.size()}) {
-      Begin(MakeGeminiMeter);
-      Feed(text, size);
-      Usage usage = meter_->Finish(true);
-      EXPECT_EQ(usage.input, 33) << text;
-      EXPECT_EQ(usage.cache_read, 70);
-      EXPECT_EQ(usage.output, 85);
-      EXPECT_EQ(usage.reasoning, 65);
-      EXPECT_EQ(usage.model, "gemini-2.5-pro");
-      EXPECT_FALSE(usage.estimated);
-      EXPECT_TRUE(meter_->ended());
-      EXPECT_FALSE(meter_->ended_error());
-    }
-  }
-}
-
-TEST_F(UsageTest, AWholeGeminiAnswerTellsItsUsage) {
-  for (const std::string& text : {kGeminiLast, "{\"response\": " + kGeminiLast + "}"}) {
-    Begin(MakeGeminiMeter, {200, "application/json; charset=UTF-8", ""});
-    Feed(text, 11);
-    EXPECT_EQ(meter_->Finish(true).output, 85);
-    EXPECT_FALSE(meter_->Finish(true).estimated);
-  }
-}
-
-TEST_F(UsageTest, GeminiUsageOfTheLastChunkThatHasItCounts) {
-  Begin(MakeGeminiMeter);
-  for (const std::string& text :
-       {kGeminiFirst, kGeminiLast, GeminiChunk("", R"(,"finishReason":"STOP"}])")}) {
-    Feed("data: " + text + "\n\n");
-  }
-  EXPECT_EQ(meter_->Finish(true).output, 85);
-}
-
-TEST_F(UsageTest, ABrokenGeminiStreamIsEstimatedFromWhatWasSeen) {
-  for (bool complete : {false, true}) {
-    Begin(MakeGeminiMeter);
-    Feed("data: " + kGeminiFirst + "\n\ndata: " + GeminiChunk(std::string(995, 'x'), "}]") +
-         "\n\n");
-    EXPECT_FALSE(meter_->ended());
-    Usage usage = meter_->Finish(complete);
-    EXPECT_EQ(usage.input, 100);
-    EXPECT_EQ(usage.output, 250);  // a quarter of the text, which is more than the 60 told
-    EXPECT_TRUE(usage.estimated);
-  }
-}
-
-TEST_F(UsageTest, AGeminiStreamCutBeforeAnyUsageIsEstimatedFromRequestAndText) {
-  Begin(MakeGeminiMeter);
-  Feed("data: " + kGeminiMiddle + "\n\n");
-  Usage usage = meter_->Finish(false);
-  EXPECT_EQ(usage.input, kRequestBytes / 4);
-  EXPECT_EQ(usage.output, 3);
-  EXPECT_TRUE(usage.estimated);
-}
-
-TEST_F(UsageTest, AnErrorInAGeminiStreamIsSeen) {
-  for (const std::string& text : GeminiForms({R"({"error":{"code":503,"message":"x"}})"})) {
-    Begin(MakeGeminiMeter);
-    Feed(text);
-    EXPECT_TRUE(meter_->ended_error()) << text;
-    EXPECT_EQ(meter_->Finish(false).total(), 0);
-  }
-}
-
-TEST_F(UsageTest, ABlockedGeminiPromptEndsTheStream) {
-  Begin(MakeGeminiMeter);
-  Feed(R"(data: {"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":9,)"
-       R"("totalTokenCount":9}})"
-       "\n\n");
-  EXPECT_TRUE(meter_->ended());
-  EXPECT_EQ(meter_->Finish(true).input, 9);
-  EXPECT_FALSE(meter_->Finish(true).estimated);
-}
-
-TEST_F(UsageTest, UnspecifiedGeminiReasonsAreNoEnd) {
-  Begin(MakeGeminiMeter);
-  Feed("data: " + GeminiChunk("a", R"(,"finishReason":"FINISH_REASON_UNSPECIFIED"}])") +
-       "\n\ndata: " + GeminiChunk("a", R"(,"finishReason":null}])") + "\n\n");
-  EXPECT_FALSE(meter_->ended());
-}
-
-TEST_F(UsageTest, GeminiEmbeddingsAreEstimatedFromTheRequest) {
-  for (std::string_view text : {R"({"embedding":{"values":[0.1,-0.2]}})",
-                                R"({"embeddings":[{"values":[0.1]},{"values":[0.2]}]})"}) {
-    Begin(MakeGeminiMeter, {200, "application/json", ""});
-    Feed(text, 4);
-    EXPECT_TRUE(meter_->ended());
-    Usage usage = meter_->Finish(true);
-    EXPECT_EQ(usage.input, kRequestBytes / 4);
-    EXPECT_EQ(usage.output, 0);
-    EXPECT_TRUE(usage.estimated);
-  }
-}
-
-TEST_F(UsageTest, GarbageDisturbsNothing) {
-  for (std::string_view text :
-       {"data: {\"usage\":{\"input_tokens\":1}\n\n", "data: {{{{\n\n", "\xff\xfe\n\n",
-        "[{\"usageMetadata\":{]",
-        "data: {\"usageMetadata\":{\"promptTokenCount\":1,\"promptTokenCount\":2}}\n\n",
-        "{\"usage\":{\"input_tokens\":99999999999999999999}}"}) {
-    for (const Maker& make : {Maker(MakeClaudeMeter), Maker(MakeGeminiMeter)}) {
-      Begin(make);
-      Feed(text, 1);
-      meter_->Finish(true);
-      EXPECT_TRUE(meter_->Finish(false).estimated || meter_->seen()) << text;
-    }
-  }
 }
 
 }  // namespace
