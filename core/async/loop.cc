@@ -62,6 +62,7 @@ Loop::Loop(const Clock& clock)
 Loop::~Loop() {
   Handles& h = *handles_;
   graves_.clear();
+  while (Orphan* orphan = orphans_.PopFront()) delete orphan;
   for (uv_handle_t* handle : {AsHandle(h.prepare), AsHandle(h.check), AsHandle(h.idle),
                               AsHandle(h.timer), AsHandle(h.async)}) {
     uv_close(handle, nullptr);

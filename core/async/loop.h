@@ -39,6 +39,10 @@ class Mortal {
   virtual ~Mortal() = default;
 };
 
+struct OrphanTag {};
+// Lives on without an owner until it buries itself, or until its loop ends.
+class Orphan : public Mortal, public ListNode<OrphanTag> {};
+
 // Has output to send at the end of the turn.
 class Flushable : public ListNode<FlushTag> {
  public:
@@ -73,6 +77,8 @@ class Loop {
   void Ready(Waiter& waiter);
   // Destroys `corpse` in this turn, before any waiter is resumed.
   void Bury(std::unique_ptr<Mortal> corpse);
+  // Keeps `orphan` until it buries itself: Bury(std::unique_ptr<Mortal>(this)).
+  void Adopt(std::unique_ptr<Orphan> orphan) { orphans_.PushBack(*orphan.release()); }
   // Flushes in this turn, after all waiters.
   void FlushLater(Flushable& item);
   // Runs `job` on this loop's thread soon. The only door open to other threads.
@@ -95,6 +101,7 @@ class Loop {
   std::vector<std::unique_ptr<Mortal>> graves_;
   WaiterList ready_;
   List<Flushable, FlushTag> flush_;
+  List<Orphan, OrphanTag> orphans_;
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;
   std::atomic<bool> stopping_{false};

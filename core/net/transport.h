@@ -12,8 +12,8 @@
 
 namespace relay {
 
-// Told by a transport, from within the loop's poll phase. The receiver may call any method of the
-// transport here but must not delete it: it buries its owner instead.
+// Told by a transport, from the loop's poll phase or a flush, never from inside a call of its
+// methods. The receiver may call any of them here but must not delete it: it buries its owner.
 class TransportEvents {
  public:
   // The chunk may be kept; it is a slice of the thread's read area.
@@ -39,7 +39,8 @@ class Transport {
 
   // Destruction closes at once (RST if bytes are unread or unsent).
   virtual ~Transport() = default;
-  // Begins to read and to tell `events`, which outlives this transport.
+  // Begins to read and to tell `events`, which outlives this transport. A second call hands the
+  // transport over to other events; an end that was told already is told to them again.
   virtual void Start(TransportEvents& events) = 0;
   // Takes all of `from` and sends as much as the kernel takes now (one writev); the rest follows.
   virtual void Write(Buffer& from) = 0;

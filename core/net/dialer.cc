@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+#include "core/net/dialer.h"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/net/socket.h"
+#include "core/net/tcp.h"
+
+namespace relay {
+namespace {
+
+// One address being connected to.
+class Attempt final : public SocketEvents {
+ public:
+  Attempt(Loop& loop, const Address& address, Event& changed)
+      : address_(address), changed_(changed), socket_(Socket::Open(address)) {
+    if (!socket_.open()) {
+      Finish(errno);
+      return;
+    }
+    socket_.SetOption(IPPROTO_TCP, TCP_NODELAY, 1);
+    if (::connect(socket_.fd(), address.data(), address.size()) == 0) {
+      Finish(0);
+    } else if (errno != EINPROGRESS) {
+      Finish(errno);
+    } else {
+      watch_ = std::make_unique<SocketWatch>(loop, socket_, *this);
+      watch_->Set(SocketWatch::kWritable);
+    }
+  }
+  bool done() const { return done_; }
+  int error() const { return error_; }
+  const Address& address() const { return address_; }
+  // The connected socket, once done without an error. Not from within a callback.
+  Socket Take() {
+    watch_.reset();
+    return std::move(socket_);
+  }
+
+ private:
+  void OnSocket(bool, bool, bool) override {
+    watch_->Set(SocketWatch::kNone);
+    Finish(socket_.TakeError());
+  }
+  void Finish(int error) {
+    done_ = true;
+    error_ = error;
+    changed_.NotifyAll();
+  }
+
+  Address address_;
+  Event& changed_;
+  Socket socket_;
+  std::unique_ptr<SocketWatch> watch_;
+  bool done_ = false;
+  int error_ = 0;
+};
+
+// Several addresses of one host, each tried when the one before failed or took too long; the first
+// that answers wins.
+class Race {
+ public:
+  Race(Loop& loop, std::vector<Address> addresses)
+      : loop_(loop), changed_(loop), addresses_(std::move(addresses)) {}
+
+  // Starts what is due. Returns when to call again at the latest.
+  TimePoint Advance() {
+    while (attempts_.size() < addresses_.size() && (loop_.Now() >= next_at_ || AllFailed()) &&
+           Winner() == nullptr) {
+      const Address& address = addresses_[attempts_.size()];
+      attempts_.push_back(std::make_unique<Attempt>(loop_, address, changed_));
+      next_at_ = loop_.Now() + kNextAddressAfter;
+    }
+    return attempts_.size() < addresses_.size() ? next_at_ : TimePoint::max();
+  }
+  // Every address was tried, and none answered.
+  bool lost() const { return attempts_.size() == addresses_.size() && AllFailed(); }
+  Attempt* Winner() const {
+    for (const auto& attempt : attempts_) {
+      if (attempt->done() && attempt->error() == 0) return attempt.get();
+    }
+    return nullptr;
+  }
+  const Attempt& last() const { return *attempts_.back(); }
+  Event& changed() { return changed_; }
+
+ private:
+  bool AllFailed() const {
+    return std::all_of(attempts_.begin(), attempts_.end(),
+                       [](const auto& attempt) { return attempt->done(); });
+  }
+
+  Loop& loop_;
+  Event changed_;
+  std::vector<Address> addresses_;
+  std::vector<std::unique_ptr<Attempt>> attempts_;
+  TimePoint next_at_{};
+};
+
+std::string Name(const Endpoint& endpoint) {
+  return endpoint.host + ":" + std::to_string(endpoint.port);
+}
+
+std::unexpected<Error> TooLate(const Endpoint& endpoint) {
+  return Fail(Party::kUpstream, Fault::kTimeout,
+              "connecting to " + Name(endpoint) + " took too long", true);
+}
+
+// The addresses that may be dialled: all, or those in the open internet.
+Result<Unit> Check(const Endpoint& endpoint, const std::vector<Address>& addresses) {
+  if (!endpoint.public_only) return Unit{};
+  for (const Address& address : addresses) {
+    if (address.IsPublic()) continue;
+    return Fail(Party::kUpstream, Fault::kConnect,
+                endpoint.host + " is " + address.HostString() +
+                    ", which is not an address of the public internet",
+                true);
+  }
+  return Unit{};
+}
+
+Task<Result<std::unique_ptr<Transport>>> Connect(Loop& loop, Endpoint endpoint,
+                                                 std::vector<Address> addresses,
+                                                 TimePoint deadline) {
+  Race race(loop, std::move(addresses));
+  while (true) {
+    TimePoint again = std::min(race.Advance(), deadline);
+    if (Attempt* winner = race.Winner()) {
+      TcpOptions options;
+      options.party = Party::kUpstream;
+      options.write_stall = endpoint.write_stall;
+      options.keepalive = true;
+      co_return std::make_unique<Tcp>(loop, winner->Take(), winner->address(), std::move(options));
+    }
+    if (race.lost()) {
+      co_return Fail(Party::kUpstream, Fault::kConnect,
+                     "cannot connect to " + Name(endpoint) + " (" +
+                         race.last().address().HostString() +
+                         "): " + ErrnoText(race.last().error()),
+                     true);
+    }
+    if (loop.Now() >= deadline) co_return TooLate(endpoint);
+    co_await race.changed().Wait(again);
+  }
+}
+
+}  // namespace
+
+Task<Result<std::unique_ptr<Transport>>> Dial(Loop& loop, Resolver& resolver, Endpoint endpoint,
+                                              TimePoint deadline) {
+  Result<std::vector<Address>> addresses =
+      co_await resolver.Resolve(endpoint.host, endpoint.port, deadline);
+  if (!addresses) co_return std::unexpected(addresses.error());
+  Result<Unit> allowed = Check(endpoint, *addresses);
+  if (!allowed) co_return std::unexpected(allowed.error());
+  // A tunnel through an outbound proxy would stand here: dial the proxy, then speak with it.
+  Result<std::unique_ptr<Transport>> transport =
+      co_await Connect(loop, endpoint, *std::move(addresses), deadline);
+  co_return std::move(transport);
+}
+
+}  // namespace relay
