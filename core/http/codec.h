@@ -48,9 +48,13 @@ class StreamEvents {
 class Codec {
  public:
   virtual ~Codec() = default;
-  // Feeds bytes. An error is the connection's end: its output (a 400, a GOAWAY) should still be sent, then
-  // the connection closes (lingering); nothing further is parsed. A parse error in HTTP/1 with a status for the
-  // client is told as OnReset(answerable) of a fresh id, so that the answer has the dialect's shape.
+  // Feeds bytes. An error is the connection's end: its output (a 400, a GOAWAY) should still be
+  // sent, then the connection closes (lingering); nothing further is parsed. A parse error in
+  // HTTP/1 with a status for the client is told as OnReset(answerable) of a fresh id, so that the
+  // answer has the dialect's shape.
+  //
+  // Events come from here only. An HTTP/1 server holds pipelined bytes back until the present
+  // answer is finished: when mid_message() is true after that, call Receive with an empty chunk.
   virtual Result<Unit> Receive(Chunk bytes, StreamEvents& to) = 0;
   // The peer's EOF. Ends a message that only the end of the connection delimits (HTTP/1 answers).
   virtual void ReceiveEof(StreamEvents& to) = 0;
@@ -71,8 +75,12 @@ class Codec {
   virtual void TakeOutput(Buffer& to) = 0;
   // The connection may not carry another message once the present ones are done.
   virtual bool must_close() const = 0;
-  // Bytes were received that belong to a message not yet begun (pipelining) or half a head.
+  // Bytes were received that belong to a message not yet begun (pipelining) or half a head, or the
+  // rest of a body that was answered early is still being read and dropped.
   virtual bool mid_message() const = 0;
+  // False while enough of later messages is held (HTTP/1 pipelining, 16 KiB): read no more until
+  // the present answer is finished.
+  virtual bool wants_bytes() const { return true; }
 };
 
 class ClientCodec : public Codec {
