@@ -26,7 +26,7 @@ class Block {
   size_t capacity() const { return capacity_; }
 
  private:
-  Block(size_t capacity) : capacity_(capacity) {}
+  explicit Block(size_t capacity) : capacity_(capacity) {}
   size_t capacity_;
   uint32_t count_ = 1;
 };
