@@ -9,6 +9,7 @@
 
 #include "core/net/socket.h"
 #include "core/net/tcp.h"
+#include "core/net/tls.h"
 
 namespace relay {
 namespace {
@@ -148,6 +149,18 @@ Task<Result<std::unique_ptr<Transport>>> Connect(Loop& loop, Endpoint endpoint,
   }
 }
 
+// The TLS handshake over a connected transport.
+Task<Result<std::unique_ptr<Transport>>> Secure(Loop& loop, Endpoint endpoint,
+                                                std::unique_ptr<Transport> transport,
+                                                TimePoint deadline) {
+  std::unique_ptr<Tls> tls = Tls::Connect(loop, std::move(transport), endpoint.tls, endpoint.host,
+                                          endpoint.alpn, deadline);
+  // Its own timer ends it at the deadline.
+  while (!tls->settled()) co_await tls->changed().Wait();
+  if (tls->failure() != nullptr) co_return std::unexpected(*tls->failure());
+  co_return std::move(tls);
+}
+
 }  // namespace
 
 Task<Result<std::unique_ptr<Transport>>> Dial(Loop& loop, Resolver& resolver, Endpoint endpoint,
@@ -160,6 +173,8 @@ Task<Result<std::unique_ptr<Transport>>> Dial(Loop& loop, Resolver& resolver, En
   // A tunnel through an outbound proxy would stand here: dial the proxy, then speak with it.
   Result<std::unique_ptr<Transport>> transport =
       co_await Connect(loop, endpoint, *std::move(addresses), deadline);
+  if (!transport || endpoint.tls == nullptr) co_return std::move(transport);
+  transport = co_await Secure(loop, std::move(endpoint), *std::move(transport), deadline);
   co_return std::move(transport);
 }
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "core/net/tcp.h"
+#include "core/net/tls.h"
 
 namespace relay {
 namespace {
@@ -135,7 +136,11 @@ void Listener::Deliver(Socket socket, const Address& peer) {
   options.write_stall = options_.write_stall;
   options.ticket = std::make_unique<Seat>(seats_);
   auto tcp = std::make_unique<Tcp>(loop_, std::move(socket), peer, std::move(options));
-  accepted_(std::move(tcp));
+  if (options_.tls == nullptr) {
+    accepted_(std::move(tcp));
+    return;
+  }
+  accepted_(Tls::Accept(loop_, std::move(tcp), options_.tls, options_.handshake_timeout));
 }
 
 void Listener::OnRetry() {

@@ -47,6 +47,12 @@ struct Recorder final : TransportEvents {
   std::function<void()> on_drained;
 };
 
+// Lets a transport die where it should: in the loop's own phase.
+struct Holder : Mortal {
+  explicit Holder(std::unique_ptr<Transport> held) : transport(std::move(held)) {}
+  std::unique_ptr<Transport> transport;
+};
+
 // Runs a task from the loop and keeps its result; `Cancel` destroys it in the loop's own phase.
 template <class T>
 struct Running {
