@@ -77,6 +77,7 @@ any_wanted() {
 unit() {
   local preset=$1 prefix=$2 binary
   shift 2
+  if ((list)); then echo "$prefix-<folder of tests>"; return; fi
   for binary in build/"$preset"/tests/*_test; do
     [[ -x $binary ]] || continue
     (($# == 0)) || [[ " $* " == *" ${binary##*/} "* ]] || continue

@@ -7,7 +7,7 @@
 export RELAY_KEY=cr_claude_pool_0123456789abcdef
 export FIRST_KEY=sk-ant-api03-first SECOND_KEY=sk-ant-api03-second THIRD_KEY=sk-ant-api03-third
 message='{"model":"claude-sonnet-4-5","max_tokens":16,"messages":[{"role":"user","content":"hello"}]}'
-served() { mock_says stats | field "x.byCredential['$1']?.requests ?? 0"; }
+served() { mock_says stats | field "x.credentials['$1']?.requests ?? 0"; }
 
 start_mock
 start_relay

@@ -59,14 +59,17 @@ tidy_errors() {
 }
 bad_tidy() {
   printf 'int* bad = 0;\n' >"$scratch/bad.cc"
-  clang-tidy-19 --quiet --config-file=.clang-tidy "$scratch/bad.cc" -- -std=c++23 2>/dev/null |
-    tidy_errors | grep -q ':1: .*modernize-use-nullptr'
+  refuses clang-tidy-19 --quiet --config-file=.clang-tidy "$scratch/bad.cc" -- -std=c++23 &&
+    tidy_errors <"$scratch/out" | grep -q ':1: .*modernize-use-nullptr'
 }
 tidy_all() {
   local build=$1
   [[ -f $build/compile_commands.json ]] || { echo "$build:1: no compile_commands.json"; return 1; }
   ours 'core/*.cc' 'upstreams/*.cc' 'filters/*.cc' 'admin/*.cc' |
-    xargs -0 -n 1 -P "$(nproc)" clang-tidy-19 --quiet -p "$build" 2>/dev/null | tidy_errors | { ! grep .; }
+    xargs -0 -n 1 -P "$(nproc)" clang-tidy-19 --quiet -p "$build" >"$scratch/tidy" 2>"$scratch/crash"
+  # 123: one of them found something; more than that: one of them fell over.
+  (($? <= 123)) || { tail -n 20 "$scratch/crash"; return 1; }
+  tidy_errors <"$scratch/tidy" | { ! grep .; }
 }
 
 # Names of packages, one a line, in the stage of the Dockerfile that is run.
