@@ -52,10 +52,14 @@ install_packages() {
   fi
   local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y
     -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
+  local log
+  log=$(mktemp)
   # The lists may be older than the archive: fetched anew only when the first try fails.
-  "${apt[@]}" install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
-    { "${apt[@]}" update >/dev/null && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } ||
+  "${apt[@]}" install --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
+    { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
     status=1
+  ((status == 0)) || tail -n 20 "$log" >&2
+  rm -f "$log"
   [[ -z $policy ]] || "${as_root[@]}" rm -f $policy
   ((status == 0)) || printf 'apt-get could not install %s\n' "${missing[*]}" >&2
   return $status
@@ -76,12 +80,14 @@ find_node() {
     return 0
   fi
   if ! command -v npm >/dev/null; then
-    install_packages nodejs npm >&2 || return
+    # Debian's Node is 18: enough for some, and its npm brings a newer one.
+    install_packages nodejs >&2 || return
     node=$(command -v node)
     if [[ $(node_version "$node") -ge $least ]]; then
       printf '%s\n' "$node"
       return 0
     fi
+    install_packages npm >&2 || return
   fi
   npm_ci "$folder" >&2 || return
   for node in "$folder"/node_modules/node-linux-*/bin/node "$folder"/node_modules/node/bin/node; do
