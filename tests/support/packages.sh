@@ -30,8 +30,9 @@ missing_packages() {
 # with the line to run, where there are no rights to. Starts no service that a package brings.
 install_packages() {
   local missing as_root=() policy="" status=0
-  mapfile -t missing < <(missing_packages "$@")
-  ((${#missing[@]})) || return 0
+  missing=$(missing_packages "$@")
+  [[ -n $missing ]] || return 0
+  mapfile -t missing <<<"$missing"
   if [[ $(id -u) != 0 ]]; then
     if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then
       printf 'These packages are missing, and installing them needs root. Run:\n\n  %s\n\n' \
