@@ -315,7 +315,7 @@ Result<ScannedHead> HeadScan::TakeRequest() {
   }
   scanned.head.method = method_;
   scanned.head.close = close_ || version_ == Version::kHttp10;
-  StartNext();
+  StartOver();
   return scanned;
 }
 
@@ -359,7 +359,7 @@ Result<ScannedHead> HeadScan::TakeAnswer(bool to_head) {
   scanned.head.status = status_;
   scanned.head.close = !interim && (close_ || version_ == Version::kHttp10 ||
                                     scanned.framing == Framing::kUntilClose);
-  StartNext();
+  StartOver();
   return scanned;
 }
 
@@ -379,11 +379,12 @@ void HeadScan::CopyInto(Head& head) {
   }
 }
 
-void HeadScan::StartNext() {
+void HeadScan::StartOver() {
+  // An idle connection keeps little.
   constexpr size_t kKeptFields = 64;
   bytes_ = {};
   piece_ = Chunk();
-  partial_ = {};
+  std::string().swap(partial_);
   begin_ = line_ = searched_ = end_ = 0;
   empty_lines_ = 0;
   first_line_read_ = false;

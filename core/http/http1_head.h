@@ -47,9 +47,11 @@ class HeadScan {
   // The answer to a request, to HEAD if `to_head`.
   Result<ScannedHead> TakeAnswer(bool to_head);
 
+  // Forgets what was fed, as after a head was taken.
+  void StartOver();
   // Some of a head was fed, and it is not complete.
   bool started() const { return !partial_.empty(); }
-  // Of the present head, once its first line was read; kept after a fault.
+  // Of the present head, once its first line was read; also after a fault.
   bool is_head_request() const { return method_ == "HEAD"; }
   Version version() const { return version_; }
 
@@ -76,7 +78,6 @@ class HeadScan {
   // Forgets empty lines before the first, so that started() is about a head.
   void DropEmptyLines();
   void CopyInto(Head& head);
-  void StartNext();
   std::string_view View(Span span) const { return bytes_.substr(span.at, span.size); }
   Span SpanOf(std::string_view part) const {
     return {static_cast<uint32_t>(part.data() - bytes_.data()), static_cast<uint32_t>(part.size())};

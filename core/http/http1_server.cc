@@ -194,6 +194,7 @@ void Http1Server::BreakBody(Error why, StreamEvents& to) {
 
 void Http1Server::StopReading() {
   input_ = Input::kDrop;
+  scan_.StartOver();
   held_.Clear();
   held_pieces_ = 0;
 }
@@ -290,11 +291,12 @@ void Http1Server::GoAway() {
 }
 
 void Http1Server::ReceiveEof(StreamEvents& to) {
-  if (input_ == Input::kBody) {
-    BreakBody(Error{Party::kClient, Fault::kTruncated, "the request's body was cut"}, to);
-  }
+  bool cut = input_ == Input::kBody;
   closing_ = true;
   StopReading();
+  if (!cut) return;
+  to.OnReset(id_, Error{Party::kClient, Fault::kTruncated, "the request's body was cut"},
+             /*answerable=*/false);
 }
 
 bool Http1Server::must_close() const {

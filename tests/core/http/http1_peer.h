@@ -48,7 +48,7 @@ inline std::string FaultText(const Error& why) {
 
 // Everything that events said, with body pieces joined:
 //   "GET /a end" / "POST /b +hello end" / "200 +body cut:truncated" / "refused:400"
-class Record : public StreamEvents {
+class Record final : public StreamEvents {
  public:
   struct Message {
     StreamId id = 0;
