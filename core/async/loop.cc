@@ -20,7 +20,9 @@ struct Loop::Handles {
 
 namespace {
 
-Loop& Of(void* data) { return *static_cast<Loop*>(data); }
+Loop& Of(void* data) {
+  return *static_cast<Loop*>(data);
+}
 
 template <class Handle>
 uv_handle_t* AsHandle(Handle& handle) {
@@ -121,7 +123,9 @@ void Loop::Post(std::function<void()> job) {
   uv_async_send(&handles_->async);
 }
 
-bool Loop::OnThisThread() const { return handles_->thread.load() == std::this_thread::get_id(); }
+bool Loop::OnThisThread() const {
+  return handles_->thread.load() == std::this_thread::get_id();
+}
 
 void Loop::RunPosted() {
   std::vector<std::function<void()>> jobs;

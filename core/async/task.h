@@ -74,6 +74,16 @@ class [[nodiscard]] Task {
     if (frame_) frame_.destroy();
   }
 
+  // Like Start, but the loop makes the first step, from its own phase. `waiter` lives as long as
+  // this task.
+  template <class LoopType, class WaiterType>
+  void StartOn(LoopType& loop, WaiterType& waiter, void (*on_done)(void*) noexcept, void* arg) {
+    frame_.promise().on_done = on_done;
+    frame_.promise().on_done_arg = arg;
+    waiter.frame = frame_;
+    loop.Ready(waiter);
+  }
+
   // Starts a task that nobody awaits. `on_done(arg)` runs in its last step, while the frame is
   // still there: it may bury the frame's owner, never destroy it.
   void Start(void (*on_done)(void*) noexcept, void* arg) {

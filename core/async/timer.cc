@@ -8,7 +8,9 @@ void Timer::ArmAt(TimePoint when) {
   wheel_.Insert(*this);
 }
 
-void Timer::ArmIn(Duration delay) { ArmAt(wheel_.now() + delay); }
+void Timer::ArmIn(Duration delay) {
+  ArmAt(wheel_.now() + delay);
+}
 
 uint64_t TimerWheel::TickAtOrAfter(TimePoint when) const {
   if (when <= start_) return tick_ + 1;

@@ -42,7 +42,9 @@ void Launch(Owner* owner) {
       owner);
 }
 
-Task<int> Add(int a, int b) { co_return a + b; }
+Task<int> Add(int a, int b) {
+  co_return a + b;
+}
 
 Task<int> SumInLoop(int n) {
   int sum = 0;
@@ -66,7 +68,9 @@ TEST(Task, AwaitsMillionsOfReadyChildrenWithoutGrowingTheStack) {
   EXPECT_EQ(out, 1'999'999);
 }
 
-Task<int> Ready(int n) { return n; }
+Task<int> Ready(int n) {
+  return n;
+}
 
 Task<Unit> StoreReady(int& out) {
   out = co_await Ready(7);

@@ -128,8 +128,13 @@ TEST(Hex, RoundTripsAndRefusesWhatIsNone) {
 
 TEST(Base64, MatchesRfc4648) {
   const std::pair<const char*, const char*> pairs[] = {
-      {"", ""},           {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-      {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+      {"", ""},
+      {"f", "Zg=="},
+      {"fo", "Zm8="},
+      {"foo", "Zm9v"},
+      {"foob", "Zm9vYg=="},
+      {"fooba", "Zm9vYmE="},
+      {"foobar", "Zm9vYmFy"},
   };
   for (const auto& [bytes, text] : pairs) {
     EXPECT_EQ(Base64Encode(bytes), text);
@@ -141,8 +146,8 @@ TEST(Base64, MatchesRfc4648) {
 }
 
 TEST(Base64, RefusesWhatEncodingWouldNotWrite) {
-  for (const char* text : {"Zg", "Zg=", "Zg===", "Z===", "====", "Zh==", "Zm9=", "Zm9v\n", "Zm 8=",
-                           "Zg==Zg==", "Zm-_", "=Zm8"}) {
+  for (const char* text : {"Zg", "Zg=", "Zg===", "Z===", "====", "Zh==", "Zm9=", "Zm9v\n",
+                           "Zm 8=", "Zg==Zg==", "Zm-_", "=Zm8"}) {
     EXPECT_FALSE(Base64Decode(text)) << text;
   }
 }

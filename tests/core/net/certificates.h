@@ -7,9 +7,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <filesystem>
 #include <string>
 
@@ -55,9 +53,9 @@ class Authority {
     X509* leaf = Make("leaf", names, key, key_, certificate_, seconds);
     Pair pair{folder_.File(file + ".crt"), folder_.File(file + ".key")};
     Save(file + ".crt", leaf);
-    std::FILE* out = std::fopen(pair.key.c_str(), "we");
-    PEM_write_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
-    (void)std::fclose(out);
+    BIO* out = BIO_new_file(pair.key.c_str(), "w");
+    PEM_write_bio_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
+    BIO_free(out);
     X509_free(leaf);
     EVP_PKEY_free(key);
     return pair;
@@ -88,9 +86,9 @@ class Authority {
     X509_EXTENSION_free(extension);
   }
   void Save(const std::string& file, X509* certificate) {
-    std::FILE* out = std::fopen(folder_.File(file).c_str(), "we");
-    PEM_write_X509(out, certificate);
-    (void)std::fclose(out);
+    BIO* out = BIO_new_file(folder_.File(file).c_str(), "w");
+    PEM_write_bio_X509(out, certificate);
+    BIO_free(out);
   }
 
   const TempFolder& folder_;

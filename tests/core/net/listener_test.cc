@@ -60,7 +60,9 @@ TEST_F(ListenerTest, TheIpv6WildcardTakesIpv4ToldAsSuch) {
   options.address = *Address::FromLiteral("::", 0);
   auto opened = Listener::Open(loop, std::move(options),
                                [&](auto transport) { accepted.push_back(std::move(transport)); });
-  if (!opened) GTEST_SKIP() << opened.error().what;
+  bool has_ipv6 = Socket::Open(*Address::FromLiteral("::1", 0)).open();
+  ASSERT_EQ(opened.has_value(), has_ipv6);
+  if (!has_ipv6) return;
   RawClient client(Loopback((*opened)->bound().port()));
   ASSERT_TRUE(client.connected());
   auto transport = TakeAccepted();
@@ -72,8 +74,9 @@ TEST_F(ListenerTest, AcceptingWaitsAtTheLimitAndGoesOnWhenAConnectionEnds) {
   ListenOptions options;
   options.connections = 2;
   auto listener = Listen(std::move(options));
-  std::vector<std::unique_ptr<RawClient>> clients;
-  for (int i = 0; i < 3; ++i) clients.push_back(std::make_unique<RawClient>(listener->bound()));
+  RawClient first(listener->bound());
+  RawClient second(listener->bound());
+  RawClient third(listener->bound());
   ASSERT_TRUE(TurnUntil(loop, [&] { return accepted.size() == 2; }));
   TurnFor(loop, 20);
   EXPECT_EQ(accepted.size(), 2U);
@@ -130,6 +133,8 @@ TEST_F(ListenerTest, ConnectionsSendSmallPiecesAtOnce) {
   EXPECT_TRUE(found);
 }
 
+#if !__has_feature(undefined_behavior_sanitizer)  // its own checks need descriptors
+
 // Lowers the limit of descriptors to what is open now, until it dies.
 class NoMoreDescriptors {
  public:
@@ -147,11 +152,6 @@ class NoMoreDescriptors {
 };
 
 TEST_F(ListenerTest, WithoutDescriptorsItPausesWithoutSpinningAndRecovers) {
-#if defined(__has_feature)
-#if __has_feature(undefined_behavior_sanitizer)
-  GTEST_SKIP() << "the sanitizer's own checks need descriptors";
-#endif
-#endif
   auto listener = Listen();
   loop.Turn();
   RawClient client(listener->bound());
@@ -167,6 +167,8 @@ TEST_F(ListenerTest, WithoutDescriptorsItPausesWithoutSpinningAndRecovers) {
   After(milliseconds(120));
   EXPECT_NE(TakeAccepted(), nullptr);
 }
+
+#endif
 
 }  // namespace
 }  // namespace relay

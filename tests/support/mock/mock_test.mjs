@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The mock itself: that it refuses what the vendors refuse, sees what leaks, and fails as asked.
-// Run with `node --test tests/support/mock/`.
+// Run with `node --test tests/support/mock/mock_test.mjs`.
 
 import assert from 'node:assert/strict';
 import {execFileSync} from 'node:child_process';
