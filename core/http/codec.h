@@ -16,11 +16,11 @@ using StreamId = uint32_t;  // HTTP/2's stream id; HTTP/1 counts messages from 1
 
 // Bounds of what a peer may make us hold. Defaults are those of relay.yaml.
 struct CodecLimits {
-  size_t target_bytes = size_t{16} << 10;  // request line: 414
-  size_t header_bytes = size_t{32} << 10;  // whole head: 431 (a server), 64 KiB for upstream's
-  size_t header_fields = 100;              // 431
+  size_t target_bytes = size_t{16} << 10;    // request line: 414
+  size_t header_bytes = size_t{32} << 10;    // whole head: 431 (a server), 64 KiB for upstream's
+  size_t header_fields = 100;                // 431
   uint64_t body_bytes = uint64_t{32} << 20;  // requests: 413; answers are not bounded
-  uint32_t streams = 100;                  // HTTP/2, at once
+  uint32_t streams = 100;                    // HTTP/2, at once
 };
 
 // Called from within Receive (never from a Send…). The receiver may call any method of the codec
@@ -58,8 +58,8 @@ class Codec {
   virtual Result<Unit> Receive(Chunk bytes, StreamEvents& to) = 0;
   // The peer's EOF. Ends a message that only the end of the connection delimits (HTTP/1 answers).
   virtual void ReceiveEof(StreamEvents& to) = 0;
-  // Sends a head: a server's answer (1xx with end=false may precede it), or a client's further heads
-  // (none today). `end`: no body follows.
+  // Sends a head: a server's answer (1xx with end=false may precede it), or a client's further
+  // heads (none today). `end`: no body follows.
   virtual void SendHead(StreamId id, const Head& head, bool end) = 0;
   // Takes from `body` what the protocol's window allows now, all for HTTP/1; `end` when `body` is
   // the last of it. An empty body with `end` is allowed. Returns bytes taken; OnRoom follows when

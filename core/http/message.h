@@ -36,8 +36,8 @@ struct Field {
 enum class Version : uint8_t { kHttp10, kHttp11, kHttp2 };
 
 // One head. Fields stand in the order of the wire; Connection, Transfer-Encoding and the like are
-// the codec's business: a server codec leaves them in the list as received (the exchange drops hop-by-hop
-// fields), a sending codec never writes any of them from the list but makes its own.
+// the codec's business: a server codec leaves them in the list as received (the exchange drops
+// hop-by-hop fields), a sending codec never writes any of them from the list but makes its own.
 class Head {
  public:
   Head() = default;
@@ -94,7 +94,8 @@ void ForEachToken(std::string_view list, F f) {
   while (!list.empty()) {
     size_t comma = list.find(',');
     std::string_view token = list.substr(0, comma);
-    while (!token.empty() && (token.front() == ' ' || token.front() == '\t')) token.remove_prefix(1);
+    while (!token.empty() && (token.front() == ' ' || token.front() == '\t'))
+      token.remove_prefix(1);
     while (!token.empty() && (token.back() == ' ' || token.back() == '\t')) token.remove_suffix(1);
     if (!token.empty()) f(token);
     if (comma == std::string_view::npos) return;

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// One request and its answer on a connection, as coroutines see it: the same class for both sides
+// and both protocols. A server's stream reads the request's body and sends the answer; a client's
+// sends the request and reads the answer.
+#pragma once
+
+#include <coroutine>
+#include <optional>
+#include <string_view>
+
+#include "core/async/event.h"
+#include "core/http/codec.h"
+
+namespace relay {
+
+class Connection;
+
+class Stream {
+ public:
+  // Told at once, from the poll phase, when the peer is gone or the stream was reset: whoever runs
+  // on this stream should be cancelled. Not told for faults that can still be answered.
+  class Watcher {
+   public:
+    virtual void OnStreamLost(const Error& why) = 0;
+
+   protected:
+    ~Watcher() = default;
+  };
+
+  Stream(Connection& connection, StreamId id);
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  // Resets what is unfinished and frees the place on the connection.
+  ~Stream();
+
+  void Watch(Watcher* watcher) { watcher_ = watcher; }
+
+  // Waits for the answer's head (client side).
+  class HeadOp;
+  HeadOp ReadHead(TimePoint deadline);
+  // Waits for body bytes. An empty chunk is the body's end. Taking bytes reopens the window.
+  class ReadOp;
+  ReadOp Read(TimePoint deadline);
+  // The body has been read to its end.
+  bool at_end() const { return in_end_ && in_.empty(); }
+  // What stopped the inbound side, if anything did.
+  const std::optional<Error>& fault() const { return fault_; }
+
+  // Sends an answer's head. At most one final head; 1xx may come before.
+  void SendHead(const Head& head, bool end);
+  // Takes the chunk (and the end of the body) at once; it leaves in this turn.
+  void Send(Chunk chunk, bool end);
+  // Like Send; co_await waits until there is room for more (below the high-water mark).
+  class WriteOp;
+  WriteOp Write(Chunk chunk, bool end = false);
+  // The whole message was handed to the connection.
+  bool sent_all() const { return out_end_; }
+  bool head_sent() const { return head_sent_; }
+  // Nothing can be sent any more.
+  bool lost() const { return lost_; }
+  // Gives the stream up now: RST_STREAM, or the end of an HTTP/1 connection without a last chunk.
+  void Reset(Fault why);
+
+  StreamId id() const { return id_; }
+  // Client side: the connection had carried another request before. A request that fails on it
+  // before any byte of an answer may simply be sent again.
+  bool reused() const { return reused_; }
+  std::string_view peer() const;
+  Loop& loop() { return loop_; }
+
+ private:
+  friend class Connection;
+  bool Readable() const { return !in_.empty() || in_end_ || fault_ || lost_; }
+  bool HasRoom() const;
+  void Wake() { inbound_.NotifyAll(); }
+  void Pump();  // hands out_ to the codec as far as it takes it
+  Result<Chunk> Take();
+  Error LossError() const;
+
+  Loop& loop_;
+  Connection* connection_;  // null once it is gone
+  StreamId id_;
+  Watcher* watcher_ = nullptr;
+  std::optional<Head> head_;
+  Buffer in_;
+  Buffer out_;
+  std::optional<Error> fault_;
+  Event inbound_;
+  Event room_;
+  bool reused_ = false;
+  bool in_end_ = false;
+  bool head_sent_ = false;
+  bool out_end_ = false;        // the user has given everything
+  bool out_end_taken_ = false;  // the codec has taken everything
+  bool lost_ = false;
+};
+
+// The three awaitables. Each keeps its wait inside itself: no frame, no allocation.
+class Stream::HeadOp {
+ public:
+  HeadOp(Stream& stream, TimePoint deadline)
+      : stream_(stream), wait_(stream.inbound_.Wait(deadline)) {}
+  bool await_ready() const { return stream_.head_ || stream_.fault_ || stream_.lost_; }
+  void await_suspend(std::coroutine_handle<> frame) { wait_.await_suspend(frame); }
+  Result<Head> await_resume();
+
+ private:
+  Stream& stream_;
+  TimedWait wait_;
+};
+
+class Stream::ReadOp {
+ public:
+  ReadOp(Stream& stream, TimePoint deadline)
+      : stream_(stream), wait_(stream.inbound_.Wait(deadline)) {}
+  bool await_ready() const { return stream_.Readable(); }
+  void await_suspend(std::coroutine_handle<> frame) { wait_.await_suspend(frame); }
+  Result<Chunk> await_resume();
+
+ private:
+  Stream& stream_;
+  TimedWait wait_;
+};
+
+class Stream::WriteOp {
+ public:
+  explicit WriteOp(Stream& stream) : stream_(stream), wait_(stream.room_.Wait()) {}
+  bool await_ready() const { return stream_.lost_ || stream_.HasRoom(); }
+  void await_suspend(std::coroutine_handle<> frame) { wait_.await_suspend(frame); }
+  // Fails when the peer is gone.
+  Result<Unit> await_resume();
+
+ private:
+  Stream& stream_;
+  TimedWait wait_;
+};
+
+inline Stream::HeadOp Stream::ReadHead(TimePoint deadline) {
+  return {*this, deadline};
+}
+inline Stream::ReadOp Stream::Read(TimePoint deadline) {
+  return {*this, deadline};
+}
+
+}  // namespace relay
