@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+// One request and its answer, in flight. Owns the client's stream, the body, what filters learnt
+// (facts), and the root coroutine; its destruction is the end of all of it, and the only place
+// where filters are told that it is over.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/async/loop.h"
+#include "core/async/task.h"
+#include "core/base/json.h"
+#include "core/exchange/body.h"
+#include "core/exchange/chain.h"
+#include "core/exchange/dialect.h"
+#include "core/exchange/upstream.h"
+#include "core/exchange/usage_meter.h"
+#include "core/http/connection.h"
+#include "core/http/stream.h"
+
+namespace relay {
+
+struct KeyRecord;
+class Slot;
+class Worker;
+
+// How an exchange ended, for the filters, the log and the metrics.
+struct Outcome {
+  enum class End : uint8_t { kComplete, kRefused, kClientGone, kUpstreamCut, kFailed, kDrained };
+  End end = End::kFailed;
+  int status = 0;          // what the client saw; 0: nothing
+  bool committed = false;  // an upstream's answer reached the client
+  std::string why;         // an error's text, for the log
+  uint64_t bytes_in = 0;
+  uint64_t bytes_out = 0;
+  int attempts = 0;
+  Duration total{};
+  Duration first_byte{};  // zero: none came
+};
+std::string_view NameOf(Outcome::End end);
+
+// What filters learn. Each has one writer.
+struct Facts {
+  std::shared_ptr<const KeyRecord> key;  // auth
+  std::unique_ptr<Slot> slot;            // rate-limit: a place in the key's concurrency
+  std::unique_ptr<Lease> lease;          // account-select; the cluster exchanges it at failover
+  bool sticky_moved = false;             // the session's account could not serve
+};
+
+struct ExchangeTag {};
+
+class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stream::Watcher {
+ public:
+  // Owns itself: it runs from the loop's next drain on and buries itself at its end.
+  static void Start(Worker& worker, std::unique_ptr<Stream> client, Head head);
+  // Answers a request that broke the protocol's rules.
+  static void Refuse(Worker& worker, std::unique_ptr<Stream> client, const Error& why);
+  ~Exchange() override;
+
+  Worker& worker;
+  Loop& loop;
+  const std::shared_ptr<const RouteTable> table;  // what it began with, whatever is reloaded
+  const std::string id;                           // x-relay-request-id
+
+  Head request;           // credentials are stripped by auth
+  std::string path;       // normalised, after the route's prefix: what filters see
+  std::string sent_path;  // what goes upstream; rewrite's strip-prefix makes it `path`
+  const Route* route = nullptr;
+  Dialect dialect = Dialect::kPlain;
+  Ask ask;
+  Facts facts;
+  Body body;
+  JsonIndex json;  // of the body, where it is a JSON object
+  Edits edits;     // what rewrite changes in the body
+  Outcome outcome;
+
+  // Reads the body to its end, once. Errors: too large, too slow, gone.
+  Task<Result<Unit>> LoadBody();
+  // Answers now. Only before anything of an answer was sent.
+  void Send(const Reply& reply, bool with_body = true);
+  // Ends it from outside: the dialect's error event if it has begun, a refusal if not.
+  void Abort(Outcome::End end, const Refusal& refusal);
+  // The body is not needed any more: the answer is committed or no attempt is left.
+  void FreeBody();
+  TimePoint started() const { return started_; }
+  bool answered() const { return client_->head_sent(); }
+  std::string_view peer() const { return peer_; }
+
+ private:
+  Exchange(Worker& worker, std::unique_ptr<Stream> client, Head head);
+  void OnStreamLost(const Error& why) override;
+  void OnSilence();
+  void End();
+
+  // run.cc: the story.
+  Task<Unit> Run();
+  Task<Unit> RunChain();
+  bool FindRoute();
+  bool Recognise();
+  Task<Unit> Pump(Answer& answer);
+  void SendAnswerHead(Answer& answer);
+  Stream::WriteOp Forward(Chunk chunk, bool event_stream);
+  void SendPiece(Chunk chunk);
+  void FinishBroken(const Error& why, Answer& answer);
+  // After the head: the dialect's error event where one may stand, else a broken connection.
+  void BreakOff(const Refusal& refusal);
+  bool BetweenEvents() const;
+  void WatchSilence();
+
+  void RefuseWith(const Refusal& refusal);
+  void CompleteHead(Head& head) const;
+  Result<Unit> TakeBodyBytes(size_t bytes);
+
+  std::unique_ptr<Stream> client_;
+  std::string peer_;
+  TimePoint started_;
+  size_t entered_ = 0;  // filters whose OnRequest began
+  size_t held_ = 0;     // bytes of the body taken from the worker's budget
+  std::unique_ptr<UsageMeter> meter_;
+  std::unique_ptr<AnswerTransform> transform_;
+  bool ending_ = false;
+  char tail_[4] = {'\n', '\n', '\n', '\n'};  // the last bytes sent: are we between events?
+  MethodTimer<Exchange, &Exchange::OnSilence> silence_;
+  Waiter start_;
+  Task<Unit> root_;  // last: its locals die first
+
+ public:
+  // The meter of the answer, for usage-record; null before an answer.
+  UsageMeter* meter() { return meter_.get(); }
+};
+
+}  // namespace relay

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// What exchanges of one worker thread share: its loop, its routes, and the process-wide services
+// that all workers use.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/async/loop.h"
+#include "core/exchange/body.h"
+#include "core/exchange/chain.h"
+#include "core/exchange/exchange.h"
+#include "core/http/connection.h"
+
+namespace relay {
+
+class ExchangeMetrics;
+class KeyDirectory;
+
+// Answers of the relay itself: /health, /ready, /metrics. Called on any worker's thread.
+class Endpoints {
+ public:
+  virtual std::optional<Reply> Answer(const Head& request, std::string_view path) = 0;
+
+ protected:
+  ~Endpoints() = default;
+};
+
+struct ExchangeLimits {
+  uint64_t body_bytes = uint64_t{32} << 20;
+  Duration body_timeout = std::chrono::seconds(120);
+  Duration body_idle = std::chrono::seconds(30);
+  Duration silence = std::chrono::seconds(15);  // until a keep-alive goes out
+};
+
+class Worker final : public ServerHandler {
+ public:
+  Worker(Loop& worker_loop, Endpoints& process_endpoints, BodyBudget& process_bodies,
+         ExchangeMetrics& process_metrics, const ExchangeLimits& exchange_limits)
+      : loop(worker_loop),
+        endpoints(process_endpoints),
+        bodies(process_bodies),
+        metrics(process_metrics),
+        limits(exchange_limits) {}
+
+  Loop& loop;
+  Endpoints& endpoints;
+  BodyBudget& bodies;
+  ExchangeMetrics& metrics;
+  const ExchangeLimits limits;
+  // Immutable snapshots, swapped on this loop's thread when the configuration or a key changes.
+  std::shared_ptr<const RouteTable> table;
+  std::shared_ptr<const KeyDirectory> keys;
+  List<Exchange, ExchangeTag> exchanges;
+
+  void OnRequest(std::unique_ptr<Stream> stream, Head head) override {
+    Exchange::Start(*this, std::move(stream), std::move(head));
+  }
+  void OnRefused(std::unique_ptr<Stream> stream, Error why) override {
+    Exchange::Refuse(*this, std::move(stream), why);
+  }
+};
+
+}  // namespace relay
