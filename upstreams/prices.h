@@ -11,7 +11,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
-#include "core/exchange/usage.h"
+#include "core/store/usage.h"
 
 namespace relay {
 

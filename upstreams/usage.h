@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "core/exchange/usage.h"
+#include "core/exchange/usage_meter.h"
 
 namespace relay {
 

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// An upstream credential and where it is used. Immutable; its health lives in the pool.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/secret.h"
+#include "core/config/units.h"
+
+namespace relay {
+
+// As the Host field names it: the port only where it is not the scheme's own.
+std::string AuthorityOf(const Url& endpoint);
+
+struct Account {
+  // A key of the vendor's API, or a subscription's OAuth bearer, which serves only the vendor's
+  // own client.
+  enum class Kind : uint8_t { kApiKey, kSubscription };
+
+  std::string cluster;
+  std::string name;  // cluster/name is the stable id that state hangs on
+  Kind kind = Kind::kApiKey;
+  Secret credential;
+  Url endpoint;                     // of the vendor's public API
+  Url code_assist_endpoint;         // gemini: of Code Assist
+  std::string project;              // Code Assist: what `project` in a body becomes
+  int priority = 50;                // lower first
+  int concurrency = 0;              // 0: no bound
+  std::vector<std::string> models;  // globs; empty: all
+};
+
+}  // namespace relay

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// An upstream service as one worker uses it: its connections, and the one loop that sends, judges
+// and fails over until an answer is committed. The pool of accounts behind it is the process's.
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <string>
+
+#include "core/config/root.h"
+#include "core/exchange/upstream.h"
+#include "core/net/resolver.h"
+#include "core/net/tls_context.h"
+#include "upstreams/account_pool.h"
+#include "upstreams/provider.h"
+
+namespace relay {
+
+class UpstreamConnections;
+class UpstreamMetrics;
+
+// What all workers share of a cluster.
+struct ClusterShared {
+  ClusterConfig config;
+  std::shared_ptr<AccountPool> pool;
+  std::shared_ptr<const Provider> provider;
+  std::shared_ptr<const TlsClientContext> tls;
+  std::shared_ptr<UpstreamMetrics> metrics;
+};
+
+class Cluster final : public Upstream {
+ public:
+  // `loop` and `resolver` are the worker's and outlive this.
+  Cluster(Loop& loop, Resolver& resolver, std::shared_ptr<const ClusterShared> shared);
+  ~Cluster() override;
+
+  std::string_view name() const override;
+  std::string_view provider() const override;
+  Dialect DialectOf(std::string_view path) const override;
+  std::optional<Ask> Recognise(std::string_view method, std::string_view path) const override;
+  Result<Unit> ReadBody(Exchange& x) const override;
+  Task<std::expected<Answer, Refusal>> Send(Exchange& x) override;
+  Duration idle_timeout() const override;
+
+  // A first lease, for account-select; waits up to `wait` while all that could serve are busy.
+  // `sticky`: scope and session, "" for none. Puts it into x.facts.
+  Task<std::expected<Unit, Refusal>> Select(Exchange& x, std::string sticky, Duration wait);
+  AccountPool& pool() const { return *shared_->pool; }
+
+ private:
+  Loop& loop_;
+  std::shared_ptr<const ClusterShared> shared_;
+  std::unique_ptr<UpstreamConnections> connections_;
+};
+
+// Why nobody serves, as the client is told: 503 for none or all resting, 429 with the earliest
+// reset when all are limited, 403 where only subscriptions are left for a client not the vendor's.
+Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_view provider,
+                  TimePoint now);
+
+}  // namespace relay
