@@ -198,17 +198,10 @@ void AccountPool::Report(size_t index, const Judgement& judgement) {
       state.failures = 0;
       if (now >= state.until) state.trouble = Kind::kFine;
       return;
-    case Kind::kRequest:
-      return;
-    case Kind::kLimited:
-      rest = kLimitedDefault;
-      break;
-    case Kind::kRefused:
-      rest = kRefusedRest;
-      break;
-    case Kind::kOverloaded:
-      rest = kOverloadedRest;
-      break;
+    case Kind::kRequest: return;
+    case Kind::kLimited: rest = kLimitedDefault; break;
+    case Kind::kRefused: rest = kRefusedRest; break;
+    case Kind::kOverloaded: rest = kOverloadedRest; break;
     case Kind::kBroken:
       if (++state.failures < kBrokenInARow) return;
       rest = kBrokenRest;
@@ -236,17 +229,10 @@ std::vector<AccountPool::View> AccountPool::Look() {
     std::string name = "ready";
     if (Rests(state, now)) {
       switch (state.trouble) {
-        case Judgement::Kind::kLimited:
-          name = "limited";
-          break;
-        case Judgement::Kind::kOverloaded:
-          name = "overloaded";
-          break;
-        case Judgement::Kind::kRefused:
-          name = "refused";
-          break;
-        default:
-          name = "broken";
+        case Judgement::Kind::kLimited: name = "limited"; break;
+        case Judgement::Kind::kOverloaded: name = "overloaded"; break;
+        case Judgement::Kind::kRefused: name = "refused"; break;
+        default: name = "broken";
       }
     }
     views.push_back({accounts_[i].name, name, state.cause, state.in_flight, state.until});

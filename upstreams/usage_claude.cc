@@ -68,12 +68,8 @@ class ClaudeMeter final : public AnswerMeter {
 
 void ClaudeMeter::OnValue(size_t path, std::string_view raw, size_t size) {
   switch (path) {
-    case kUsage:
-      final_ = true;
-      [[fallthrough]];
-    case kStartUsage:
-      Overlay(raw);
-      break;
+    case kUsage: final_ = true; [[fallthrough]];
+    case kStartUsage: Overlay(raw); break;
     case kModel:
     case kStartModel:
       if (!Unquote(raw).empty()) usage_.model = Unquote(raw);
@@ -82,9 +78,7 @@ void ClaudeMeter::OnValue(size_t path, std::string_view raw, size_t size) {
       if (Unquote(raw) == "message_stop") ended_ = true;
       if (Unquote(raw) == "error") error_ = true;
       break;
-    default:
-      AddText(size);
-      break;
+    default: AddText(size); break;
   }
 }
 

@@ -82,9 +82,7 @@ void GeminiMeter::OnValue(size_t path, std::string_view raw, size_t size) {
     return;
   }
   switch (path % kMeanings) {
-    case kUsage:
-      Replace(raw);
-      break;
+    case kUsage: Replace(raw); break;
     case kModel:
       if (!Unquote(raw).empty()) usage_.model = Unquote(raw);
       break;
@@ -93,12 +91,8 @@ void GeminiMeter::OnValue(size_t path, std::string_view raw, size_t size) {
       // null and FINISH_REASON_UNSPECIFIED are said of what goes on.
       if (!Unquote(raw).empty() && !raw.ends_with("_UNSPECIFIED\"")) ended_ = true;
       break;
-    case kError:
-      error_ = raw != "null";
-      break;
-    default:
-      AddText(size);
-      break;
+    case kError: error_ = raw != "null"; break;
+    default: AddText(size); break;
   }
   // Until the end every count is only so far.
   final_ = seen_ && ended_;

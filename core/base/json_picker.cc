@@ -98,18 +98,15 @@ std::optional<JsonPicker::Found> JsonPicker::Next(std::string_view& piece) {
 // Takes at least one byte, or changes state. True: a value that is wanted ended before `at`.
 bool JsonPicker::Step(const char*& at, const char* end) {
   switch (where_) {
-    case Where::kString:
-      return InString(at, end);
+    case Where::kString: return InString(at, end);
     case Where::kWord:
       while (at != end && !EndsWord(*at)) ++at;
       return at != end && EndValue();
     case Where::kValue:
     case Where::kName:
-    case Where::kBetween:
-      break;
+    case Where::kBetween: break;
     case Where::kDone:
-    case Where::kBroken:
-      return false;
+    case Where::kBroken: return false;
   }
   char c = *at;
   if (IsSpace(c) || c == ':') {

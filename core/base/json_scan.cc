@@ -168,21 +168,11 @@ bool JsonScan::Word(std::string_view word) {
 
 bool JsonScan::Scalar(char first) {
   switch (first) {
-    case '"':
-      kind_ = JsonKind::kString;
-      return String();
-    case 't':
-      kind_ = JsonKind::kBool;
-      return Word("true");
-    case 'f':
-      kind_ = JsonKind::kBool;
-      return Word("false");
-    case 'n':
-      kind_ = JsonKind::kNull;
-      return Word("null");
-    default:
-      kind_ = JsonKind::kNumber;
-      return Number();
+    case '"': kind_ = JsonKind::kString; return String();
+    case 't': kind_ = JsonKind::kBool; return Word("true");
+    case 'f': kind_ = JsonKind::kBool; return Word("false");
+    case 'n': kind_ = JsonKind::kNull; return Word("null");
+    default: kind_ = JsonKind::kNumber; return Number();
   }
 }
 

@@ -33,34 +33,20 @@ std::string Joined(const std::vector<std::string>& words, std::string_view betwe
 
 std::string_view KindText(Shape::Kind kind) {
   switch (kind) {
-    case Shape::Kind::kBool:
-      return "true or false";
-    case Shape::Kind::kInteger:
-      return "whole number";
-    case Shape::Kind::kNumber:
-      return "number";
-    case Shape::Kind::kText:
-      return "text";
-    case Shape::Kind::kDuration:
-      return "duration";
-    case Shape::Kind::kBytes:
-      return "size";
-    case Shape::Kind::kBytesOrShare:
-      return "size or share";
-    case Shape::Kind::kHostPort:
-      return "host:port";
-    case Shape::Kind::kUrl:
-      return "URL";
-    case Shape::Kind::kSecret:
-      return "secret";
-    case Shape::Kind::kAny:
-      return "any YAML";
-    case Shape::Kind::kStruct:
-      return "map";
-    case Shape::Kind::kList:
-      return "list";
-    case Shape::Kind::kMap:
-      return "map of names";
+    case Shape::Kind::kBool: return "true or false";
+    case Shape::Kind::kInteger: return "whole number";
+    case Shape::Kind::kNumber: return "number";
+    case Shape::Kind::kText: return "text";
+    case Shape::Kind::kDuration: return "duration";
+    case Shape::Kind::kBytes: return "size";
+    case Shape::Kind::kBytesOrShare: return "size or share";
+    case Shape::Kind::kHostPort: return "host:port";
+    case Shape::Kind::kUrl: return "URL";
+    case Shape::Kind::kSecret: return "secret";
+    case Shape::Kind::kAny: return "any YAML";
+    case Shape::Kind::kStruct: return "map";
+    case Shape::Kind::kList: return "list";
+    case Shape::Kind::kMap: return "map of names";
   }
   return "";
 }
@@ -233,31 +219,18 @@ std::string PrintJsonSchemaPart(const Shape& shape) {
   const std::string variable(kVariable);
   std::vector<std::string> schemas;
   switch (shape.kind) {
-    case Shape::Kind::kAny:
-      return "{}";
-    case Shape::Kind::kText:
-      return TextSchema(shape);
+    case Shape::Kind::kAny: return "{}";
+    case Shape::Kind::kText: return TextSchema(shape);
     case Shape::Kind::kHostPort:
     case Shape::Kind::kUrl:
-    case Shape::Kind::kSecret:
-      return R"({"type":"string"})";
-    case Shape::Kind::kList:
-      return ListSchema(shape);
-    case Shape::Kind::kMap:
-      return MapSchema(shape);
-    case Shape::Kind::kStruct:
-      schemas = {StructSchema(shape)};
-      break;
-    case Shape::Kind::kBool:
-      schemas = {R"({"type":"boolean"})", variable};
-      break;
+    case Shape::Kind::kSecret: return R"({"type":"string"})";
+    case Shape::Kind::kList: return ListSchema(shape);
+    case Shape::Kind::kMap: return MapSchema(shape);
+    case Shape::Kind::kStruct: schemas = {StructSchema(shape)}; break;
+    case Shape::Kind::kBool: schemas = {R"({"type":"boolean"})", variable}; break;
     case Shape::Kind::kInteger:
-    case Shape::Kind::kNumber:
-      schemas = {NumberSchema(shape), variable};
-      break;
-    case Shape::Kind::kDuration:
-      schemas = {Pattern(R"("^[0-9]+(ms|s|m|h|d)$")"), variable};
-      break;
+    case Shape::Kind::kNumber: schemas = {NumberSchema(shape), variable}; break;
+    case Shape::Kind::kDuration: schemas = {Pattern(R"("^[0-9]+(ms|s|m|h|d)$")"), variable}; break;
     case Shape::Kind::kBytes:
       schemas = {Pattern(R"("^[0-9]+([KMG]iB|[kKMG]?B)$")"), variable};
       break;

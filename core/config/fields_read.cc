@@ -26,14 +26,10 @@ std::string RangeText(const FieldRule& rule) {
 std::string Range::Text() const {
   auto one = [this](int64_t whole, double number) {
     switch (unit) {
-      case Unit::kWhole:
-        return std::to_string(whole);
-      case Unit::kNumber:
-        return FormatNumber(number);
-      case Unit::kDuration:
-        return FormatDuration(Duration(whole));
-      case Unit::kBytes:
-        return FormatBytes(Bytes{static_cast<uint64_t>(whole)});
+      case Unit::kWhole: return std::to_string(whole);
+      case Unit::kNumber: return FormatNumber(number);
+      case Unit::kDuration: return FormatDuration(Duration(whole));
+      case Unit::kBytes: return FormatBytes(Bytes{static_cast<uint64_t>(whole)});
     }
     return std::string();
   };

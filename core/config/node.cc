@@ -75,9 +75,7 @@ bool IsJsonNumber(std::string_view text) {
 // Recursion is bounded by kMaxYamlDepth.
 void AppendJson(std::string& out, const Node& node) {
   switch (node.kind) {
-    case Node::Kind::kNull:
-      out += "null";
-      break;
+    case Node::Kind::kNull: out += "null"; break;
     case Node::Kind::kScalar:
       if (!node.quoted && (node.text == "true" || node.text == "false" || node.text == "null" ||
                            IsJsonNumber(node.text))) {

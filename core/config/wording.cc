@@ -60,14 +60,10 @@ std::string Quote(std::string_view text) {
 
 std::string_view KindName(const Node& node) {
   switch (node.kind) {
-    case Node::Kind::kNull:
-      return "empty";
-    case Node::Kind::kScalar:
-      return "a single value";
-    case Node::Kind::kSequence:
-      return "a list";
-    case Node::Kind::kMap:
-      return "a map";
+    case Node::Kind::kNull: return "empty";
+    case Node::Kind::kScalar: return "a single value";
+    case Node::Kind::kSequence: return "a list";
+    case Node::Kind::kMap: return "a map";
   }
   return "";
 }

@@ -13,21 +13,26 @@
 
 namespace relay {
 
+class RouteMetrics;
+
 struct Route {
   std::string name;
-  std::vector<std::string> prefixes;
+  std::vector<std::string> prefixes;     // whole segments
+  std::vector<std::string> paths;        // exact
   std::vector<std::string> passthrough;  // paths after the prefix, whole segments
   std::vector<std::unique_ptr<Filter>> filters;
-  Upstream* upstream = nullptr;  // the worker's; outlives the table
+  Upstream* upstream = nullptr;     // the worker's; outlives the table
+  RouteMetrics* metrics = nullptr;  // the process's; outlives the table
 };
 
 struct RouteTable {
   std::vector<Route> routes;  // first match wins
 
   struct Match {
-    const Route* route = nullptr;
-    std::string_view prefix;
+    const Route* route = nullptr;  // null: none matches
+    std::string_view prefix;       // the route's; "" where an exact path matched
   };
+  // `path` is normalised (path.h).
   Match Find(std::string_view path) const;
 };
 

@@ -17,18 +17,12 @@ namespace relay {
 
 std::string_view NameOf(Outcome::End end) {
   switch (end) {
-    case Outcome::End::kComplete:
-      return "complete";
-    case Outcome::End::kRefused:
-      return "refused";
-    case Outcome::End::kClientGone:
-      return "client_gone";
-    case Outcome::End::kUpstreamCut:
-      return "upstream_cut";
-    case Outcome::End::kFailed:
-      return "failed";
-    case Outcome::End::kDrained:
-      return "drained";
+    case Outcome::End::kComplete: return "complete";
+    case Outcome::End::kRefused: return "refused";
+    case Outcome::End::kClientGone: return "client_gone";
+    case Outcome::End::kUpstreamCut: return "upstream_cut";
+    case Outcome::End::kFailed: return "failed";
+    case Outcome::End::kDrained: return "drained";
   }
   return "failed";
 }
@@ -54,7 +48,7 @@ void Exchange::Start(Worker& worker, std::unique_ptr<Stream> client, Head head) 
   // Only the loop resumes, the first time too: this is called from inside a codec.
   exchange->root_.StartOn(
       exchange->loop, exchange->start_,
-      [](void* arg) noexcept { static_cast<Exchange*>(arg)->End(); }, exchange);
+      [](void* arg) noexcept { static_cast<Exchange*>(arg)->OnStoryEnd(); }, exchange);
 }
 
 void Exchange::Refuse(Worker& worker, std::unique_ptr<Stream> client, const Error& why) {
@@ -100,7 +94,11 @@ void Exchange::Abort(Outcome::End end, const Refusal& refusal) {
 }
 
 Task<Result<Unit>> Exchange::LoadBody() {
-  if (body.loaded) co_return Unit{};
+  if (body.loaded) return Result<Unit>(Unit{});
+  return ReadWholeBody();
+}
+
+Task<Result<Unit>> Exchange::ReadWholeBody() {
   if (request.expects_continue) {
     Head go_on;
     go_on.status = 100;
@@ -156,7 +154,7 @@ void Exchange::CompleteHead(Head& head) const {
   if (!head.Has("date")) head.Add("date", HttpDate(loop.clock().Wall()));
 }
 
-void Exchange::Send(const Reply& reply, bool with_body) {
+void Exchange::Send(const Reply& reply) {
   Head head;
   head.status = reply.status;
   if (!reply.content_type.empty()) head.Add("content-type", reply.content_type);
@@ -164,16 +162,17 @@ void Exchange::Send(const Reply& reply, bool with_body) {
   head.content_length = reply.body.size();
   CompleteHead(head);
   outcome.status = reply.status;
-  outcome.bytes_out = reply.body.size();
-  bool empty = reply.body.empty() || !with_body;
+  bool empty = reply.body.empty() || request.method == "HEAD";
   client_->SendHead(head, empty);
-  if (!empty) client_->Send(Chunk::Copy(reply.body), true);
+  if (empty) return;
+  outcome.bytes_out = reply.body.size();
+  client_->Send(Chunk::Copy(reply.body), true);
 }
 
 void Exchange::RefuseWith(const Refusal& refusal) {
   outcome.end = Outcome::End::kRefused;
   outcome.why = refusal.message;
-  Send(RefusalReply(dialect, refusal, id), request.method != "HEAD");
+  Send(RefusalReply(dialect, refusal, id));
 }
 
 }  // namespace relay

@@ -4,9 +4,9 @@
 // where filters are told that it is over.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "core/async/loop.h"
 #include "core/async/task.h"
@@ -43,7 +43,7 @@ std::string_view NameOf(Outcome::End end);
 // What filters learn. Each has one writer.
 struct Facts {
   std::shared_ptr<const KeyRecord> key;  // auth
-  std::unique_ptr<Slot> slot;            // rate-limit: a place in the key's concurrency
+  std::unique_ptr<Slot> slot;            // rate-limit: places among the requests in flight
   std::unique_ptr<Lease> lease;          // account-select; the cluster exchanges it at failover
   bool sticky_moved = false;             // the session's account could not serve
 };
@@ -77,8 +77,6 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
 
   // Reads the body to its end, once. Errors: too large, too slow, gone.
   Task<Result<Unit>> LoadBody();
-  // Answers now. Only before anything of an answer was sent.
-  void Send(const Reply& reply, bool with_body = true);
   // Ends it from outside: the dialect's error event if it has begun, a refusal if not.
   void Abort(Outcome::End end, const Refusal& refusal);
   // The body is not needed any more: the answer is committed or no attempt is left.
@@ -86,6 +84,8 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   TimePoint started() const { return started_; }
   bool answered() const { return client_->head_sent(); }
   std::string_view peer() const { return peer_; }
+  // Of the answer, for usage-record; null before there is one, and where nothing is counted.
+  UsageMeter* meter() const { return meter_.get(); }
 
  private:
   Exchange(Worker& worker, std::unique_ptr<Stream> client, Head head);
@@ -95,19 +95,24 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
 
   // run.cc: the story.
   Task<Unit> Run();
-  Task<Unit> RunChain();
+  void OnStoryEnd() noexcept;
   bool FindRoute();
   bool Recognise();
+  // False when the answer cannot follow what was said already (a keep-alive and its 200).
+  bool BeginAnswer(Answer& answer);
+  void SendAnswerHead(const Answer& answer);
   Task<Unit> Pump(Answer& answer);
-  void SendAnswerHead(Answer& answer);
-  Stream::WriteOp Forward(Chunk chunk, bool event_stream);
+  Stream::WriteOp Forward(Chunk chunk);
   void SendPiece(Chunk chunk);
-  void FinishBroken(const Error& why, Answer& answer);
+  void FinishAnswer(const Error* why);
   // After the head: the dialect's error event where one may stand, else a broken connection.
   void BreakOff(const Refusal& refusal);
   bool BetweenEvents() const;
   void WatchSilence();
 
+  // Answers now; only before anything of an answer was sent. HEAD gets no body.
+  void Send(const Reply& reply);
+  Task<Result<Unit>> ReadWholeBody();
   void RefuseWith(const Refusal& refusal);
   void CompleteHead(Head& head) const;
   Result<Unit> TakeBodyBytes(size_t bytes);
@@ -120,14 +125,11 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   std::unique_ptr<UsageMeter> meter_;
   std::unique_ptr<AnswerTransform> transform_;
   bool ending_ = false;
-  char tail_[4] = {'\n', '\n', '\n', '\n'};  // the last bytes sent: are we between events?
+  bool events_ = false;  // the answer is a stream of events that we can read and add to
+  std::array<char, 3> tail_{'\n', '\n', '\n'};  // the last bytes sent: are we between events?
   MethodTimer<Exchange, &Exchange::OnSilence> silence_;
   Waiter start_;
   Task<Unit> root_;  // last: its locals die first
-
- public:
-  // The meter of the answer, for usage-record; null before an answer.
-  UsageMeter* meter() { return meter_.get(); }
 };
 
 }  // namespace relay

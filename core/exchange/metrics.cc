@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "core/exchange/metrics.h"
 
+#include <algorithm>
 #include <exception>
+#include <utility>
 
 #include "core/base/log.h"
-#include "core/exchange/exchange.h"
 #include "core/store/keys.h"
 
 namespace relay {
@@ -19,6 +20,38 @@ double SecondsOf(Duration duration) {
 
 }  // namespace
 
+RouteMetrics::RouteMetrics(Metrics& metrics, std::string route)
+    : metrics_(metrics),
+      route_(std::move(route)),
+      duration_(metrics.MakeHistogram("relay_request_duration_seconds",
+                                      "From a request's head to its answer's end", kSeconds,
+                                      {{"route", route_}})),
+      first_byte_(metrics.MakeHistogram("relay_time_to_first_byte_seconds",
+                                        "From a request's head to its answer's first byte",
+                                        kSeconds, {{"route", route_}})) {}
+
+Counter& RouteMetrics::RequestsOf(const Outcome& outcome) {
+  size_t code = std::min(static_cast<size_t>(outcome.status / 100), kCodeClasses - 1);
+  size_t index = code * kEnds + static_cast<size_t>(outcome.end);
+  if (Counter* counter = requests_[index].load(std::memory_order_acquire)) return *counter;
+  Labels labels = {{"route", route_},
+                   {"code_class", code == 0 ? "none" : std::to_string(code) + "xx"},
+                   {"outcome", std::string(NameOf(outcome.end))}};
+  auto counter = std::make_unique<Counter>(
+      metrics_.MakeCounter("relay_requests_total", "Requests by route and outcome", labels));
+  std::lock_guard lock(mutex_);
+  // Two threads may both have made one: it is the same series.
+  made_.push_back(std::move(counter));
+  requests_[index].store(made_.back().get(), std::memory_order_release);
+  return *made_.back();
+}
+
+void RouteMetrics::Count(const Outcome& outcome) {
+  RequestsOf(outcome).Add();
+  duration_.Observe(SecondsOf(outcome.total));
+  if (outcome.first_byte > Duration::zero()) first_byte_.Observe(SecondsOf(outcome.first_byte));
+}
+
 ExchangeMetrics::ExchangeMetrics(Metrics& metrics)
     : metrics_(metrics),
       active_(metrics.MakeGauge("relay_active_exchanges", "Requests in flight")),
@@ -26,44 +59,27 @@ ExchangeMetrics::ExchangeMetrics(Metrics& metrics)
           metrics.MakeCounter("relay_internal_errors_total", "Exchanges ended by a bug of ours")),
       client_gone_(metrics.MakeCounter("relay_client_disconnects_total",
                                        "Clients that left before their answer's end")),
-      first_byte_(metrics.MakeHistogram("relay_time_to_first_byte_seconds",
-                                        "From a request's head to its answer's first byte",
-                                        kSeconds)) {}
+      no_route_(Route("none")) {}
+
+RouteMetrics& ExchangeMetrics::Route(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  std::unique_ptr<RouteMetrics>& route = routes_[name];
+  if (route == nullptr) route = std::make_unique<RouteMetrics>(metrics_, name);
+  return *route;
+}
 
 void ExchangeMetrics::OnStart() {
   ++active_count_;
   active_.Add(1);
 }
 
-ExchangeMetrics::Series& ExchangeMetrics::SeriesOf(const Exchange& x) {
-  std::string route = x.route == nullptr ? "none" : x.route->name;
-  std::string code = x.outcome.status == 0 ? "none" : std::to_string(x.outcome.status / 100) + "xx";
-  std::string end(NameOf(x.outcome.end));
-  std::string id = route + '\n' + code + '\n' + end;
-  std::lock_guard lock(mutex_);
-  std::unique_ptr<Series>& series = series_[id];
-  if (series == nullptr) {
-    Labels labels = {{"route", route}, {"code_class", code}, {"outcome", end}};
-    series = std::make_unique<Series>(Series{
-        metrics_.MakeCounter("relay_requests_total", "Requests by route and outcome", labels),
-        metrics_.MakeHistogram("relay_request_duration_seconds",
-                               "From a request's head to its answer's end", kSeconds,
-                               {{"route", route}})});
-  }
-  return *series;
-}
-
 void ExchangeMetrics::OnFinish(const Exchange& x) noexcept {
   try {
     --active_count_;
     active_.Add(-1);
-    Series& series = SeriesOf(x);
-    series.requests.Add();
-    series.duration.Observe(SecondsOf(x.outcome.total));
+    bool known = x.route != nullptr && x.route->metrics != nullptr;
+    (known ? *x.route->metrics : no_route_).Count(x.outcome);
     if (x.outcome.end == Outcome::End::kClientGone) client_gone_.Add();
-    if (x.outcome.first_byte > Duration::zero()) {
-      first_byte_.Observe(SecondsOf(x.outcome.first_byte));
-    }
     if (!LogEnabled(LogLevel::kInfo)) return;
     Log(LogLevel::kInfo, "exchange",
         {{"id", x.id},

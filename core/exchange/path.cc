@@ -78,7 +78,7 @@ bool HasPrefix(std::string_view path, std::string_view prefix) {
 }
 
 std::string_view AfterPrefix(std::string_view path, std::string_view prefix) {
-  if (prefix == "/") return path;
+  if (prefix == "/" || prefix.empty()) return path;
   std::string_view rest = path.substr(prefix.size());
   return rest.empty() ? std::string_view("/") : rest;
 }

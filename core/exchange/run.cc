@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The life of a request, in order: route, filters, upstream, and back.
-#include <cstring>
+#include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "core/exchange/exchange.h"
@@ -11,86 +12,30 @@
 namespace relay {
 namespace {
 
-// Never to a client: they name the account, or speak of another origin than ours (R51).
+// Never to a client: they name the account, or speak of another origin than ours (R51). The length
+// is the codec's to say.
+constexpr std::string_view kStaysHere[] = {"set-cookie",
+                                           "alt-svc",
+                                           "content-length",
+                                           "anthropic-organization-id",
+                                           "strict-transport-security",
+                                           "x-relay-request-id"};
+
 bool StaysHere(std::string_view name) {
-  return IsHopByHop(name) || EqualsIgnoreCase(name, "set-cookie") ||
-         EqualsIgnoreCase(name, "alt-svc") || EqualsIgnoreCase(name, "content-length") ||
-         EqualsIgnoreCase(name, "anthropic-organization-id");
+  return IsHopByHop(name) ||
+         std::any_of(std::begin(kStaysHere), std::end(kStaysHere),
+                     [&](std::string_view ours) { return EqualsIgnoreCase(name, ours); });
 }
 
 // Claude Code starts with HEAD {base}/api/hello; any quick status will do (clients.md §1.8).
 bool IsProbe(std::string_view method, std::string_view path) {
-  bool reads = method == "HEAD" || method == "GET";
-  return reads && ((method == "HEAD" && path == "/") || path.ends_with("/api/hello"));
+  if (method == "HEAD" && path == "/") return true;
+  return (method == "HEAD" || method == "GET") && path.ends_with("/api/hello");
 }
 
 }  // namespace
 
 Task<Unit> Exchange::Run() {
-  try {
-    co_await RunChain();
-  } catch (const std::exception& thrown) {
-    // A bug of ours ends this exchange, never the process.
-    worker.metrics.OnInternalError(thrown.what());
-    Abort(Outcome::End::kFailed,
-          Refusal{Fault::kInternal, "internal error; see the relay's log", {}, false});
-    outcome.why = thrown.what();
-  }
-  co_return Unit{};
-}
-
-bool Exchange::FindRoute() {
-  Result<std::string> normal = NormalisePath(request.path());
-  if (!normal) {
-    RefuseWith(ToRefusal(normal.error()));
-    return false;
-  }
-  path = std::move(*normal);
-  sent_path = path;
-  RouteTable::Match match = table->Find(path);
-  if (match.route != nullptr) {
-    route = match.route;
-    std::string rest(AfterPrefix(path, match.prefix));
-    dialect = route->upstream->DialectOf(rest);
-    path = std::move(rest);
-  }
-  if (IsProbe(request.method, path)) {
-    outcome.end = Outcome::End::kComplete;
-    Send(Reply{200, "", "", {}}, false);
-    return false;
-  }
-  if (route == nullptr) {
-    if (std::optional<Reply> reply = worker.endpoints.Answer(request, path)) {
-      outcome.end = Outcome::End::kComplete;
-      Send(*reply, request.method != "HEAD");
-      return false;
-    }
-    RefuseWith(
-        Refusal{Fault::kNotFound, "no route for this path; see routes in relay.yaml", {}, true});
-    return false;
-  }
-  return Recognise();
-}
-
-bool Exchange::Recognise() {
-  std::optional<Ask> known = route->upstream->Recognise(request.method, path);
-  if (known) {
-    ask = std::move(*known);
-    return true;
-  }
-  for (const std::string& open : route->passthrough) {
-    if (HasPrefix(path, open)) return true;
-  }
-  RefuseWith(Refusal{Fault::kNotFound,
-                     "route '" + route->name +
-                         "' does not serve this path; list it under "
-                         "passthrough: to open it",
-                     {},
-                     true});
-  return false;
-}
-
-Task<Unit> Exchange::RunChain() {
   if (!FindRoute()) co_return Unit{};
   for (const auto& filter : route->filters) {
     ++entered_;
@@ -99,6 +44,11 @@ Task<Unit> Exchange::RunChain() {
       RefuseWith(verdict.refusal());
       co_return Unit{};
     }
+  }
+  Result<Unit> loaded = co_await LoadBody();
+  if (!loaded) {
+    RefuseWith(ToRefusal(loaded.error()));
+    co_return Unit{};
   }
   WatchSilence();
   std::expected<Answer, Refusal> answer = co_await route->upstream->Send(*this);
@@ -114,15 +64,103 @@ Task<Unit> Exchange::RunChain() {
     outcome.why = answer.error().message;
     co_return Unit{};
   }
-  co_await Pump(*answer);
+  if (BeginAnswer(*answer)) co_await Pump(*answer);
   co_return Unit{};
 }
 
-void Exchange::SendAnswerHead(Answer& answer) {
+void Exchange::OnStoryEnd() noexcept {
+  if (root_.thrown() != nullptr) {
+    // A bug of ours ends this exchange, never the process.
+    std::string what = "unknown";
+    try {
+      std::rethrow_exception(root_.thrown());
+    } catch (const std::exception& thrown) {
+      what = thrown.what();
+    } catch (...) {  // NOLINT(bugprone-empty-catch): the name above says it
+    }
+    worker.metrics.OnInternalError(what);
+    Abort(Outcome::End::kFailed, Refusal{.fault = Fault::kInternal,
+                                         .message = "internal error; the relay's log has more"});
+    outcome.why = std::move(what);
+  }
+  End();
+}
+
+bool Exchange::FindRoute() {
+  Result<std::string> normal = NormalisePath(request.path());
+  if (!normal) {
+    RefuseWith(ToRefusal(normal.error()));
+    return false;
+  }
+  path = std::move(*normal);
+  if (std::optional<Reply> reply = worker.endpoints.Answer(request, path)) {
+    outcome.end = Outcome::End::kComplete;
+    Send(*reply);
+    return false;
+  }
+  RouteTable::Match match = table->Find(path);
+  if (match.route != nullptr) {
+    route = match.route;
+    std::string rest(AfterPrefix(path, match.prefix));
+    sent_path = std::exchange(path, std::move(rest));
+    dialect = route->upstream->DialectOf(path);
+  }
+  if (IsProbe(request.method, path)) {
+    outcome.end = Outcome::End::kComplete;
+    Send(Reply{.content_type = ""});
+    return false;
+  }
+  if (route != nullptr) return Recognise();
+  RefuseWith(Refusal{.fault = Fault::kNotFound,
+                     .message = "no route for this path; see routes in relay.yaml",
+                     .final = true});
+  return false;
+}
+
+bool Exchange::Recognise() {
+  if (std::optional<Ask> known = route->upstream->Recognise(request.method, path)) {
+    ask = std::move(*known);
+    return true;
+  }
+  bool open = std::any_of(route->passthrough.begin(), route->passthrough.end(),
+                          [&](const std::string& prefix) { return HasPrefix(path, prefix); });
+  if (open) return true;
+  RefuseWith(Refusal{.fault = Fault::kNotFound,
+                     .message = "route '" + route->name + "' does not serve " +
+                                std::string(request.method) + " " + path +
+                                "; if it should, list the path under passthrough in relay.yaml",
+                     .final = true});
+  return false;
+}
+
+bool Exchange::BeginAnswer(Answer& answer) {
+  meter_ = std::move(answer.meter);
+  transform_ = std::move(answer.transform);
+  outcome.first_byte = loop.Now() - started_;
+  std::string_view encoding = answer.head.Get("content-encoding");
+  events_ = answer.event_stream && (encoding.empty() || encoding == "identity");
+  if (!client_->head_sent()) {
+    SendAnswerHead(answer);
+    return true;
+  }
+  // A keep-alive went first, and promised a stream.
+  outcome.committed = true;
+  if (answer.head.status == 200 && events_) return true;
+  outcome.end = Outcome::End::kFailed;
+  outcome.why = "the upstream answered " + std::to_string(answer.head.status) + " behind a 200";
+  BreakOff(Refusal{.fault = Fault::kReset,
+                   .message = "the upstream answered " + std::to_string(answer.head.status) + ": " +
+                              answer.first.ToString(),
+                   .party = Party::kUpstream});
+  return false;
+}
+
+void Exchange::SendAnswerHead(const Answer& answer) {
   Head head;
   head.status = answer.head.status;
-  head.content_length = answer.transform ? std::nullopt : answer.head.content_length;
+  if (transform_ == nullptr) head.content_length = answer.head.content_length;
   std::string_view named = answer.head.Get("connection");
+  head.fields.reserve(answer.head.fields.size() + 2);
   for (const Field& field : answer.head.fields) {
     bool stays = StaysHere(field.name);
     ForEachToken(named,
@@ -133,56 +171,36 @@ void Exchange::SendAnswerHead(Answer& answer) {
   CompleteHead(head);
   outcome.status = head.status;
   outcome.committed = true;
-  bool nothing_follows = answer.stream == nullptr && answer.first.empty();
   bool bodiless = request.method == "HEAD" || head.status == 204 || head.status == 304;
+  bool nothing_follows = answer.stream == nullptr && answer.first.empty();
   if (nothing_follows && !bodiless && !head.content_length) head.content_length = 0;
-  client_->SendHead(
-      head, bodiless || nothing_follows || (head.content_length && *head.content_length == 0));
+  client_->SendHead(head, bodiless || nothing_follows || head.content_length == 0U);
 }
 
 Task<Unit> Exchange::Pump(Answer& answer) {
-  meter_ = std::move(answer.meter);
-  transform_ = std::move(answer.transform);
-  outcome.first_byte = loop.Now() - started_;
-  if (client_->head_sent()) {
-    outcome.committed = true;  // a keep-alive had to go first
-  } else {
-    SendAnswerHead(answer);
-  }
   const Duration idle = route->upstream->idle_timeout();
+  WatchSilence();
   while (true) {
     Chunk chunk = answer.first.Pop();
     if (chunk.empty()) {
       if (answer.stream == nullptr) break;
       Result<Chunk> read = co_await answer.stream->Read(loop.Now() + idle);
       if (!read) {
-        FinishBroken(read.error(), answer);
+        FinishAnswer(&read.error());
         co_return Unit{};
       }
       chunk = std::move(*read);
       if (chunk.empty()) break;
     }
-    Result<Unit> written = co_await Forward(std::move(chunk), answer.event_stream);
+    Result<Unit> written = co_await Forward(std::move(chunk));
     if (!written) co_return Unit{};  // OnStreamLost has said why
   }
-  if (answer.event_stream && meter_ != nullptr && !meter_->ended() && !meter_->ended_error()) {
-    FinishBroken(
-        Error{Party::kUpstream, Fault::kTruncated, "the upstream ended the stream too early", true},
-        answer);
-    co_return Unit{};
-  }
-  if (transform_ != nullptr) {
-    Buffer rest;
-    transform_->Finish(rest);
-    while (!rest.empty()) SendPiece(rest.Pop());
-  }
-  outcome.end = Outcome::End::kComplete;
-  client_->Send(Chunk(), true);
+  FinishAnswer(nullptr);
   co_return Unit{};
 }
 
-Stream::WriteOp Exchange::Forward(Chunk chunk, bool event_stream) {
-  if (event_stream) WatchSilence();
+Stream::WriteOp Exchange::Forward(Chunk chunk) {
+  WatchSilence();
   if (meter_ != nullptr) meter_->OnBytes(chunk.view());
   for (size_t i = entered_; i > 0; --i) {
     route->filters[i - 1]->OnResponseChunk(*this, chunk.view());
@@ -199,31 +217,47 @@ Stream::WriteOp Exchange::Forward(Chunk chunk, bool event_stream) {
 
 void Exchange::SendPiece(Chunk chunk) {
   outcome.bytes_out += chunk.size();
-  size_t n = std::min(chunk.size(), sizeof tail_);
-  std::memmove(tail_, tail_ + n, sizeof tail_ - n);
-  std::memcpy(tail_ + sizeof tail_ - n, chunk.data() + chunk.size() - n, n);
+  size_t n = std::min(chunk.size(), tail_.size());
+  std::copy(tail_.begin() + static_cast<ptrdiff_t>(n), tail_.end(), tail_.begin());
+  std::copy_n(chunk.data() + chunk.size() - n, n, tail_.end() - static_cast<ptrdiff_t>(n));
   client_->Send(std::move(chunk), false);
 }
 
-bool Exchange::BetweenEvents() const {
-  std::string_view tail(tail_, sizeof tail_);
-  return tail.ends_with("\n\n") || tail.ends_with("\r\n\r\n") || tail.ends_with("\r\r");
+// `why`: what broke the upstream's answer off; null where its framing came to its end.
+void Exchange::FinishAnswer(const Error* why) {
+  silence_.Disarm();
+  static const Error kTooEarly{Party::kUpstream, Fault::kTruncated,
+                               "the upstream ended the stream before its last event", true};
+  if (events_ && meter_ != nullptr) {
+    // The dialect's own end decides, not the transport's.
+    bool said_end = meter_->ended() || meter_->ended_error();
+    if (why == nullptr && !said_end) why = &kTooEarly;
+    if (why != nullptr && said_end && BetweenEvents()) why = nullptr;
+  }
+  if (why != nullptr) {
+    outcome.end = Outcome::End::kUpstreamCut;
+    outcome.why = why->what;
+    BreakOff(ToRefusal(*why));
+    return;
+  }
+  if (transform_ != nullptr) {
+    Buffer rest;
+    transform_->Finish(rest);
+    while (!rest.empty()) SendPiece(rest.Pop());
+  }
+  outcome.end = Outcome::End::kComplete;
+  client_->Send(Chunk(), true);
 }
 
-void Exchange::FinishBroken(const Error& why, Answer& answer) {
-  outcome.end = Outcome::End::kUpstreamCut;
-  outcome.why = why.what;
-  if (answer.event_stream) {
-    BreakOff(ToRefusal(why));
-  } else {
-    client_->Reset(Fault::kReset);
-  }
+bool Exchange::BetweenEvents() const {
+  std::string_view tail(tail_.data(), tail_.size());
+  return tail.ends_with("\n\n") || tail.ends_with("\n\r\n") || tail.ends_with("\r\r");
 }
 
 void Exchange::BreakOff(const Refusal& refusal) {
   silence_.Disarm();
-  std::string event = ErrorEvent(dialect, refusal, id);
-  if (!BetweenEvents() || event.empty()) {
+  std::string event = events_ ? ErrorEvent(dialect, refusal, id) : "";
+  if (event.empty() || !BetweenEvents()) {
     client_->Reset(Fault::kReset);
     return;
   }
@@ -233,7 +267,8 @@ void Exchange::BreakOff(const Refusal& refusal) {
 }
 
 void Exchange::WatchSilence() {
-  if (ask.streams && !KeepAlive(dialect).empty()) silence_.ArmIn(worker.limits.silence);
+  bool may = events_ || (!client_->head_sent() && ask.streams);
+  if (may && !KeepAlive(dialect).empty()) silence_.ArmIn(worker.limits.silence);
 }
 
 void Exchange::OnSilence() {
@@ -247,6 +282,7 @@ void Exchange::OnSilence() {
     head.Add("cache-control", "no-cache");
     CompleteHead(head);
     outcome.status = 200;
+    events_ = true;
     client_->SendHead(head, false);
   }
   if (BetweenEvents()) client_->Send(Chunk::Static(KeepAlive(dialect)), false);

@@ -42,19 +42,13 @@ void BodyReader::Start(Framing framing, uint64_t length) {
   left_ = payload_ = 0;
   digits_ = extension_ = extensions_ = trailers_ = 0;
   switch (framing) {
-    case Framing::kNone:
-      state_ = State::kDone;
-      break;
+    case Framing::kNone: state_ = State::kDone; break;
     case Framing::kLength:
       left_ = length;
       state_ = length > 0 ? State::kLength : State::kDone;
       break;
-    case Framing::kChunked:
-      state_ = State::kSize;
-      break;
-    case Framing::kUntilClose:
-      state_ = State::kUntilClose;
-      break;
+    case Framing::kChunked: state_ = State::kSize; break;
+    case Framing::kUntilClose: state_ = State::kUntilClose; break;
   }
 }
 
@@ -110,8 +104,7 @@ BodyReader::Piece BodyReader::Next(Chunk& bytes) {
 
 bool BodyReader::ReadFraming(unsigned char byte) {
   switch (state_) {
-    case State::kSize:
-      return ReadSize(byte);
+    case State::kSize: return ReadSize(byte);
     case State::kExtension:
       if (byte == '\r') {
         state_ = State::kSizeEnd;
@@ -133,8 +126,7 @@ bool BodyReader::ReadFraming(unsigned char byte) {
       }
       state_ = state_ == State::kDataEnd ? State::kDataEnd2 : State::kSize;
       return true;
-    default:
-      return ReadTrailer(byte);
+    default: return ReadTrailer(byte);
   }
 }
 

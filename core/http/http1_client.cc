@@ -118,11 +118,8 @@ Result<Unit> Http1Client::Receive(Chunk bytes, StreamEvents& to) {
         answered_ = true;
         read = ReadHead(bytes, to);
         break;
-      case Input::kBody:
-        read = ReadBody(bytes, to);
-        break;
-      case Input::kDrop:
-        return Unit{};
+      case Input::kBody: read = ReadBody(bytes, to); break;
+      case Input::kDrop: return Unit{};
     }
     if (!read) return read;
   }

@@ -70,14 +70,11 @@ bool Agrees(std::string_view raw, llhttp_type_t type, const ScannedHead& scanned
   parser.data = &opinion;
   if (llhttp_execute(&parser, raw.data(), raw.size()) != HPE_OK || !opinion.complete) return false;
   switch (scanned.framing) {
-    case Framing::kChunked:
-      return opinion.chunked && !opinion.has_length;
+    case Framing::kChunked: return opinion.chunked && !opinion.has_length;
     case Framing::kLength:
       return !opinion.chunked && opinion.has_length && opinion.length == scanned.length;
-    case Framing::kUntilClose:
-      return !opinion.chunked && !opinion.has_length;
-    case Framing::kNone:
-      return type == HTTP_RESPONSE || !opinion.chunked;
+    case Framing::kUntilClose: return !opinion.chunked && !opinion.has_length;
+    case Framing::kNone: return type == HTTP_RESPONSE || !opinion.chunked;
   }
   return false;
 }
@@ -272,8 +269,7 @@ Result<Unit> HeadScan::Note(std::string_view name, std::string_view value) {
       }
       chunked_ = true;
       break;
-    default:
-      break;
+    default: break;
   }
   return Unit{};
 }

@@ -108,18 +108,11 @@ void Http1Server::Hold(Chunk bytes) {
 void Http1Server::Read(Chunk& bytes, StreamEvents& to) {
   while (!bytes.empty()) {
     switch (input_) {
-      case Input::kHead:
-        ReadHead(bytes, to);
-        break;
+      case Input::kHead: ReadHead(bytes, to); break;
       case Input::kBody:
-      case Input::kSwallow:
-        ReadBody(bytes, to);
-        break;
-      case Input::kHold:
-        return;
-      case Input::kDrop:
-        bytes = Chunk();
-        return;
+      case Input::kSwallow: ReadBody(bytes, to); break;
+      case Input::kHold: return;
+      case Input::kDrop: bytes = Chunk(); return;
     }
   }
 }

@@ -74,12 +74,8 @@ void BodyWriter::Start(Framing framing, uint64_t length) {
 
 bool BodyWriter::Write(Buffer& body, bool end, Buffer& to) {
   switch (framing_) {
-    case Framing::kNone:
-      body.Clear();
-      return true;
-    case Framing::kUntilClose:
-      to.Append(body);
-      return true;
+    case Framing::kNone: body.Clear(); return true;
+    case Framing::kUntilClose: to.Append(body); return true;
     case Framing::kLength: {
       bool fits = body.size() <= left_;
       while (!fits && left_ > 0) {

@@ -18,14 +18,10 @@ constexpr Duration kShortageWait = std::chrono::milliseconds(100);
 
 std::string Advice(int error) {
   switch (error) {
-    case EADDRINUSE:
-      return ": another program uses it; stop that one or choose another port";
-    case EACCES:
-      return ": not permitted; choose a port above 1023";
-    case EADDRNOTAVAIL:
-      return ": this machine has no such address; 0.0.0.0 means all that it has";
-    default:
-      return ": " + ErrnoText(error);
+    case EADDRINUSE: return ": another program uses it; stop that one or choose another port";
+    case EACCES: return ": not permitted; choose a port above 1023";
+    case EADDRNOTAVAIL: return ": this machine has no such address; 0.0.0.0 means all that it has";
+    default: return ": " + ErrnoText(error);
   }
 }
 

@@ -50,8 +50,7 @@ AnswerReader::Result AnswerReader::Take(std::string_view bytes, int64_t now_ns, 
       case State::kTrailer:
         if (!TakeChunkFraming(bytes)) return Result::kBad;
         break;
-      case State::kDone:
-        return Bad("bytes after the end of the answer");
+      case State::kDone: return Bad("bytes after the end of the answer");
     }
   }
   if (state_ != State::kDone) return Result::kMore;
@@ -102,9 +101,7 @@ bool AnswerReader::TakeChunkFraming(std::string_view& bytes) {
   if (end == std::string_view::npos) return true;
   const bool blank = line_ == "\r\n";
   switch (state_) {
-    case State::kChunkEnd:
-      state_ = State::kChunkSize;
-      break;
+    case State::kChunkEnd: state_ = State::kChunkSize; break;
     case State::kTrailer:
       if (blank) state_ = State::kDone;
       break;

@@ -295,11 +295,8 @@ class Run {
       const int64_t now = NowNs();
       const auto size = static_cast<size_t>(got);
       switch (client.reader.Take({input_.data(), size}, now, log_)) {
-        case AnswerReader::Result::kBad:
-          return Fail(client, client.reader.problem());
-        case AnswerReader::Result::kMore:
-          OnBytes(client);
-          break;
+        case AnswerReader::Result::kBad: return Fail(client, client.reader.problem());
+        case AnswerReader::Result::kMore: OnBytes(client); break;
         case AnswerReader::Result::kDone: {
           client.busy = false;
           ++client.answers;

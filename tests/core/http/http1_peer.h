@@ -25,24 +25,15 @@ inline Chunk ExactChunk(std::string_view bytes) {
 
 inline std::string FaultText(const Error& why) {
   switch (why.fault) {
-    case Fault::kMalformed:
-      return why.party == Party::kClient ? "400" : "502";
-    case Fault::kMethod:
-      return "405";
-    case Fault::kBodyTooLarge:
-      return "413";
-    case Fault::kTargetTooLong:
-      return "414";
-    case Fault::kExpectation:
-      return "417";
-    case Fault::kHeadTooLarge:
-      return "431";
-    case Fault::kReset:
-      return "reset";
-    case Fault::kTruncated:
-      return "truncated";
-    default:
-      return "other";
+    case Fault::kMalformed: return why.party == Party::kClient ? "400" : "502";
+    case Fault::kMethod: return "405";
+    case Fault::kBodyTooLarge: return "413";
+    case Fault::kTargetTooLong: return "414";
+    case Fault::kExpectation: return "417";
+    case Fault::kHeadTooLarge: return "431";
+    case Fault::kReset: return "reset";
+    case Fault::kTruncated: return "truncated";
+    default: return "other";
   }
 }
 
