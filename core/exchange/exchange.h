@@ -63,7 +63,8 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   const std::shared_ptr<const RouteTable> table;  // what it began with, whatever is reloaded
   const std::string id;                           // x-relay-request-id
 
-  Head request;           // credentials are stripped by auth
+  // Credentials are stripped by auth. Once the answer has begun only the method is left.
+  Head request;
   std::string path;       // normalised, after the route's prefix: what filters see
   std::string sent_path;  // what goes upstream; rewrite's strip-prefix makes it `path`
   const Route* route = nullptr;
@@ -101,6 +102,7 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   // False when the answer cannot follow what was said already (a keep-alive and its 200).
   bool BeginAnswer(Answer& answer);
   void SendAnswerHead(const Answer& answer);
+  void ForgetHeads(Answer& answer);
   Task<Unit> Pump(Answer& answer);
   Stream::WriteOp Forward(Chunk chunk);
   void SendPiece(Chunk chunk);

@@ -141,11 +141,15 @@ bool Exchange::BeginAnswer(Answer& answer) {
   events_ = answer.event_stream && (encoding.empty() || encoding == "identity");
   if (!client_->head_sent()) {
     SendAnswerHead(answer);
+    ForgetHeads(answer);
     return true;
   }
   // A keep-alive went first, and promised a stream.
   outcome.committed = true;
-  if (answer.head.status == 200 && events_) return true;
+  if (answer.head.status == 200 && events_) {
+    ForgetHeads(answer);
+    return true;
+  }
   outcome.end = Outcome::End::kFailed;
   outcome.why = "the upstream answered " + std::to_string(answer.head.status) + " behind a 200";
   BreakOff(Refusal{.fault = Fault::kReset,
@@ -175,6 +179,14 @@ void Exchange::SendAnswerHead(const Answer& answer) {
   bool nothing_follows = answer.stream == nullptr && answer.first.empty();
   if (nothing_follows && !bodiless && !head.content_length) head.content_length = 0;
   client_->SendHead(head, bodiless || nothing_follows || head.content_length == 0U);
+}
+
+// A stream may be silent for minutes, and thousands of them at a time: they keep what they need.
+void Exchange::ForgetHeads(Answer& answer) {
+  answer.head = Head();
+  Head kept;
+  kept.method = kept.Keep(request.method);
+  request = std::move(kept);
 }
 
 Task<Unit> Exchange::Pump(Answer& answer) {
