@@ -7,9 +7,12 @@
 namespace relay {
 namespace {
 
-std::unique_ptr<ClientCodec> MakeCodec(bool http2) {
-  return http2 ? MakeHttp2Client() : MakeHttp1Client();
-}
+// The loop's own patience with a peer that takes nothing; the dialer's transports have the same.
+constexpr Duration kWriteStall = std::chrono::seconds(60);
+// An HTTP/2 upstream that is silent for so long while answers are awaited is asked for a sign of
+// life, and given so long to send one. Deadlines of answers belong to those who wait for them.
+constexpr Duration kProbeAfter = std::chrono::seconds(30);
+constexpr Duration kProbeAnswer = std::chrono::seconds(15);
 
 }  // namespace
 
@@ -22,13 +25,13 @@ ClientConnection* ClientConnection::Start(Loop& loop, std::unique_ptr<Transport>
 
 ClientConnection::ClientConnection(Loop& loop, std::unique_ptr<Transport> transport,
                                    Duration idle_timeout)
-    : Connection(loop, std::move(transport)),
+    : Connection(loop, std::move(transport), Party::kUpstream, kWriteStall),
       idle_timeout_(idle_timeout),
-      timer_(loop.timers(), *this),
-      multiplexed_(transport_->alpn() == "h2") {
-  std::unique_ptr<ClientCodec> codec = MakeCodec(multiplexed_);
+      timer_(loop.timers(), *this) {
+  bool http2 = transport_->alpn() == "h2";
+  std::unique_ptr<ClientCodec> codec = http2 ? MakeHttp2Client() : MakeHttp1Client();
   client_codec_ = codec.get();
-  codec_ = std::move(codec);
+  UseCodec(std::move(codec), http2);
   timer_.ArmIn(idle_timeout_);
 }
 
@@ -38,14 +41,26 @@ bool ClientConnection::usable() const {
 }
 
 Result<std::unique_ptr<Stream>> ClientConnection::Open(const Head& head, Buffer body) {
+  if (!usable()) {
+    return Fail(Party::kRelay, Fault::kInternal, "the connection is not free", /*retryable=*/true);
+  }
   Result<StreamId> id = client_codec_->Open(head, body.empty());
   if (!id) return std::unexpected(id.error());
+  if (active_streams() == 0) {
+    probed_ = heard_ = false;
+    timer_.Disarm();
+    if (multiplexed()) timer_.ArmIn(kProbeAfter);
+  }
   std::unique_ptr<Stream> stream = MakeStream(*id);
   StartOutbound(*stream, std::move(body), /*reused=*/served_);
   served_ = true;
-  timer_.Disarm();
   FlushSoon();
   return stream;
+}
+
+void ClientConnection::OnBytes(Chunk bytes) {
+  heard_ = true;
+  Connection::OnBytes(std::move(bytes));
 }
 
 void ClientConnection::OnHead(StreamId id, Head head, bool end) {
@@ -57,13 +72,13 @@ void ClientConnection::OnGoAway(StreamId) {
 }
 
 void ClientConnection::OnIdleChange() {
+  bool released = TakeReleased();
   if (active_streams() > 0) return;
   if (going_away_ || client_codec_->must_close()) {
-    Close(Error{Party::kUpstream, Fault::kReset, "the upstream ended the connection", true},
-          /*gracefully=*/true);
-    return;
+    Close(Error{Party::kUpstream, Fault::kReset, "the upstream ended the connection", true});
+  } else if (released) {
+    timer_.ArmIn(idle_timeout_);
   }
-  if (!timer_.armed()) timer_.ArmIn(idle_timeout_);
 }
 
 void ClientConnection::OnRefused(std::unique_ptr<Stream>, Error) {
@@ -71,8 +86,20 @@ void ClientConnection::OnRefused(std::unique_ptr<Stream>, Error) {
 }
 
 void ClientConnection::OnTimeout() {
-  if (active_streams() > 0) return;
-  Close(Error{Party::kRelay, Fault::kTimeout, "idle"}, /*gracefully=*/true);
+  if (closing()) return;
+  if (active_streams() == 0) {
+    client_codec_->GoAway();
+    Close(Error{Party::kRelay, Fault::kTimeout, "nobody uses the connection"});
+  } else if (std::exchange(heard_, false)) {
+    probed_ = false;
+    timer_.ArmIn(kProbeAfter);
+  } else if (!probed_ && client_codec_->Ping()) {
+    probed_ = true;
+    FlushSoon();
+    timer_.ArmIn(kProbeAnswer);
+  } else if (probed_) {
+    Die(Error{Party::kUpstream, Fault::kTimeout, "the upstream's connection is dead", true});
+  }
 }
 
 }  // namespace relay

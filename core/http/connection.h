@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/async/loop.h"
@@ -15,6 +16,7 @@ namespace relay {
 
 struct ConnectionTag {};
 
+// Owns itself. Whoever wants to find it later keeps it in a list; it leaves the list when it ends.
 class Connection : public Mortal,
                    public ListNode<ConnectionTag>,
                    protected TransportEvents,
@@ -25,15 +27,22 @@ class Connection : public Mortal,
 
   Loop& loop() { return loop_; }
   std::string_view peer() const { return transport_ ? transport_->peer() : std::string_view(); }
-  size_t active_streams() const { return streams_.size(); }
-  // No further messages; ends once the present ones are done.
-  void GoAway();
+  // Messages under way, those included that only wait for the peer's window.
+  size_t active_streams() const { return streams_.size() + tails_.size(); }
   bool closing() const { return closing_; }
+  // No further messages: says so to the peer, and ends once the present ones are done; at once when
+  // there are none. For draining: call it for each of the worker's list.
+  void GoAway();
+  // Ends in this turn without another word; its streams are told. For a stop that waits no longer.
+  void CloseNow();
 
  protected:
-  Connection(Loop& loop, std::unique_ptr<Transport> transport);
+  // `peer_party`: who is at the other end. A peer that takes nothing of what waits for so long as
+  // `write_stall` is given up.
+  Connection(Loop& loop, std::unique_ptr<Transport> transport, Party peer_party,
+             Duration write_stall);
 
-  // Called when a stream was given back or output went out: timers, reuse, pipelining.
+  // Output went out, or a stream was given back: timers, reuse, pipelining. From the flush phase.
   virtual void OnIdleChange() = 0;
   // The codec met a message that it refuses; the answer may still be sent on this new stream.
   virtual void OnRefused(std::unique_ptr<Stream> stream, Error why) = 0;
@@ -46,18 +55,26 @@ class Connection : public Mortal,
   void OnReset(StreamId id, Error why, bool answerable) override;
   void OnRoom(StreamId id) override;
 
+  void UseCodec(std::unique_ptr<Codec> codec, bool multiplexed);
   // The stream of that id, or null.
   Stream* Find(StreamId id) const;
   std::unique_ptr<Stream> MakeStream(StreamId id);
   void Receive(Chunk bytes);
   void SetHead(Stream& stream, Head head, bool end);
-  void EndInbound(Stream& stream);
+  static void EndInbound(Stream& stream) { stream.in_end_ = true; }
   // A client's request: its head went out with Open, the body follows as windows allow.
   void StartOutbound(Stream& stream, Buffer body, bool reused);
-  // Tells every stream, then closes: gracefully (what was written still goes out) or at once.
-  void Close(const Error& why, bool gracefully);
-  void FlushSoon() { loop_.FlushLater(*this); }
+  // Tells every stream, then closes in this turn; what was written still goes out.
+  void Close(const Error& why);
+  // Tells every stream and ends at once.
+  void Die(const Error& why);
+  void FlushSoon() {
+    if (!dead_) loop_.FlushLater(*this);
+  }
   size_t Unsent() const { return unsent_ + (transport_ ? transport_->Pending() : 0); }
+  bool multiplexed() const { return multiplexed_; }
+  // Whether a stream was given back since the last call.
+  bool TakeReleased() { return std::exchange(released_, false); }
 
   Loop& loop_;
   std::unique_ptr<Transport> transport_;
@@ -68,23 +85,42 @@ class Connection : public Mortal,
   void Flush() override;
   void Release(Stream& stream);
   void Lose(Stream& stream, const Error& why);
+  void LoseAll(const Error& why);
+  // Hands what waits to the codec as far as it takes it.
+  void Pump(Stream::Outbound& out);
+  void PumpTail(StreamId id);
+  void OnTaken(Stream& stream, size_t bytes);
+  // Takes the stream back from the peer.
+  void Abandon(StreamId id, Fault why);
+  void OnStall();
   void UpdateReading();
-  void CloseIfDone();
-  void Die();
+  void SetPaused(Pause reason, bool paused);
+  void End();
+  void Bury();
+  std::vector<Stream*>::const_iterator Place(StreamId id) const;
 
-  std::vector<Stream*> streams_;
+  std::vector<Stream*> streams_;         // by id
+  std::vector<Stream::Outbound> tails_;  // of streams that are gone
   Buffer out_;
   size_t unsent_ = 0;  // given to the codec in this turn, not yet to the transport
+  size_t held_ = 0;    // came in, not yet taken by the users
+  const Duration write_stall_;
+  MethodTimer<Connection, &Connection::OnStall> stall_;
+  const Party peer_party_;
+  uint8_t paused_ = 0;  // bits of Pause
+  bool multiplexed_ = false;
+  bool crowded_ = false;  // somebody waits for room
+  bool released_ = false;
   bool closing_ = false;
-  bool eof_ = false;
   bool dead_ = false;
 };
 
 // Bounds in time of a client's connection; relay.yaml's listeners.limits.
 struct ServerLimits {
   CodecLimits codec;
-  Duration header_timeout = std::chrono::seconds(10);
+  Duration header_timeout = std::chrono::seconds(10);  // of a head, from its first byte to its last
   Duration idle_timeout = std::chrono::seconds(60);
+  Duration write_stall = std::chrono::seconds(60);  // as TcpOptions has it, for HTTP/2's windows
 };
 
 // What makes exchanges out of requests. Called from the poll phase or a flush: starts nothing at
@@ -99,9 +135,12 @@ class ServerHandler {
   ~ServerHandler() = default;
 };
 
+// A client's connection: chooses the protocol, makes requests out of streams, keeps the time. The
+// end of its peer's bytes is taken for the client's leave, whatever is under way (R32).
 class ServerConnection final : public Connection {
  public:
-  // Owns itself from here on: it buries itself on `loop` when it ends.
+  // Owns itself from here on: it buries itself on `loop` when it ends. `limits` and `handler`
+  // outlive it.
   static ServerConnection* Start(Loop& loop, std::unique_ptr<Transport> transport,
                                  const ServerLimits& limits, ServerHandler& handler);
 
@@ -114,32 +153,34 @@ class ServerConnection final : public Connection {
   void OnIdleChange() override;
   void OnRefused(std::unique_ptr<Stream> stream, Error why) override;
   void OnTimeout();
-  // Picks HTTP/1.1 or HTTP/2; false while the bytes so far may be either's.
-  bool ChooseCodec();
+  // Picks HTTP/1 or HTTP/2 by the first bytes; false while they may be either's.
+  bool ChooseCodec(std::string_view first);
   void UpdateTimer();
 
   const ServerLimits& limits_;
   ServerHandler& handler_;
   MethodTimer<ServerConnection, &ServerConnection::OnTimeout> timer_;
-  Buffer sniffed_;
+  std::string sniffed_;  // the first bytes, while they may be either protocol's
   enum class Phase : uint8_t { kHead, kIdle, kBusy } phase_ = Phase::kHead;
 };
 
-// A connection to an upstream.
+// A connection to an upstream: opens requests, and is reused while it may be.
 class ClientConnection final : public Connection {
  public:
-  // ALPN of the transport chooses the codec. The caller owns nothing: see usable().
+  // ALPN of the transport chooses the codec. It owns itself, as the server's does; ask usable()
+  // before each use.
   static ClientConnection* Start(Loop& loop, std::unique_ptr<Transport> transport,
                                  Duration idle_timeout);
 
   // Room for one more request now.
   bool usable() const;
-  bool multiplexed() const { return multiplexed_; }
+  using Connection::multiplexed;
   // Sends a request. The stream is the caller's.
   Result<std::unique_ptr<Stream>> Open(const Head& head, Buffer body);
 
  private:
   ClientConnection(Loop& loop, std::unique_ptr<Transport> transport, Duration idle_timeout);
+  void OnBytes(Chunk bytes) override;
   void OnHead(StreamId id, Head head, bool end) override;
   void OnGoAway(StreamId last_id) override;
   void OnIdleChange() override;
@@ -147,11 +188,12 @@ class ClientConnection final : public Connection {
   void OnTimeout();
 
   ClientCodec* client_codec_;
-  Duration idle_timeout_;
+  const Duration idle_timeout_;
   MethodTimer<ClientConnection, &ClientConnection::OnTimeout> timer_;
-  bool multiplexed_;
   bool going_away_ = false;
   bool served_ = false;
+  bool heard_ = false;   // bytes came since the timer was set
+  bool probed_ = false;  // a PING waits for its answer
 };
 
 }  // namespace relay

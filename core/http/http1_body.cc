@@ -121,7 +121,7 @@ bool BodyReader::ReadFraming(unsigned char byte) {
       return EndSizeLine();
     case State::kDataEnd:
     case State::kDataEnd2:
-      if (byte != (state_ == State::kDataEnd ? '\r' : '\n')) {
+      if (byte != (state_ == State::kDataEnd ? 0x0d : 0x0a)) {
         return Break("a chunk's data do not end where its size says");
       }
       state_ = state_ == State::kDataEnd ? State::kDataEnd2 : State::kSize;

@@ -52,13 +52,13 @@ int OnHeadersComplete(llhttp_t* parser) {
 }
 
 const llhttp_settings_t& Settings() {
-  static const llhttp_settings_t settings = [] {
+  static const llhttp_settings_t kSettings = [] {
     llhttp_settings_t made;
     llhttp_settings_init(&made);
     made.on_headers_complete = OnHeadersComplete;
     return made;
   }();
-  return settings;
+  return kSettings;
 }
 
 // Two readers must agree on the framing, or the message could be two to somebody else.

@@ -21,43 +21,45 @@ ServerConnection* ServerConnection::Start(Loop& loop, std::unique_ptr<Transport>
 
 ServerConnection::ServerConnection(Loop& loop, std::unique_ptr<Transport> transport,
                                    const ServerLimits& limits, ServerHandler& handler)
-    : Connection(loop, std::move(transport)),
+    : Connection(loop, std::move(transport), Party::kClient, limits.write_stall),
       limits_(limits),
       handler_(handler),
       timer_(loop.timers(), *this) {
-  timer_.ArmIn(limits.header_timeout);
+  UpdateTimer();
 }
 
 void ServerConnection::OnBytes(Chunk bytes) {
   if (closing()) return;
   if (codec_ == nullptr) {
-    sniffed_.Append(std::move(bytes));
-    if (!ChooseCodec()) return;
-    while (!sniffed_.empty() && !closing()) Receive(sniffed_.Pop());
-  } else {
-    Receive(std::move(bytes));
+    size_t missing = kPreface.size() - sniffed_.size();
+    std::string first = sniffed_ + std::string(bytes.view().substr(0, missing));
+    if (!ChooseCodec(first)) {
+      sniffed_ = std::move(first);
+      UpdateTimer();
+      return;
+    }
+    if (!sniffed_.empty()) Receive(Chunk::Copy(std::exchange(sniffed_, std::string())));
   }
+  if (!closing()) Receive(std::move(bytes));
   UpdateTimer();
 }
 
-bool ServerConnection::ChooseCodec() {
-  if (transport_->alpn() == "h2") {
-    codec_ = MakeHttp2Server(limits_.codec);
-    return true;
+bool ServerConnection::ChooseCodec(std::string_view first) {
+  bool http2 = transport_->alpn() == "h2";
+  if (transport_->alpn().empty() && kPreface.starts_with(first)) {
+    if (first.size() < kPreface.size()) return false;
+    http2 = true;
   }
-  if (transport_->alpn().empty()) {
-    std::string begin = sniffed_.ToString().substr(0, kPreface.size());
-    if (kPreface.starts_with(begin)) {
-      if (begin.size() < kPreface.size()) return false;
-      codec_ = MakeHttp2Server(limits_.codec);
-      return true;
-    }
-  }
-  codec_ = MakeHttp1Server(limits_.codec);
+  UseCodec(http2 ? MakeHttp2Server(limits_.codec) : MakeHttp1Server(limits_.codec), http2);
   return true;
 }
 
 void ServerConnection::OnHead(StreamId id, Head head, bool end) {
+  if (closing()) return;
+  if (phase_ == Phase::kHead) {  // the next head has its own time
+    phase_ = Phase::kBusy;
+    timer_.Disarm();
+  }
   std::unique_ptr<Stream> stream = MakeStream(id);
   if (end) EndInbound(*stream);
   handler_.OnRequest(std::move(stream), std::move(head));
@@ -72,20 +74,24 @@ void ServerConnection::OnGoAway(StreamId) {
 }
 
 void ServerConnection::OnIdleChange() {
-  if (active_streams() == 0 && codec_->must_close()) {
-    Close(Error{Party::kRelay, Fault::kCancelled, "done"}, /*gracefully=*/true);
-    return;
+  bool released = TakeReleased();
+  if (active_streams() == 0) {
+    if (codec_->must_close()) {
+      Close(Error{Party::kRelay, Fault::kCancelled, "done"});
+      return;
+    }
+    // A pipelined request may wait behind the answer that has just ended.
+    if (released && !multiplexed() && codec_->mid_message()) Receive(Chunk());
   }
-  // A pipelined request may wait behind the answer that has just ended.
-  if (active_streams() == 0 && codec_->mid_message()) Receive(Chunk());
   UpdateTimer();
 }
 
 void ServerConnection::UpdateTimer() {
-  if (closing() || codec_ == nullptr) return;
-  Phase now = active_streams() > 0    ? Phase::kBusy
-              : codec_->mid_message() ? Phase::kHead
-                                      : Phase::kIdle;
+  if (closing()) return;
+  // Later requests may wait behind an HTTP/1 answer; half a head of HTTP/2 waits for nobody.
+  bool mid = codec_ == nullptr ? !sniffed_.empty() : codec_->mid_message();
+  bool busy = active_streams() > 0;
+  Phase now = mid && (multiplexed() || !busy) ? Phase::kHead : busy ? Phase::kBusy : Phase::kIdle;
   if (now == phase_) return;
   phase_ = now;
   // A head has its time in total, from its first byte, not anew for each byte.
@@ -95,9 +101,9 @@ void ServerConnection::UpdateTimer() {
 }
 
 void ServerConnection::OnTimeout() {
+  if (closing()) return;
   if (codec_ != nullptr) codec_->GoAway();
-  Close(Error{Party::kClient, Fault::kTimeout, "the client was silent for too long"},
-        /*gracefully=*/true);
+  Close(Error{Party::kClient, Fault::kTimeout, "the client was silent for too long"});
 }
 
 }  // namespace relay

@@ -7,8 +7,14 @@
 
 namespace relay {
 
-Stream::Stream(Connection& connection, StreamId id)
-    : loop_(connection.loop()), connection_(&connection), id_(id), inbound_(loop_), room_(loop_) {}
+Stream::Stream(Connection& connection, StreamId id, Party peer_party)
+    : loop_(connection.loop()),
+      connection_(&connection),
+      id_(id),
+      out_(id),
+      inbound_(loop_),
+      room_(loop_),
+      peer_party_(peer_party) {}
 
 Stream::~Stream() {
   if (connection_ != nullptr) connection_->Release(*this);
@@ -20,30 +26,25 @@ std::string_view Stream::peer() const {
 
 void Stream::SendHead(const Head& head, bool end) {
   if (lost_) return;
-  if (head.status >= 200 || head.status == 0) head_sent_ = true;
-  if (end) out_end_ = out_end_taken_ = true;
+  if (head.status >= 200) head_sent_ = true;
+  if (end) out_.ended = out_.taken = true;
   connection_->codec_->SendHead(id_, head, end);
   connection_->FlushSoon();
 }
 
 void Stream::Send(Chunk chunk, bool end) {
-  if (lost_ || out_end_) return;
-  out_.Append(std::move(chunk));
-  out_end_ = end;
-  Pump();
-}
-
-void Stream::Pump() {
-  if (lost_ || out_end_taken_ || (out_.empty() && !out_end_)) return;
-  size_t before = out_.size();
-  size_t taken = connection_->codec_->SendData(id_, out_, out_end_);
-  connection_->unsent_ += taken;
-  if (taken == before && out_end_) out_end_taken_ = true;
-  connection_->FlushSoon();
+  if (lost_ || out_.ended) return;
+  out_.bytes.Append(std::move(chunk));
+  out_.ended = end;
+  connection_->Pump(out_);
 }
 
 bool Stream::HasRoom() const {
-  return connection_ != nullptr && out_.size() + connection_->Unsent() < Transport::kHighWater;
+  return out_.bytes.size() + connection_->Unsent() <= Transport::kHighWater;
+}
+
+void Stream::AwaitRoom() {
+  connection_->crowded_ = true;
 }
 
 Stream::WriteOp Stream::Write(Chunk chunk, bool end) {
@@ -52,12 +53,9 @@ Stream::WriteOp Stream::Write(Chunk chunk, bool end) {
 }
 
 void Stream::Reset(Fault why) {
-  if (lost_ || connection_ == nullptr) return;
+  if (lost_) return;
   lost_ = true;
-  // What was sent before goes out before the reset does: HTTP/2 would drop it otherwise.
-  connection_->codec_->TakeOutput(connection_->out_);
-  connection_->codec_->Reset(id_, why);
-  connection_->FlushSoon();
+  connection_->Abandon(id_, why);
   Wake();
   room_.NotifyAll();
 }
@@ -70,11 +68,7 @@ Error Stream::LossError() const {
 Result<Chunk> Stream::Take() {
   if (!in_.empty()) {
     Chunk chunk = in_.Pop();
-    if (connection_ != nullptr) {
-      connection_->codec_->Consumed(id_, chunk.size());
-      connection_->UpdateReading();
-      connection_->FlushSoon();  // a window update may stand in the output
-    }
+    if (connection_ != nullptr) connection_->OnTaken(*this, chunk.size());
     return chunk;
   }
   if (in_end_) return Chunk();
@@ -82,21 +76,20 @@ Result<Chunk> Stream::Take() {
 }
 
 Result<Head> Stream::HeadOp::await_resume() {
-  bool in_time = wait_.await_resume();
+  wait_.await_resume();
   if (stream_.head_) {
     Head head = std::move(*stream_.head_);
     stream_.head_.reset();
     return head;
   }
   if (stream_.fault_ || stream_.lost_) return std::unexpected(stream_.LossError());
-  (void)in_time;
-  return Fail(Party::kUpstream, Fault::kTimeout, "the upstream sent no answer in time", true);
+  return Fail(stream_.peer_party_, Fault::kTimeout, "no answer came in time", true);
 }
 
 Result<Chunk> Stream::ReadOp::await_resume() {
   wait_.await_resume();
   if (stream_.Readable()) return stream_.Take();
-  return Fail(Party::kUpstream, Fault::kTimeout, "no data came in time", true);
+  return Fail(stream_.peer_party_, Fault::kTimeout, "no data came in time", true);
 }
 
 Result<Unit> Stream::WriteOp::await_resume() {

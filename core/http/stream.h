@@ -27,18 +27,21 @@ class Stream {
     ~Watcher() = default;
   };
 
-  Stream(Connection& connection, StreamId id);
+  // `peer_party`: who is at the other end, for errors about it.
+  Stream(Connection& connection, StreamId id, Party peer_party);
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
-  // Resets what is unfinished and frees the place on the connection.
+  // Resets what is unfinished and frees the place on the connection. A message that was ended is
+  // finished: what of it waits for the peer's window is still sent.
   ~Stream();
 
   void Watch(Watcher* watcher) { watcher_ = watcher; }
 
-  // Waits for the answer's head (client side).
+  // Waits for the answer's head (client side). Errors: kTimeout at the deadline, else fault().
   class HeadOp;
   HeadOp ReadHead(TimePoint deadline);
-  // Waits for body bytes. An empty chunk is the body's end. Taking bytes reopens the window.
+  // Waits for body bytes. An empty chunk is the body's end. Taking bytes reopens the window. What
+  // came before a fault is given first. Errors: kTimeout at the deadline, else fault().
   class ReadOp;
   ReadOp Read(TimePoint deadline);
   // The body has been read to its end.
@@ -50,11 +53,11 @@ class Stream {
   void SendHead(const Head& head, bool end);
   // Takes the chunk (and the end of the body) at once; it leaves in this turn.
   void Send(Chunk chunk, bool end);
-  // Like Send; co_await waits until there is room for more (below the high-water mark).
+  // Like Send; co_await waits until no more than the high-water mark is held.
   class WriteOp;
   WriteOp Write(Chunk chunk, bool end = false);
   // The whole message was handed to the connection.
-  bool sent_all() const { return out_end_; }
+  bool sent_all() const { return out_.ended; }
   bool head_sent() const { return head_sent_; }
   // Nothing can be sent any more.
   bool lost() const { return lost_; }
@@ -62,36 +65,51 @@ class Stream {
   void Reset(Fault why);
 
   StreamId id() const { return id_; }
-  // Client side: the connection had carried another request before. A request that fails on it
-  // before any byte of an answer may simply be sent again.
+  // Client side: the connection had carried another request before.
   bool reused() const { return reused_; }
+  // Client side, once the stream failed: it was sent on a connection that the upstream had given
+  // up, which ended before a byte of an answer came. It may be sent again at once (R36).
+  bool stale() const {
+    return reused_ && lost_ && !answer_begun_ && fault_ && fault_->fault == Fault::kReset;
+  }
   std::string_view peer() const;
   Loop& loop() { return loop_; }
 
  private:
   friend class Connection;
+  // What is on its way to the peer. It may outlive its stream, within the connection.
+  struct Outbound {
+    explicit Outbound(StreamId stream) : id(stream) {}
+    StreamId id;
+    Buffer bytes;            // what the codec has not taken: HTTP/2's window is closed
+    bool ended = false;      // the user has given everything
+    bool taken = false;      // and the codec has taken everything
+    bool half_open = false;  // the stream is gone, but the peer has not ended its own side
+    TimePoint since{};       // it waits for the window since then
+    bool stuck() const { return ended ? !taken : !bytes.empty(); }
+  };
   bool Readable() const { return !in_.empty() || in_end_ || fault_ || lost_; }
   bool HasRoom() const;
+  void AwaitRoom();
   void Wake() { inbound_.NotifyAll(); }
-  void Pump();  // hands out_ to the codec as far as it takes it
   Result<Chunk> Take();
   Error LossError() const;
 
   Loop& loop_;
-  Connection* connection_;  // null once it is gone
-  StreamId id_;
+  Connection* connection_;  // null once it is gone, and then lost_
   Watcher* watcher_ = nullptr;
+  StreamId id_;
   std::optional<Head> head_;
   Buffer in_;
-  Buffer out_;
+  Outbound out_;
   std::optional<Error> fault_;
   Event inbound_;
   Event room_;
+  const Party peer_party_;
   bool reused_ = false;
+  bool answer_begun_ = false;
   bool in_end_ = false;
   bool head_sent_ = false;
-  bool out_end_ = false;        // the user has given everything
-  bool out_end_taken_ = false;  // the codec has taken everything
   bool lost_ = false;
 };
 
@@ -126,7 +144,10 @@ class Stream::WriteOp {
  public:
   explicit WriteOp(Stream& stream) : stream_(stream), wait_(stream.room_.Wait()) {}
   bool await_ready() const { return stream_.lost_ || stream_.HasRoom(); }
-  void await_suspend(std::coroutine_handle<> frame) { wait_.await_suspend(frame); }
+  void await_suspend(std::coroutine_handle<> frame) {
+    stream_.AwaitRoom();
+    wait_.await_suspend(frame);
+  }
   // Fails when the peer is gone.
   Result<Unit> await_resume();
 
