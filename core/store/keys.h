@@ -2,53 +2,59 @@
 // The directory of relay keys: an immutable snapshot, looked up by the HMAC of what a client sent.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "core/base/secret.h"
 #include "core/store/limiter.h"
 
 namespace relay {
 
+// '*' stands for any run of characters, none too; all else for itself, with its case.
+bool GlobMatch(std::string_view glob, std::string_view text);
+
 struct KeyRecord {
-  std::string name;                       // unique; also its stable id
-  std::vector<std::string> services;      // "claude", "gemini"; empty: all
-  std::vector<std::string> models_allow;  // globs; empty: all
-  std::vector<std::string> models_deny;   // win over allow
-  RateLimits limits;
+  std::string name;                            // unique; also its stable id
+  std::vector<std::string> services = {};      // "claude", "gemini"; empty: all
+  std::vector<std::string> models_allow = {};  // globs; empty: all
+  std::vector<std::string> models_deny = {};   // win over allow
+  RateLimits limits = {};
   bool disabled = false;
+  std::shared_ptr<LimitScope> scope = {};  // what it used of its limits; set by the directory
 
   bool MayUse(std::string_view service) const;
   bool MayUseModel(std::string_view model) const;
+  bool limits_models() const { return !models_allow.empty() || !models_deny.empty(); }
 };
 
-// '*' stands for any run of characters.
-bool GlobMatch(std::string_view glob, std::string_view text);
-
+// Filled, then shared and never changed again.
 class KeyDirectory {
  public:
-  using Digest = std::array<unsigned char, 32>;
-  // Keys are held as HMAC-SHA-256 under `pepper`, never as they are.
-  explicit KeyDirectory(std::string pepper) : pepper_(std::move(pepper)) {}
-  void Add(std::string_view secret, KeyRecord record);
-  // Null when unknown. The digest is compared whole and in constant time.
+  // Keys are held as HMAC-SHA-256 under `pepper`, never as they are. `limiter` keeps each key's
+  // count by its name, so that a new directory goes on where the old one was.
+  KeyDirectory(Secret pepper, Limiter& limiter) : pepper_(std::move(pepper)), limiter_(limiter) {}
+  // False when that secret is there already.
+  bool Add(std::string_view secret, KeyRecord record);
+  // Null when unknown. Exact bytes; the digest is compared whole and in constant time.
   std::shared_ptr<const KeyRecord> Find(std::string_view secret) const;
-  // By name, for tests: in relay.yaml and `explain`.
+  // For tests in relay.yaml and for `explain`.
   std::shared_ptr<const KeyRecord> FindByName(std::string_view name) const;
-  size_t size() const { return records_.size(); }
+  size_t size() const { return entries_.size(); }
 
  private:
-  Digest DigestOf(std::string_view secret) const;
   struct Entry {
-    Digest digest;
+    Digest256 digest;
     std::shared_ptr<const KeyRecord> record;
   };
-  std::string pepper_;
-  std::vector<Entry> records_;
-  std::unordered_multimap<uint64_t, size_t> index_;  // first digest bytes -> entry
+  const Entry* Look(const Digest256& digest) const;
+
+  const Secret pepper_;
+  Limiter& limiter_;
+  std::vector<Entry> entries_;
+  std::unordered_multimap<uint64_t, size_t> index_;  // the digest's first bytes -> entry
 };
 
 }  // namespace relay

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: MIT
-// What was used, by whom, of whom: totals in memory, behind them a Store. Process-wide.
+// What was used, by whom, of whom: absolute totals by day, key, model and account, and the newest
+// exchanges. In memory and process-wide; a journal and a store stand behind the same two calls.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <deque>
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "core/base/clock.h"
+#include "core/base/zone.h"
 #include "core/store/usage.h"
 
 namespace relay {
@@ -19,11 +26,11 @@ namespace relay {
 struct LedgerEntry {
   std::string id;  // the exchange's
   WallTime when{};
-  std::string key;
-  std::string model;     // as the answer names it, else the request's
-  std::string provider;  // "claude"
-  std::string account;   // "cluster/name"
-  Usage usage;
+  std::string key = {};
+  std::string model = {};     // as the answer names it, else the request's
+  std::string provider = {};  // "claude"
+  std::string account = {};   // "cluster/name"
+  Usage usage = {};
   int64_t nanodollars = 0;
   bool guessed_price = false;  // the price table does not have the model
   int status = 0;              // what the client saw
@@ -46,6 +53,7 @@ struct LedgerTotals {
 
   void Add(const LedgerEntry& entry);
   void Add(const LedgerTotals& other);
+  bool operator==(const LedgerTotals&) const = default;
 };
 
 struct LedgerRow {
@@ -55,37 +63,67 @@ struct LedgerRow {
 
 enum class LedgerBy : uint8_t { kKey, kModel, kAccount, kDay };
 
+// Thread-safe. Writers hold its mutex for a few lookups; readers for one day's rows at a time.
 class Ledger {
  public:
-  // Exchanges kept singly, the newest; metadata only.
-  static constexpr size_t kRecent = 1000;
+  static constexpr size_t kRecent = 1000;  // exchanges kept singly
+  static constexpr int32_t kDays = 400;
+  // Answers name their models, so a broken or hostile upstream could invent them.
+  static constexpr size_t kModels = 256;
+  static constexpr std::string_view kOther = "other";
 
-  // `zone`: an IANA name, in which days are counted. Errors: a zone that is not known.
-  explicit Ledger(std::string_view zone);
+  // Days are counted in `zone`.
+  explicit Ledger(Zone zone = Zone()) : zone_(std::move(zone)) {}
 
   // The upstream has told some usage: should nothing close it, it settles as estimated.
   void Open(const LedgerEntry& entry) noexcept;
-  // The last word on an exchange; a second one for the same id is ignored by the caller's doing.
-  // Called before the bytes that tell the client of the end leave.
+  // The last word on an exchange, said once, before the bytes that tell the client of the end
+  // leave.
   void Close(LedgerEntry entry) noexcept;
+  // The name under which `model` is counted: itself, or "other" once kModels are known. Valid as
+  // long as this.
+  std::string_view CountedAs(std::string_view model) noexcept;
 
-  // Sorted by name; days "2026-11-24".
+  // Sorted by name; days as "2026-11-24".
   std::vector<LedgerRow> Sum(LedgerBy by) const;
   // Newest first.
   std::vector<LedgerEntry> Recent(size_t most) const;
+  // Opened and not closed.
+  size_t unsettled() const;
+  // Entries that found no memory to be kept in.
+  int64_t lost() const;
 
  private:
-  struct RowId {
-    std::string day;
-    std::string key;
-    std::string model;
-    std::string account;
-    auto operator<=>(const RowId&) const = default;
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
   };
-  std::string zone_;
+  using Names = std::unordered_set<std::string, Hash, std::equal_to<>>;  // nodes never move
+  // Names are kept once, so that rows are small and copied without allocating.
+  struct RowId {
+    const std::string* key = nullptr;
+    const std::string* model = nullptr;
+    const std::string* account = nullptr;
+    bool operator==(const RowId&) const = default;
+  };
+  struct RowHash {
+    size_t operator()(const RowId& id) const;
+  };
+  using Day = std::unordered_map<RowId, LedgerTotals, RowHash>;
+
+  static const std::string* Keep(Names& names, std::string_view name);
+  const std::string* KeepModelLocked(std::string_view model);
+  std::vector<std::pair<RowId, LedgerTotals>> CopyDay(int32_t day) const;
+
+  const Zone zone_;
   mutable std::mutex mutex_;
-  std::map<RowId, LedgerTotals> rows_;
-  std::deque<LedgerEntry> recent_;
+  Names names_;  // of keys and accounts: as many as were ever configured
+  Names models_;
+  std::map<int32_t, Day> days_;
+  std::unordered_set<std::string> open_;
+  std::array<std::shared_ptr<const LedgerEntry>, kRecent> recent_;
+  size_t closed_ = 0;  // entries ever put into `recent_`
+  int64_t lost_ = 0;
 };
 
 }  // namespace relay

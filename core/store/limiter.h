@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Limits that are kept in memory: starts in any 60 seconds, and requests in flight. Process-wide,
-// since a key's requests land on several workers; sharded by scope, each shard under one mutex.
+// since a key's requests land on several workers. Each scope has a mutex of its own, with no I/O
+// and no allocation inside.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <expected>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -28,22 +31,39 @@ class MinuteWindow {
  public:
   int64_t Count(TimePoint now);
   void Add(TimePoint now);
-  // When Count will have fallen below `limit`.
+  // From now until Count is below `limit`; zero when it is.
   Duration Until(int64_t limit, TimePoint now);
 
  private:
   static constexpr int64_t kBuckets = 61;
   void Advance(TimePoint now);
   std::array<uint32_t, kBuckets> starts_{};
-  int64_t second_ = 0;
+  int64_t second_ = 0;  // of the newest bucket; goes only forward, though workers' clocks differ
   int64_t sum_ = 0;
 };
 
-class Limiter;
+// What shares one allowance: a key, a route, a key on a route.
+class LimitScope {
+ public:
+  LimitScope() = default;
+  LimitScope(const LimitScope&) = delete;
+  LimitScope& operator=(const LimitScope&) = delete;
+  int64_t InFlight() const;
 
-// A place among the requests in flight of some scopes; given back when it dies.
+ private:
+  friend class Limiter;
+  friend class Slot;
+  bool Idle(TimePoint now);
+  mutable std::mutex mutex_;
+  MinuteWindow minute_;
+  int64_t in_flight_ = 0;
+};
+
+// An exchange's places among the requests in flight of its scopes; given back when it dies.
 class Slot {
  public:
+  static constexpr size_t kMost = 2;  // a key's and a route's
+
   Slot() = default;
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
@@ -51,44 +71,48 @@ class Slot {
 
  private:
   friend class Limiter;
-  struct Hold {
-    Limiter* limiter = nullptr;
-    std::string scope;
-  };
-  std::array<Hold, 2> holds_;
+  std::array<std::shared_ptr<LimitScope>, kMost> held_;
 };
 
 class Limiter {
  public:
+  // `clock` outlives this.
+  explicit Limiter(const Clock& clock = SystemClock::Get()) : clock_(clock) {}
+
+  // The scope of that name, made if there is none. Resolve it once and keep it: requests then do
+  // not look up names. Scopes that nobody keeps are forgotten once they are idle.
+  std::shared_ptr<LimitScope> Scope(std::string_view name);
+  size_t size() const;
+
+  struct Claim {
+    std::shared_ptr<LimitScope> scope;
+    RateLimits limits;
+  };
   struct Denied {
     enum class What : uint8_t { kRequests, kConcurrency } what;
+    size_t claim;  // the first one that denies
     int64_t limit;
-    Duration retry_after;  // true for requests; an estimate of one second for concurrency
+    // When no minute limit stands in the way any more; at least the second after which to ask again
+    // for a place, which nobody can foretell.
+    Duration retry_after;
   };
-
-  // Counts a start in `scope` if both limits allow it, all or nothing; adds the hold to `slot`.
-  // `shadow` counts and admits whatever the limits say, but still tells that it would not.
-  std::expected<void, Denied> Admit(std::string_view scope, const RateLimits& limits, TimePoint now,
-                                    bool shadow, Slot& slot);
-  int64_t InFlight(std::string_view scope);
+  // Counts a start in all claims (Slot::kMost at most, of different scopes) if all their limits
+  // allow it, else in none; `slot`, which is empty, holds the places. `shadow` counts and admits
+  // whatever the limits say, but tells all the same what they said.
+  static std::optional<Denied> Admit(std::span<const Claim> claims, TimePoint now, bool shadow,
+                                     Slot& slot);
 
  private:
-  friend class Slot;
-  struct State {
-    MinuteWindow minute;
-    int64_t in_flight = 0;
-  };
   struct Hash {
     using is_transparent = void;
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
   };
-  struct Shard {
-    std::mutex mutex;
-    std::unordered_map<std::string, State, Hash, std::equal_to<>> states;
-  };
-  Shard& ShardOf(std::string_view scope);
-  void Release(std::string_view scope);
-  std::array<Shard, 16> shards_;
+  void ForgetIdleLocked();
+
+  const Clock& clock_;
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<LimitScope>, Hash, std::equal_to<>> scopes_;
+  size_t look_at_ = 64;  // scopes at which idle ones are looked for
 };
 
 }  // namespace relay

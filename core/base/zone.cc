@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#include "core/base/zone.h"
+
+#include <cctz/civil_time.h>
+#include <cctz/time_zone.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+
+namespace relay {
+
+struct Zone::Rules {
+  cctz::time_zone zone = cctz::utc_time_zone();
+};
+
+Zone::Zone() : rules_(std::make_shared<const Rules>()) {}
+
+std::optional<Zone> Zone::Load(const std::string& name) {
+  cctz::time_zone zone;
+  if (!cctz::load_time_zone(name, &zone)) return std::nullopt;
+  return Zone(std::make_shared<const Rules>(Rules{zone}));
+}
+
+int32_t Zone::DayOf(WallTime when) const {
+  auto seconds = std::chrono::floor<std::chrono::seconds>(when);
+  cctz::civil_day day(rules_->zone.lookup(seconds).cs);
+  return static_cast<int32_t>(day - cctz::civil_day(1970, 1, 1));
+}
+
+std::string DayText(int32_t day) {
+  std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(day))};
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%04d-%02u-%02u", static_cast<int>(date.year()),
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
+  return text.data();
+}
+
+}  // namespace relay

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "core/store/keys.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace relay {
+namespace {
+
+// An attacker cannot steer it without the pepper.
+uint64_t Shorten(const Digest256& digest) {
+  uint64_t head = 0;
+  std::memcpy(&head, digest.data(), sizeof head);
+  return head;
+}
+
+bool AnyMatches(const std::vector<std::string>& globs, std::string_view text) {
+  return std::any_of(globs.begin(), globs.end(),
+                     [&](const std::string& glob) { return GlobMatch(glob, text); });
+}
+
+}  // namespace
+
+bool GlobMatch(std::string_view glob, std::string_view text) {
+  size_t at = 0;
+  size_t star = std::string_view::npos;  // the last '*' passed, and where its run began
+  size_t run = 0;
+  size_t i = 0;
+  while (i < text.size()) {
+    if (at < glob.size() && glob[at] == '*') {
+      star = at++;
+      run = i;
+    } else if (at < glob.size() && glob[at] == text[i]) {
+      ++at;
+      ++i;
+    } else if (star != std::string_view::npos) {
+      at = star + 1;
+      i = ++run;
+    } else {
+      return false;
+    }
+  }
+  return glob.find_first_not_of('*', at) == std::string_view::npos;
+}
+
+bool KeyRecord::MayUse(std::string_view service) const {
+  return services.empty() || std::find(services.begin(), services.end(), service) != services.end();
+}
+
+bool KeyRecord::MayUseModel(std::string_view model) const {
+  if (AnyMatches(models_deny, model)) return false;
+  return models_allow.empty() || AnyMatches(models_allow, model);
+}
+
+bool KeyDirectory::Add(std::string_view secret, KeyRecord record) {
+  Digest256 digest = HmacSha256(pepper_.Reveal(), secret);
+  if (Look(digest) != nullptr) return false;
+  record.scope = limiter_.Scope("key " + record.name);
+  index_.emplace(Shorten(digest), entries_.size());
+  entries_.push_back({digest, std::make_shared<const KeyRecord>(std::move(record))});
+  return true;
+}
+
+const KeyDirectory::Entry* KeyDirectory::Look(const Digest256& digest) const {
+  auto [from, to] = index_.equal_range(Shorten(digest));
+  for (; from != to; ++from) {
+    const Entry& entry = entries_[from->second];
+    if (SecretEquals(BytesOf(entry.digest), BytesOf(digest))) return &entry;
+  }
+  return nullptr;
+}
+
+std::shared_ptr<const KeyRecord> KeyDirectory::Find(std::string_view secret) const {
+  const Entry* entry = Look(HmacSha256(pepper_.Reveal(), secret));
+  return entry == nullptr ? nullptr : entry->record;
+}
+
+std::shared_ptr<const KeyRecord> KeyDirectory::FindByName(std::string_view name) const {
+  for (const Entry& entry : entries_) {
+    if (entry.record->name == name) return entry.record;
+  }
+  return nullptr;
+}
+
+}  // namespace relay

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#include "core/store/ledger.h"
+
+#include <algorithm>
+#include <exception>
+
+namespace relay {
+
+void LedgerTotals::Add(const LedgerEntry& entry) {
+  const Usage& usage = entry.usage;
+  requests += 1;
+  estimated += usage.estimated ? 1 : 0;
+  input += usage.input;
+  output += usage.output;
+  cache_read += usage.cache_read;
+  cache_write_5m += usage.cache_write_5m;
+  cache_write_1h += usage.cache_write_1h;
+  reasoning += usage.reasoning;
+  searches += usage.searches;
+  nanodollars += entry.nanodollars;
+  guessed_prices += entry.guessed_price ? 1 : 0;
+}
+
+void LedgerTotals::Add(const LedgerTotals& other) {
+  requests += other.requests;
+  estimated += other.estimated;
+  input += other.input;
+  output += other.output;
+  cache_read += other.cache_read;
+  cache_write_5m += other.cache_write_5m;
+  cache_write_1h += other.cache_write_1h;
+  reasoning += other.reasoning;
+  searches += other.searches;
+  nanodollars += other.nanodollars;
+  guessed_prices += other.guessed_prices;
+}
+
+size_t Ledger::RowHash::operator()(const RowId& id) const {
+  std::hash<const void*> hash;
+  return (hash(id.key) * 31 + hash(id.model)) * 31 + hash(id.account);
+}
+
+const std::string* Ledger::Keep(Names& names, std::string_view name) {
+  auto at = names.find(name);
+  if (at == names.end()) at = names.emplace(name).first;
+  return &*at;
+}
+
+const std::string* Ledger::KeepModelLocked(std::string_view model) {
+  bool full = models_.size() >= kModels && !models_.contains(model);
+  return Keep(models_, full ? kOther : model);
+}
+
+void Ledger::Open(const LedgerEntry& entry) noexcept {
+  std::lock_guard lock(mutex_);
+  try {
+    open_.insert(entry.id);
+  } catch (const std::exception&) {
+    // Only the count of what is unsettled suffers.
+  }
+}
+
+void Ledger::Close(LedgerEntry entry) noexcept {
+  // Its old holder's strings are freed behind the lock.
+  std::shared_ptr<const LedgerEntry> kept;
+  try {
+    kept = std::make_shared<const LedgerEntry>(std::move(entry));
+    int32_t today = zone_.DayOf(kept->when);
+    std::lock_guard lock(mutex_);
+    open_.erase(kept->id);
+    RowId id{Keep(names_, kept->key), KeepModelLocked(kept->model), Keep(names_, kept->account)};
+    days_[today][id].Add(*kept);
+    while (days_.rbegin()->first - days_.begin()->first >= kDays) days_.erase(days_.begin());
+    std::swap(recent_[closed_++ % kRecent], kept);
+  } catch (const std::exception&) {
+    std::lock_guard lock(mutex_);
+    ++lost_;
+  }
+}
+
+std::string_view Ledger::CountedAs(std::string_view model) noexcept {
+  std::lock_guard lock(mutex_);
+  try {
+    return *KeepModelLocked(model);
+  } catch (const std::exception&) {
+    return kOther;
+  }
+}
+
+std::vector<std::pair<Ledger::RowId, LedgerTotals>> Ledger::CopyDay(int32_t day) const {
+  std::vector<std::pair<RowId, LedgerTotals>> rows;
+  std::lock_guard lock(mutex_);
+  auto at = days_.find(day);
+  if (at != days_.end()) rows.assign(at->second.begin(), at->second.end());
+  return rows;
+}
+
+std::vector<LedgerRow> Ledger::Sum(LedgerBy by) const {
+  std::vector<int32_t> days;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [day, rows] : days_) days.push_back(day);
+  }
+  std::map<std::string, LedgerTotals> sums;
+  for (int32_t day : days) {
+    for (const auto& [id, totals] : CopyDay(day)) {
+      switch (by) {
+        case LedgerBy::kKey: sums[*id.key].Add(totals); break;
+        case LedgerBy::kModel: sums[*id.model].Add(totals); break;
+        case LedgerBy::kAccount: sums[*id.account].Add(totals); break;
+        case LedgerBy::kDay: sums[DayText(day)].Add(totals); break;
+      }
+    }
+  }
+  std::vector<LedgerRow> rows;
+  rows.reserve(sums.size());
+  for (auto& [name, totals] : sums) rows.push_back({name, totals});
+  return rows;
+}
+
+std::vector<LedgerEntry> Ledger::Recent(size_t most) const {
+  std::vector<std::shared_ptr<const LedgerEntry>> newest;
+  newest.reserve(std::min(most, kRecent));
+  {
+    std::lock_guard lock(mutex_);
+    size_t count = std::min({most, closed_, kRecent});
+    for (size_t i = 1; i <= count; ++i) newest.push_back(recent_[(closed_ - i) % kRecent]);
+  }
+  std::vector<LedgerEntry> entries;
+  entries.reserve(newest.size());
+  for (const auto& entry : newest) entries.push_back(*entry);
+  return entries;
+}
+
+size_t Ledger::unsettled() const {
+  std::lock_guard lock(mutex_);
+  return open_.size();
+}
+
+int64_t Ledger::lost() const {
+  std::lock_guard lock(mutex_);
+  return lost_;
+}
+
+}  // namespace relay

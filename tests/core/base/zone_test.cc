@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#include "core/base/zone.h"
+
+#include <gtest/gtest.h>
+
+namespace relay {
+namespace {
+
+WallTime At(int64_t unix_seconds) {
+  return WallTime(std::chrono::seconds(unix_seconds));
+}
+
+constexpr int64_t kNewYear2027 = 1'798'761'600;  // 2027-01-01T00:00:00Z
+
+TEST(Zone, CountsDaysInUtcUnlessTold) {
+  Zone utc;
+  EXPECT_EQ(DayText(utc.DayOf(At(kNewYear2027))), "2027-01-01");
+  EXPECT_EQ(DayText(utc.DayOf(At(kNewYear2027) - Duration(1))), "2026-12-31");
+  EXPECT_EQ(utc.DayOf(At(0)), 0);
+  EXPECT_EQ(DayText(utc.DayOf(At(-1))), "1969-12-31");
+}
+
+TEST(Zone, CountsDaysOnItsOwnCalendar) {
+  std::optional<Zone> shanghai = Zone::Load("Asia/Shanghai");
+  std::optional<Zone> new_york = Zone::Load("America/New_York");
+  ASSERT_TRUE(shanghai && new_york);
+  EXPECT_EQ(DayText(shanghai->DayOf(At(kNewYear2027 - 8 * 3600))), "2027-01-01");
+  EXPECT_EQ(DayText(shanghai->DayOf(At(kNewYear2027 - 8 * 3600 - 1))), "2026-12-31");
+  EXPECT_EQ(DayText(new_york->DayOf(At(kNewYear2027 + 5 * 3600 - 1))), "2026-12-31");
+}
+
+TEST(Zone, KnowsDaylightSaving) {
+  std::optional<Zone> berlin = Zone::Load("Europe/Berlin");
+  ASSERT_TRUE(berlin);
+  // 2026-07-01T22:00Z is midnight in summer, 2026-12-01T23:00Z in winter.
+  EXPECT_EQ(DayText(berlin->DayOf(At(1'782'943'200))), "2026-07-02");
+  EXPECT_EQ(DayText(berlin->DayOf(At(1'782'943'199))), "2026-07-01");
+  EXPECT_EQ(DayText(berlin->DayOf(At(1'796'166'000))), "2026-12-02");
+  EXPECT_EQ(DayText(berlin->DayOf(At(1'796'165'999))), "2026-12-01");
+}
+
+TEST(Zone, SaysWhenItDoesNotKnowAName) {
+  EXPECT_TRUE(Zone::Load("UTC"));
+  EXPECT_FALSE(Zone::Load("Europe/Atlantis"));
+  EXPECT_FALSE(Zone::Load("../../etc/passwd"));
+}
+
+}  // namespace
+}  // namespace relay
