@@ -46,6 +46,9 @@ struct Facts {
   std::unique_ptr<Slot> slot;            // rate-limit: places among the requests in flight
   std::unique_ptr<Lease> lease;          // account-select; the cluster exchanges it at failover
   bool sticky_moved = false;             // the session's account could not serve
+  bool body_read = false;                // the provider has completed the ask (read_request.h)
+  // usage-record: how far the ledger has heard of it.
+  enum class Recorded : uint8_t { kNot, kOpened, kClosed } recorded = Recorded::kNot;
 };
 
 struct ExchangeTag {};

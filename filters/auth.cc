@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+// auth: finds the relay key wherever clients put one, takes every credential out of the request so
+// that none goes upstream, and says what the key may use. Sources: clients.md §1.1, reliability
+// R50.
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/config/wording.h"
+#include "core/exchange/exchange.h"
+#include "core/exchange/worker.h"
+#include "core/store/keys.h"
+#include "filters/read_request.h"
+#include "filters/registry.h"
+
+namespace relay {
+namespace {
+
+struct AuthOptions {
+  At<ProviderKind> service;
+};
+
+void Bind(Fields& f, AuthOptions& o) {
+  f.Required("service", o.service, "what a key must be allowed to use");
+}
+
+void CheckSite(const AuthOptions& o, const FilterSite& site, Problems& problems) {
+  if (site.cluster == nullptr || site.cluster->provider == o.service.value) return;
+  problems.Add(o.service.place, "'service' of filter 'auth' is " +
+                                    std::string(NameOf(o.service.value)) + ", but cluster " +
+                                    Quote(site.cluster->name) + " is of provider " +
+                                    std::string(NameOf(site.cluster->provider)));
+}
+
+// The relay keys among what a client presents: none, one, or more than it should.
+class Presented {
+ public:
+  explicit Presented(const KeyDirectory* keys) : keys_(keys) {}
+  void Offer(std::string_view credential) {
+    if (keys_ == nullptr || credential.empty()) return;
+    std::shared_ptr<const KeyRecord> found = keys_->Find(credential);
+    if (found == nullptr) return;
+    several_ = several_ || (key_ != nullptr && key_ != found);
+    key_ = std::move(found);
+  }
+  bool several() const { return several_; }
+  const std::shared_ptr<const KeyRecord>& key() const { return key_; }
+
+ private:
+  const KeyDirectory* keys_;
+  std::shared_ptr<const KeyRecord> key_;
+  bool several_ = false;
+};
+
+// What follows "Bearer", whose case is free (RFC 9110 §11.1); nothing for other schemes.
+std::optional<std::string_view> BearerOf(std::string_view value) {
+  constexpr std::string_view kScheme = "Bearer ";
+  if (!EqualsIgnoreCase(value.substr(0, kScheme.size()), kScheme)) return std::nullopt;
+  value.remove_prefix(kScheme.size());
+  value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
+  return value;
+}
+
+void TakeFields(Head& head, Presented& presented) {
+  std::erase_if(head.fields, [&](const Field& field) {
+    if (EqualsIgnoreCase(field.name, "authorization")) {
+      std::optional<std::string_view> bearer = BearerOf(field.value);
+      // A private Space's own token (Hugging Face); the platform wants it in this very place.
+      if (bearer && !bearer->starts_with("hf_")) presented.Offer(*bearer);
+      return true;
+    }
+    if (EqualsIgnoreCase(field.name, "x-api-key") ||
+        EqualsIgnoreCase(field.name, "x-goog-api-key") || EqualsIgnoreCase(field.name, "api-key")) {
+      presented.Offer(field.value);
+      return true;
+    }
+    return false;
+  });
+}
+
+std::string PercentDecode(std::string_view text) {
+  auto digit = [](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+  };
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    int high = text[i] == '%' && i + 2 < text.size() ? digit(text[i + 1]) : -1;
+    int low = high >= 0 ? digit(text[i + 2]) : -1;
+    if (low >= 0) i += 2;
+    out += low >= 0 ? static_cast<char>(high * 16 + low) : text[i];
+  }
+  return out;
+}
+
+// Takes ?key= out of the target, in whatever spelling. It is a credential only where the vendor's
+// API has it, but must not go upstream from anywhere.
+void TakeQuery(Head& head, bool counts, Presented& presented) {
+  std::string_view query = head.query();
+  if (query.empty()) return;
+  std::string kept;
+  bool taken = false;
+  for (size_t at = 0; at <= query.size();) {
+    size_t end = std::min(query.find('&', at), query.size());
+    std::string_view pair = query.substr(at, end - at);
+    at = end + 1;
+    size_t equals = std::min(pair.find('='), pair.size());
+    if (PercentDecode(pair.substr(0, equals)) == "key") {
+      taken = true;
+      if (counts) presented.Offer(PercentDecode(pair.substr(std::min(equals + 1, pair.size()))));
+    } else {
+      kept += (kept.empty() ? '?' : '&');
+      kept += pair;
+    }
+  }
+  if (taken) head.target = head.Keep(std::string(head.path()) + kept);
+}
+
+Verdict Forbid(std::string message) {
+  return Verdict::Refuse(
+      Refusal{.fault = Fault::kForbidden, .message = std::move(message), .final = true});
+}
+
+Verdict JudgeModel(const Exchange& x) {
+  if (x.ask.model.empty() || x.facts.key->MayUseModel(x.ask.model)) return Verdict::Continue();
+  return Forbid("key '" + x.facts.key->name + "' may not use model " + Quote(x.ask.model) +
+                "; choose another or ask the relay's operator");
+}
+
+Task<Verdict> JudgeModelInBody(Exchange& x) {
+  Result<Unit> read = co_await ReadRequest(x);
+  if (!read) co_return Verdict::Refuse(ToRefusal(read.error()));
+  co_return JudgeModel(x);
+}
+
+class AuthFilter final : public Filter {
+ public:
+  AuthFilter(const AuthOptions& o, const FilterContext&)
+      : service_(NameOf(o.service.value)), query_(o.service.value == ProviderKind::kGemini) {}
+  std::string_view name() const override { return "auth"; }
+
+  Task<Verdict> OnRequest(Exchange& x) override {
+    Presented presented(x.worker.keys.get());
+    TakeFields(x.request, presented);
+    TakeQuery(x.request, query_, presented);
+    if (presented.several()) {
+      return Verdict::Refuse(
+          Refusal{.fault = Fault::kMalformed,
+                  .message = "the request holds two different relay keys; send one",
+                  .final = true});
+    }
+    const KeyRecord* key = presented.key().get();
+    if (key == nullptr) {
+      // One answer to no key and to a wrong one: nothing to learn by guessing.
+      return Verdict::Refuse(Refusal{.fault = Fault::kUnauthenticated,
+                                     .message = "no valid relay key; send yours as x-api-key, "
+                                                "x-goog-api-key or Authorization: Bearer",
+                                     .final = true});
+    }
+    x.facts.key = presented.key();
+    if (key->disabled) return Forbid("key '" + key->name + "' is disabled");
+    if (!key->MayUse(service_)) {
+      return Forbid("key '" + key->name + "' may not use " + std::string(service_));
+    }
+    if (!key->limits_models()) return Verdict::Continue();
+    if (!x.ask.metered) {
+      return Forbid("key '" + key->name +
+                    "' is limited to some models and may use only paths that name one");
+    }
+    return x.ask.model.empty() ? JudgeModelInBody(x) : JudgeModel(x);
+  }
+
+ private:
+  const std::string_view service_;
+  const bool query_;
+};
+
+}  // namespace
+
+FilterKind Auth() {
+  return KindOf<AuthOptions, AuthFilter>(
+      "finds the relay key, takes it out of the request, and checks what it may use", 0,
+      Only(Fact::kKey));
+}
+
+}  // namespace relay

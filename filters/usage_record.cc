@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+// usage-record: writes what an exchange used into the ledger, once. The meter has read each piece
+// of the answer before this filter sees it, and this filter sees it before the client does: what
+// the client knows to be over is recorded.
+#include <exception>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "core/exchange/exchange.h"
+#include "core/metrics/metrics.h"
+#include "core/store/keys.h"
+#include "core/store/ledger.h"
+#include "filters/registry.h"
+#include "upstreams/prices.h"
+
+namespace relay {
+namespace {
+
+using Recorded = Facts::Recorded;
+
+struct UsageRecordOptions {};
+
+void Bind(Fields&, UsageRecordOptions&) {}
+
+class UsageRecordFilter final : public Filter {
+ public:
+  UsageRecordFilter(const UsageRecordOptions&, const FilterContext& context)
+      : ledger_(context.ledger), prices_(context.prices), metrics_(context.metrics) {}
+  std::string_view name() const override { return "usage-record"; }
+
+  void OnResponseChunk(Exchange& x, std::string_view) override {
+    if (x.facts.recorded == Recorded::kClosed || !Costs(x)) return;
+    if (x.meter()->ended()) {
+      Close(x, true);
+    } else if (x.facts.recorded == Recorded::kNot && x.meter()->seen()) {
+      x.facts.recorded = Recorded::kOpened;
+      ledger_.Open(EntryOf(x, false));
+    }
+  }
+
+  // A broken stream counts as far as it was seen, estimated.
+  void OnFinish(Exchange& x, const Outcome& outcome) noexcept override {
+    if (x.facts.recorded == Recorded::kClosed || !Costs(x)) return;
+    try {
+      Close(x, outcome.end == Outcome::End::kComplete);
+    } catch (const std::exception&) {
+      // No memory for the names of series: the ledger has its entry or counts it as lost.
+    }
+  }
+
+ private:
+  // Counters of one model.
+  struct Series {
+    Counter input;
+    Counter output;
+    Counter cache_read;
+    Counter cache_write_5m;
+    Counter cache_write_1h;
+    Counter reasoning;
+    Counter cost;
+  };
+
+  // Only answers to calls that produce tokens, and only 2xx.
+  static bool Costs(const Exchange& x) {
+    return x.meter() != nullptr && x.ask.operation == Operation::kGenerate &&
+           x.outcome.status / 100 == 2;
+  }
+
+  LedgerEntry EntryOf(const Exchange& x, bool complete) const {
+    LedgerEntry entry{.id = x.id, .when = x.loop.clock().Wall()};
+    entry.usage = x.meter()->Finish(complete);
+    if (x.facts.key != nullptr) entry.key = x.facts.key->name;
+    entry.model = entry.usage.model.empty() ? x.ask.model : entry.usage.model;
+    entry.provider = x.route->upstream->provider();
+    if (x.facts.lease != nullptr) {
+      entry.account = std::string(x.route->upstream->name()) + "/";
+      entry.account += x.facts.lease->account();
+    }
+    Cost cost = prices_.Of(entry.usage, entry.provider, entry.when);
+    entry.nanodollars = cost.nanodollars;
+    entry.guessed_price = cost.guessed;
+    entry.status = x.outcome.status;
+    entry.total = x.loop.Now() - x.started();
+    return entry;
+  }
+
+  void Close(Exchange& x, bool complete) {
+    x.facts.recorded = Recorded::kClosed;
+    LedgerEntry entry = EntryOf(x, complete);
+    const Usage usage = entry.usage;
+    const double dollars = static_cast<double>(entry.nanodollars) / 1e9;
+    std::string_view model = ledger_.CountedAs(entry.model);
+    ledger_.Close(std::move(entry));
+    Series& series = SeriesOf(x.route->upstream->provider(), model);
+    Add(series.input, usage.input);
+    Add(series.output, usage.output);
+    Add(series.cache_read, usage.cache_read);
+    Add(series.cache_write_5m, usage.cache_write_5m);
+    Add(series.cache_write_1h, usage.cache_write_1h);
+    Add(series.reasoning, usage.reasoning);
+    series.cost.Add(dollars);
+  }
+
+  static void Add(Counter counter, int64_t amount) {
+    if (amount > 0) counter.Add(static_cast<double>(amount));
+  }
+
+  // `model` as the ledger counts it, which bounds them.
+  Series& SeriesOf(std::string_view provider, std::string_view model) {
+    auto at = series_.find(model);
+    if (at != series_.end()) return at->second;
+    Labels labels = {{"provider", std::string(provider)}, {"model", std::string(model)}};
+    auto tokens = [&](const char* type) {
+      Labels typed = labels;
+      typed["type"] = type;
+      return metrics_.MakeCounter("relay_tokens_total", "Tokens used; reasoning is part of output",
+                                  typed);
+    };
+    Series series{tokens("input"),
+                  tokens("output"),
+                  tokens("cache_read"),
+                  tokens("cache_write_5m"),
+                  tokens("cache_write_1h"),
+                  tokens("reasoning"),
+                  metrics_.MakeCounter("relay_cost_usd_total",
+                                       "What the usage cost by the price "
+                                       "table, in US dollars",
+                                       labels)};
+    return series_.emplace(model, series).first->second;
+  }
+
+  Ledger& ledger_;
+  const Prices& prices_;
+  Metrics& metrics_;
+  // By model: a chain's cluster has one provider. The names are the ledger's.
+  std::unordered_map<std::string_view, Series> series_;
+};
+
+}  // namespace
+
+FilterKind UsageRecord() {
+  return KindOf<UsageRecordOptions, UsageRecordFilter>(
+      "writes what each exchange used into the ledger, and prices it", Only(Fact::kAccount),
+      Only(Fact::kUsage));
+}
+
+}  // namespace relay
