@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#include "admin/endpoints.h"
+
+#include <map>
+#include <utility>
+
+#include "admin/machine.h"
+#include "core/base/json.h"
+#include "core/base/secret.h"
+#include "core/base/text.h"
+
+namespace relay {
+namespace {
+
+constexpr std::string_view kPrometheusText = "text/plain; version=0.0.4; charset=utf-8";
+
+double SecondsOf(Duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+Reply PlainError(int status, std::string_view message) {
+  JsonText body;
+  body.BeginObject().Key("error").BeginObject();
+  body.Field("message", message).EndObject().EndObject();
+  return Reply{.status = status, .body = body.Take()};
+}
+
+// RFC 6750 §2.1; the scheme's name is compared without case (RFC 9110 §11.1).
+std::string_view BearerOf(const Head& request) {
+  std::string_view value = request.Get("authorization");
+  constexpr std::string_view kScheme = "bearer ";
+  if (value.size() <= kScheme.size() ||
+      !EqualsIgnoreCase(value.substr(0, kScheme.size()), kScheme)) {
+    return {};
+  }
+  value.remove_prefix(kScheme.size());
+  while (value.starts_with(' ')) value.remove_prefix(1);
+  return value;
+}
+
+std::string_view NameOf(ProcessEndpoints::Phase phase) {
+  switch (phase) {
+    case ProcessEndpoints::Phase::kStarting: return "starting";
+    case ProcessEndpoints::Phase::kServing: return "ready";
+    case ProcessEndpoints::Phase::kDraining: return "draining";
+  }
+  return "";
+}
+
+}  // namespace
+
+ProcessEndpoints::ProcessEndpoints(Services& services)
+    : services_(services),
+      started_(services.clock.Now()),
+      resident_(services.metrics.MakeGauge("process_resident_memory_bytes", "Memory in use")),
+      descriptors_(services.metrics.MakeGauge("process_open_fds", "Open descriptors")),
+      buffered_(services.metrics.MakeGauge("relay_buffered_body_bytes",
+                                           "Bytes of request bodies in memory")),
+      uptime_(services.metrics.MakeGauge("relay_uptime_seconds", "Since the relay was started")),
+      cpu_(services.metrics.MakeCounter("process_cpu_seconds_total", "User and system time")) {
+  services.metrics
+      .MakeGauge("relay_build_info", "Which relay this is", {{"version", RELAY_VERSION}})
+      .Set(1);
+  services.metrics
+      .MakeGauge("relay_buffered_body_limit_bytes", "Bytes that request bodies may take together")
+      .Set(static_cast<double>(services.bodies.bound()));
+}
+
+std::optional<Reply> ProcessEndpoints::Answer(const Head& request, std::string_view path) {
+  bool health = path == "/health";
+  bool ready = path == "/ready";
+  bool metrics = path == "/metrics";
+  if (!health && !ready && !metrics) return std::nullopt;
+  if (request.method != "GET" && request.method != "HEAD") {
+    Reply reply = PlainError(405, "only GET and HEAD are answered here");
+    reply.headers.emplace_back("allow", "GET, HEAD");
+    return reply;
+  }
+  Reply reply = health ? Reply{.body = HealthText()} : ready ? Ready() : MetricsText(request);
+  reply.headers.emplace_back("cache-control", "no-store");
+  return reply;
+}
+
+std::string ProcessEndpoints::HealthText() const {
+  JsonText body;
+  body.BeginObject();
+  body.Field("status", phase_ == Phase::kDraining ? "draining" : "ok");
+  body.Field("timestamp", IsoTime(services_.clock.Wall()));
+  body.Field(
+      "uptime",
+      std::chrono::duration_cast<std::chrono::seconds>(services_.clock.Now() - started_).count());
+  body.Field("version", RELAY_VERSION);
+  body.Key("services").BeginObject().Field("redis", "embedded").EndObject();
+  return body.EndObject().Take();
+}
+
+// Counts, no names: whoever reaches the port may ask.
+Reply ProcessEndpoints::Ready() const {
+  JsonText body;
+  body.BeginObject().Field("status", NameOf(phase_.load()));
+  body.Key("accounts").BeginObject();
+  for (const auto& cluster : services_.clusters) {
+    std::map<std::string, int64_t> states;
+    for (const AccountPool::View& view : cluster->pool->Look()) ++states[view.state];
+    body.Key(cluster->config.name).BeginObject();
+    for (const auto& [state, count] : states) body.Field(state, count);
+    body.EndObject();
+  }
+  body.EndObject().Field("store", "memory").EndObject();
+  return Reply{.status = phase_ == Phase::kServing ? 200 : 503, .body = body.Take()};
+}
+
+void ProcessEndpoints::UpdateProcessSeries() {
+  ProcessUsage usage = ReadProcessUsage();
+  resident_.Set(static_cast<double>(usage.resident_bytes));
+  descriptors_.Set(static_cast<double>(usage.open_descriptors));
+  buffered_.Set(static_cast<double>(services_.bodies.used()));
+  uptime_.Set(SecondsOf(services_.clock.Now() - started_));
+  cpu_.Add(usage.cpu_seconds - std::exchange(cpu_seconds_, usage.cpu_seconds));
+}
+
+Reply ProcessEndpoints::MetricsText(const Head& request) {
+  const Secret& token = services_.config->admin.metrics_token;
+  if (!token.empty() && !SecretEquals(token.Reveal(), BearerOf(request))) {
+    Reply reply = PlainError(401, "send the metrics token as a bearer");
+    reply.headers.emplace_back("www-authenticate", "Bearer realm=\"metrics\"");
+    return reply;
+  }
+  std::lock_guard lock(mutex_);
+  UpdateProcessSeries();
+  return Reply{.content_type = std::string(kPrometheusText),
+               .body = services_.metrics.Text(/*detailed=*/!token.empty())};
+}
+
+}  // namespace relay

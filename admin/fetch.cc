@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "admin/fetch.h"
+
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "admin/control.h"
+#include "core/async/loop.h"
+#include "core/async/task.h"
+#include "core/http/connection.h"
+#include "core/net/dialer.h"
+#include "core/net/tcp.h"
+#include "core/net/tls_context.h"
+
+namespace relay {
+namespace {
+
+// An answer of the relay's own is never longer.
+constexpr size_t kMostBytes = size_t{64} << 20;
+
+Head RequestFor(const std::string& target, const std::string& authority) {
+  Head head;
+  head.method = head.Keep("GET");
+  head.target = head.Keep(target);
+  head.authority = head.Keep(authority);
+  return head;
+}
+
+Task<Result<Fetched>> Ask(Stream& stream, TimePoint deadline) {
+  Result<Head> head = co_await stream.ReadHead(deadline);
+  if (!head) co_return std::unexpected(head.error());
+  Fetched fetched;
+  fetched.status = head->status;
+  while (true) {
+    Result<Chunk> chunk = co_await stream.Read(deadline);
+    if (!chunk) co_return std::unexpected(chunk.error());
+    if (chunk->empty()) break;
+    fetched.body += chunk->view();
+    if (fetched.body.size() > kMostBytes) {
+      co_return Fail(Party::kUpstream, Fault::kBodyTooLarge, "the answer is too long");
+    }
+  }
+  co_return fetched;
+}
+
+// What one fetch needs, in the order in which it must die.
+struct Session {
+  Loop loop;
+  Resolver resolver{loop};
+  List<Connection, ConnectionTag> connections;
+  std::unique_ptr<Stream> stream;
+
+  ~Session() {
+    stream.reset();
+    connections.ForEach([](Connection& connection) { connection.CloseNow(); });
+    loop.Turn();
+  }
+};
+
+Task<Result<Fetched>> Send(Session& session, std::unique_ptr<Transport> transport,
+                           const Head& request, TimePoint deadline) {
+  ClientConnection* connection =
+      ClientConnection::Start(session.loop, std::move(transport), std::chrono::seconds(60));
+  session.connections.PushBack(*connection);
+  Result<std::unique_ptr<Stream>> stream = connection->Open(request, Buffer());
+  if (!stream) co_return std::unexpected(stream.error());
+  session.stream = std::move(*stream);
+  Result<Fetched> fetched = co_await Ask(*session.stream, deadline);
+  co_return fetched;
+}
+
+Task<Result<Fetched>> DialAndSend(Session& session, Endpoint endpoint, const Head& request,
+                                  TimePoint deadline) {
+  Result<std::unique_ptr<Transport>> transport =
+      co_await Dial(session.loop, session.resolver, std::move(endpoint), deadline);
+  if (!transport) co_return std::unexpected(transport.error());
+  Result<Fetched> fetched = co_await Send(session, std::move(*transport), request, deadline);
+  co_return fetched;
+}
+
+// Runs `task` to its end. Its result is put where the caller sees it.
+Result<Fetched> RunToEnd(Session& session, Task<Result<Fetched>> task) {
+  Result<Fetched> result = Fail(Party::kRelay, Fault::kInternal, "nothing was fetched");
+  auto story = [](Loop& loop, Task<Result<Fetched>> inner, Result<Fetched>& to) -> Task<Unit> {
+    to = co_await std::move(inner);
+    loop.Stop();
+    co_return Unit{};
+  };
+  Task<Unit> root = story(session.loop, std::move(task), result);
+  Waiter start;
+  root.StartOn(session.loop, start, [](void*) noexcept {}, nullptr);
+  session.loop.Run();
+  return result;
+}
+
+}  // namespace
+
+Result<Fetched> FetchUnix(const std::string& socket_path, const std::string& target,
+                          Duration patience) {
+  Result<Socket> socket = ConnectUnix(socket_path);
+  if (!socket) return std::unexpected(socket.error());
+  Session session;
+  TcpOptions options;
+  options.party = Party::kUpstream;
+  auto transport =
+      std::make_unique<Tcp>(session.loop, std::move(*socket), Address(), std::move(options));
+  Head request = RequestFor(target, "localhost");
+  return RunToEnd(session,
+                  Send(session, std::move(transport), request, session.loop.Now() + patience));
+}
+
+Result<Fetched> FetchUrl(const Url& base, const std::string& target, Duration patience) {
+  Endpoint endpoint;
+  endpoint.host = base.host;
+  endpoint.port = base.port;
+  if (base.tls) {
+    auto tls = TlsClientContext::Make();
+    if (!tls) return std::unexpected(tls.error());
+    endpoint.tls = *tls;
+    endpoint.alpn = {"http/1.1"};
+  }
+  Session session;
+  Head request = RequestFor(base.path + target, FormatHostPort({base.host, base.port}));
+  return RunToEnd(
+      session, DialAndSend(session, std::move(endpoint), request, session.loop.Now() + patience));
+}
+
+}  // namespace relay

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// The command line: `relay [COMMAND] [--option value]…`, read into a struct, and its help.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/store/ledger.h"
+
+namespace relay {
+
+// Exit codes of every command (design §11).
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;  // bad usage, or a relay.yaml that cannot be served
+
+enum class Command : uint8_t {
+  kServe,
+  kCheck,
+  kUsage,
+  kHealth,
+  kFilters,
+  kSchema,
+  kVersion,
+  kHelp
+};
+
+struct Options {
+  Command command = Command::kServe;
+  std::string config = "relay.yaml";
+  bool config_given = false;
+  std::string port_file;         // serve: written when it is ready, one port a line
+  LedgerBy by = LedgerBy::kKey;  // usage
+  bool json = false;             // usage
+  std::string data;              // usage: the data folder, instead of the config's
+  std::string url;               // health: "http://127.0.0.1:3000"
+  std::string_view topic;        // help: a command's name, or ""
+};
+
+// `arguments` without the program's name. The error is one line for standard error: what is wrong,
+// and the nearest name; exit with kExitUsage then.
+std::expected<Options, std::string> ParseOptions(std::span<const std::string_view> arguments);
+
+// Of one command, or of all when `topic` is "".
+std::string HelpText(std::string_view topic);
+// "relay 0.1.0"
+std::string VersionText();
+
+// "key", "model", "account", "day"
+std::string_view NameOf(LedgerBy by);
+std::expected<LedgerBy, std::string> ParseLedgerBy(std::string_view word);
+
+}  // namespace relay

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MIT
+#include "admin/serve.h"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "admin/control.h"
+#include "admin/endpoints.h"
+#include "admin/load.h"
+#include "admin/machine.h"
+#include "admin/services.h"
+#include "admin/usage_report.h"
+#include "admin/worker_thread.h"
+#include "core/base/log.h"
+#include "core/store/data_folder.h"
+
+namespace relay {
+namespace {
+
+void Say(const std::string& line) {
+  std::fprintf(stderr, "relay: %s\n", line.c_str());
+}
+
+// --- Signals -----------------------------------------------------------------------------------
+
+sigset_t OurSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+  return set;
+}
+
+// Before any thread is started, so that all of them have the mask.
+void BlockSignals() {
+  sigset_t set = OurSignals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+// Tells of signals from a loop's poll phase; no handler ever interrupts anything.
+class SignalWatch final : private SocketEvents {
+ public:
+  SignalWatch(Loop& loop, std::function<void(int)> on_signal)
+      : on_signal_(std::move(on_signal)), file_(Open()), watch_(loop, file_, *this) {
+    watch_.Set(SocketWatch::kReadable);
+  }
+
+ private:
+  static Socket Open() {
+    sigset_t set = OurSignals();
+    return Socket(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+  }
+  void OnSocket(bool, bool, bool) override {
+    signalfd_siginfo info{};
+    while (read(file_.fd(), &info, sizeof info) == sizeof info) {
+      on_signal_(static_cast<int>(info.ssi_signo));
+    }
+  }
+
+  std::function<void(int)> on_signal_;
+  Socket file_;
+  SocketWatch watch_;
+};
+
+// --- Start-up ----------------------------------------------------------------------------------
+
+// What is set but has no effect yet (README, "What is not there yet").
+void SayWhatIsNotBuilt(const Config& config, const Environment& environment) {
+  bool redis = false;
+  for (std::string_view name : {"REDIS_HOST", "REDIS_URL"}) {
+    std::optional<std::string> value = environment(name);
+    redis = redis || (value && !value->empty());
+  }
+  if (redis) Say("Redis is not built yet: what REDIS_* say is not used");
+  if (config.store.kind != StoreConfig::Kind::kMemory) {
+    Say("the embedded store is not built yet: state is kept in memory, so usage and limits begin "
+        "anew with a restart");
+  }
+  if (!config.admin.password.empty()) {
+    Say("the admin page is not built yet: ADMIN_USERNAME and ADMIN_PASSWORD have no effect");
+  }
+}
+
+Result<std::vector<ListenPoint>> PointsOf(const Config& config) {
+  std::vector<ListenPoint> points;
+  for (const ListenerConfig& listener : config.listeners) {
+    ListenPoint point;
+    std::optional<Address> literal =
+        Address::FromLiteral(listener.address.host, listener.address.port);
+    if (literal) {
+      point.address = *literal;
+    } else {
+      Result<std::vector<Address>> found = SystemLookup(listener.address.host);
+      if (!found) {
+        return Fail(Party::kRelay, Fault::kConnect,
+                    listener.place.Text() + ": no address for " + listener.address.host + ": " +
+                        found.error().what);
+      }
+      point.address = found->front();
+      point.address.set_port(listener.address.port);
+    }
+    if (listener.tls) {
+      auto tls = TlsServerContext::Load(listener.tls->certificate, listener.tls->key);
+      if (!tls) return std::unexpected(tls.error());
+      point.tls = *tls;
+    }
+    point.limits = listener.limits;
+    points.push_back(std::move(point));
+  }
+  return points;
+}
+
+// Our listeners share their ports among the workers, and would share them with another relay of
+// this user as well. A socket that shares nothing tells whether the port is free.
+Result<Unit> CheckFree(const std::vector<ListenPoint>& points) {
+  for (const ListenPoint& point : points) {
+    if (point.address.port() == 0) continue;
+    Socket socket = Socket::Open(point.address);
+    socket.SetOption(SOL_SOCKET, SO_REUSEADDR, 1);
+    if (point.address.v6()) {
+      socket.SetOption(IPPROTO_IPV6, IPV6_V6ONLY, point.address.IsWildcard() ? 0 : 1);
+    }
+    if (::bind(socket.fd(), point.address.data(), point.address.size()) == 0) continue;
+    if (errno != EADDRINUSE) continue;  // the listener says it better
+    return Fail(Party::kRelay, Fault::kConnect,
+                "port " + std::to_string(point.address.port()) +
+                    " is taken: another program listens there; stop it, or choose another port, "
+                    "such as PORT=" +
+                    std::to_string(point.address.port() % 65535 + 1));
+  }
+  return Unit{};
+}
+
+// Whole or not at all: who waits for the file must not read half of it.
+Result<Unit> WritePorts(const std::string& file, const std::vector<ListenPoint>& points) {
+  std::string fresh = file + ".new";
+  FILE* out = std::fopen(fresh.c_str(), "we");
+  bool written = out != nullptr;
+  for (const ListenPoint& point : points) {
+    written = written && std::fprintf(out, "%d\n", point.address.port()) > 0;
+  }
+  if (out != nullptr) written = std::fclose(out) == 0 && written;
+  if (written && std::rename(fresh.c_str(), file.c_str()) == 0) return Unit{};
+  return Fail(Party::kRelay, Fault::kInternal,
+              "the port file " + file + " cannot be written: " + ErrnoText(errno));
+}
+
+// --- The process -------------------------------------------------------------------------------
+
+class Process final : private ControlHandler {
+ public:
+  Process(Services& services, const Options& options)
+      : services_(services), options_(options), endpoints_(services) {}
+
+  // Opens the control socket in the folder, if there is one, and every listener. Errors are for
+  // people.
+  Result<Unit> Prepare(const DataFolder* folder);
+  Result<Unit> Run();
+
+ private:
+  Reply OnControl(const Head& request) override;
+  void OnSignal(int number);
+  void OnDrained();
+
+  Services& services_;
+  const Options& options_;
+  ProcessEndpoints endpoints_;
+  Loop loop_{services_.clock};
+  std::unique_ptr<ControlSocket> control_;
+  std::vector<ListenPoint> points_;
+  std::vector<std::unique_ptr<WorkerThread>> workers_;
+  size_t drained_ = 0;
+  bool draining_ = false;
+};
+
+Result<Unit> Process::Prepare(const DataFolder* folder) {
+  const Config& config = *services_.config;
+  Result<std::vector<ListenPoint>> points = PointsOf(config);
+  if (!points) return std::unexpected(points.error());
+  points_ = std::move(*points);
+  if (Result<Unit> free = CheckFree(points_); !free) return free;
+  int count = config.workers > 0 ? config.workers : UsableCores();
+  for (int number = 0; number < count; ++number) {
+    auto worker = std::make_unique<WorkerThread>(services_, endpoints_, number);
+    if (Result<Unit> listening = worker->Listen(points_); !listening) return listening;
+    workers_.push_back(std::move(worker));
+  }
+  if (folder == nullptr) return Unit{};
+  Result<std::unique_ptr<ControlSocket>> control =
+      ControlSocket::Open(loop_, folder->File(kControlSocket), *this);
+  if (control) {
+    control_ = std::move(*control);
+  } else {
+    Say(control.error().what + "; `relay usage` cannot ask this relay");
+  }
+  return Unit{};
+}
+
+Result<Unit> Process::Run() {
+  SignalWatch signals(loop_, [this](int number) { OnSignal(number); });
+  for (const auto& worker : workers_) {
+    worker->Start([this] { loop_.Post([this] { OnDrained(); }); });
+  }
+  endpoints_.SetPhase(ProcessEndpoints::Phase::kServing);
+  for (const ListenPoint& point : points_) {
+    Log(LogLevel::kInfo, "serving",
+        {{"address", point.address.ToString()},
+         {"tls", point.tls != nullptr},
+         {"workers", static_cast<int64_t>(workers_.size())},
+         {"version", RELAY_VERSION}});
+  }
+  Result<Unit> ready = Unit{};
+  if (!options_.port_file.empty()) ready = WritePorts(options_.port_file, points_);
+  if (ready) loop_.Run();
+  workers_.clear();
+  control_.reset();
+  return ready;
+}
+
+void Process::OnSignal(int number) {
+  if (number == SIGHUP) {
+    Log(LogLevel::kWarn, "reload is not built yet", {{"hint", "restart to read relay.yaml anew"}});
+    return;
+  }
+  if (draining_) {
+    Log(LogLevel::kWarn, "stopping at once", {{"exchanges", services_.exchanges.active()}});
+    loop_.Stop();
+    return;
+  }
+  draining_ = true;
+  endpoints_.SetPhase(ProcessEndpoints::Phase::kDraining);
+  Log(LogLevel::kInfo, "draining", {{"exchanges", services_.exchanges.active()}});
+  for (const auto& worker : workers_) worker->Drain(services_.config->drain_timeout);
+}
+
+void Process::OnDrained() {
+  if (++drained_ < workers_.size()) return;
+  Log(LogLevel::kInfo, "drained", {{"exchanges", services_.exchanges.active()}});
+  loop_.Stop();
+}
+
+Reply Process::OnControl(const Head& request) {
+  if (request.method != "GET") return Reply{.status = 405, .body = R"({"error":"only GET"})"};
+  if (request.path() == "/health") return Reply{.body = endpoints_.HealthText()};
+  if (request.path() != "/admin/v1/usage") {
+    return Reply{.status = 404, .body = R"({"error":"no such thing here"})"};
+  }
+  std::string_view query = request.query();
+  constexpr std::string_view kBy = "by=";
+  auto by = query.starts_with(kBy) ? ParseLedgerBy(query.substr(kBy.size())) : LedgerBy::kKey;
+  if (!by) return Reply{.status = 400, .body = R"({"error":"by is key, model, account or day"})"};
+  return Reply{.body = UsageJson(services_.ledger, *by)};
+}
+
+}  // namespace
+
+int RunServe(const Options& options, const Environment& environment) {
+  Problems problems;
+  std::shared_ptr<const Config> config = LoadChecked(options.config, environment, problems);
+  if (!Report(*config, problems)) return kExitUsage;
+  SayWhatIsNotBuilt(*config, environment);
+
+  BlockSignals();
+  ForbidCoreDumps();
+  RaiseDescriptorLimit();
+  auto folder = DataFolder::Open(DataFolderOf(*config, environment));
+  if (!folder) {
+    if (folder.error().why == DataFolderError::Why::kTaken) {
+      Say(folder.error().what);
+      return kExitFailed;
+    }
+    Say(folder.error().what + ": there is no control socket, so `relay usage` cannot ask");
+  }
+  auto services = Services::Make(config, SystemClock::Get(), UsableMemory());
+  if (!services) {
+    Say(services.error().what);
+    return kExitFailed;
+  }
+  LogOptions log;
+  log.level = config->log.level;
+  log.json = config->log.format == LogFormat::kJson;
+  StartLog(log);
+  Result<Unit> served = Unit{};
+  {
+    Process process(**services, options);
+    served = process.Prepare(folder ? folder->get() : nullptr);
+    if (served) served = process.Run();
+  }
+  StopLog();
+  if (served) return kExitOk;
+  Say(served.error().what);
+  return kExitFailed;
+}
+
+}  // namespace relay

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#include "admin/services.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "core/base/secret.h"
+#include "filters/registry.h"
+#include "upstreams/provider.h"
+
+namespace relay {
+namespace {
+
+KeyRecord RecordOf(const KeyConfig& key) {
+  KeyRecord record;
+  record.name = key.name;
+  for (ProviderKind service : key.services) record.services.emplace_back(NameOf(service));
+  record.models_allow = key.models.allow;
+  record.models_deny = key.models.deny;
+  record.limits = {key.limits.requests_per_minute, key.limits.concurrency};
+  return record;
+}
+
+size_t IndexOf(const Config& config, std::string_view cluster) {
+  size_t index = 0;
+  while (config.clusters[index].name != cluster) ++index;
+  return index;
+}
+
+}  // namespace
+
+std::shared_ptr<const KeyDirectory> MakeKeyDirectory(const Config& config, Limiter& limiter) {
+  const Secret& seed = config.secrets.encryption_key;
+  std::string pepper = seed.empty()
+                           ? RandomBytes(sizeof(Digest256))
+                           : std::string(BytesOf(HkdfSha256(seed.Reveal(), "", "relay keys v1")));
+  auto directory = std::make_shared<KeyDirectory>(Secret::Take(pepper), limiter);
+  for (const KeyConfig& key : config.keys) directory->Add(key.key.Reveal(), RecordOf(key));
+  return directory;
+}
+
+std::vector<Account> AccountsOf(const ClusterConfig& cluster) {
+  std::vector<Account> accounts;
+  accounts.reserve(cluster.accounts.size());
+  for (const AccountConfig& from : cluster.accounts) {
+    Account account;
+    bool subscription = from.api_key.empty();
+    account.cluster = cluster.name;
+    account.name = from.name;
+    account.kind = subscription ? Account::Kind::kSubscription : Account::Kind::kApiKey;
+    account.credential = subscription ? from.oauth_token : from.api_key;
+    account.endpoint = from.endpoint.value_or(cluster.endpoint);
+    account.code_assist_endpoint = from.endpoint.value_or(cluster.code_assist_endpoint);
+    account.project = from.project;
+    account.priority = from.priority;
+    account.concurrency = from.concurrency;
+    account.models = from.models;
+    accounts.push_back(std::move(account));
+  }
+  return accounts;
+}
+
+Services::Services(std::shared_ptr<const Config> its_config, const Clock& its_clock,
+                   uint64_t memory, Zone zone)
+    : config(std::move(its_config)),
+      clock(its_clock),
+      bodies(config->buffered_bytes.Of(memory)),
+      ledger(std::move(zone)),
+      keys(MakeKeyDirectory(*config, limiter)) {}
+
+Result<std::unique_ptr<Services>> Services::Make(std::shared_ptr<const Config> config,
+                                                 const Clock& clock, uint64_t memory) {
+  std::optional<Zone> zone = Zone::Load(config->time_zone);
+  if (!zone) {
+    return Fail(Party::kRelay, Fault::kInternal, "no time zone '" + config->time_zone + "'");
+  }
+  auto tls = TlsClientContext::Make();
+  if (!tls) return std::unexpected(tls.error());
+  std::unique_ptr<Services> services(
+      new Services(std::move(config), clock, memory, std::move(*zone)));
+  for (const ClusterConfig& cluster : services->config->clusters) {
+    auto shared = std::make_shared<ClusterShared>();
+    shared->config = cluster;
+    shared->pool = std::make_shared<AccountPool>(AccountsOf(cluster), clock);
+    shared->provider = MakeProvider(cluster.provider);
+    shared->tls = *tls;
+    services->clusters.push_back(std::move(shared));
+  }
+  return services;
+}
+
+std::shared_ptr<const RouteTable> MakeRoutes(Services& services,
+                                             const std::vector<Cluster*>& clusters,
+                                             const std::vector<Upstream*>& upstreams) {
+  auto table = std::make_shared<RouteTable>();
+  const Config& config = *services.config;
+  for (const RouteConfig& from : config.routes) {
+    size_t index = IndexOf(config, from.cluster);
+    Route route;
+    route.name = from.name;
+    route.prefixes = from.prefixes;
+    route.paths = from.paths;
+    route.passthrough = from.passthrough;
+    route.upstream = upstreams[index];
+    route.metrics = &services.exchanges.Route(from.name);
+    FilterContext context{from.name,       *clusters[index], services.limiter,
+                          services.ledger, services.prices,  services.metrics};
+    for (const FilterSpec& spec : from.filters) route.filters.push_back(MakeFilter(spec, context));
+    table->routes.push_back(std::move(route));
+  }
+  return table;
+}
+
+}  // namespace relay
