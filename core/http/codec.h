@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 
 #include "core/base/buffer.h"
+#include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/http/message.h"
 
@@ -33,7 +35,8 @@ class StreamEvents {
   virtual void OnData(StreamId id, Chunk data, bool end) = 0;
   // The peer took the stream back, or it broke this stream's rules; other streams go on. Nothing
   // follows for this id. A server must still be allowed to answer when `why.party` is kClient and
-  // the fault has a status of its own (413, 431, …): `answerable` says so.
+  // the fault has a status of its own (413, 431, …): `answerable` says so, and then a second one,
+  // not answerable, follows if the client gives up before it has the answer.
   virtual void OnReset(StreamId id, Error why, bool answerable) = 0;
   // Room for more of this stream's body after SendData took less than all.
   virtual void OnRoom(StreamId id) = 0;
@@ -69,7 +72,9 @@ class Codec {
   virtual void Consumed(StreamId id, size_t n) = 0;
   // Gives the stream up. HTTP/2 sends RST_STREAM; HTTP/1 must then close: see must_close().
   virtual void Reset(StreamId id, Fault why) = 0;
-  // No further messages: HTTP/2 GOAWAY, HTTP/1 `Connection: close` on what follows.
+  // No further messages: HTTP/2 GOAWAY, HTTP/1 `Connection: close` on what follows. An HTTP/2
+  // server first gives notice, and refuses new streams once the client has answered, or at a second
+  // call: before the connection is closed, so that the client knows what was not served.
   virtual void GoAway() = 0;
   // Moves pending output to the end of `to`.
   virtual void TakeOutput(Buffer& to) = 0;
@@ -95,7 +100,11 @@ class ClientCodec : public Codec {
 
 std::unique_ptr<Codec> MakeHttp1Server(const CodecLimits& limits);
 std::unique_ptr<ClientCodec> MakeHttp1Client();
-std::unique_ptr<Codec> MakeHttp2Server(const CodecLimits& limits);
-std::unique_ptr<ClientCodec> MakeHttp2Client();
+// The clock, which outlives the codec, is for the rates of what a peer may do. The scheme is a
+// literal, and the same for all requests of a connection.
+std::unique_ptr<Codec> MakeHttp2Server(const CodecLimits& limits,
+                                       const Clock& clock = SystemClock::Get());
+std::unique_ptr<ClientCodec> MakeHttp2Client(std::string_view scheme = "https",
+                                             const Clock& clock = SystemClock::Get());
 
 }  // namespace relay
