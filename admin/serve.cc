@@ -76,13 +76,7 @@ class SignalWatch final : private SocketEvents {
 // --- Start-up ----------------------------------------------------------------------------------
 
 // What is set but has no effect yet (README, "What is not there yet").
-void SayWhatIsNotBuilt(const Config& config, const Environment& environment) {
-  bool redis = false;
-  for (std::string_view name : {"REDIS_HOST", "REDIS_URL"}) {
-    std::optional<std::string> value = environment(name);
-    redis = redis || (value && !value->empty());
-  }
-  if (redis) Say("Redis is not built yet: what REDIS_* say is not used");
+void SayWhatIsNotBuilt(const Config& config) {
   if (config.store.kind != StoreConfig::Kind::kMemory) {
     Say("the embedded store is not built yet: state is kept in memory, so usage and limits begin "
         "anew with a restart");
@@ -269,7 +263,7 @@ int RunServe(const Options& options, const Environment& environment) {
   Problems problems;
   std::shared_ptr<const Config> config = LoadChecked(options.config, environment, problems);
   if (!Report(*config, problems)) return kExitUsage;
-  SayWhatIsNotBuilt(*config, environment);
+  SayWhatIsNotBuilt(*config);
 
   BlockSignals();
   ForbidCoreDumps();

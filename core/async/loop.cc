@@ -36,7 +36,6 @@ Loop::Loop(const Clock& clock)
   Handles& h = *handles_;
   uv_ = &h.loop;
   uv_loop_init(uv_);
-  uv_loop_configure(uv_, UV_LOOP_BLOCK_SIGNAL, SIGPROF);
   for (uv_handle_t* handle : {AsHandle(h.prepare), AsHandle(h.check), AsHandle(h.idle),
                               AsHandle(h.timer), AsHandle(h.async)}) {
     handle->data = this;

@@ -83,9 +83,7 @@ void CheckStore(ConfigDraft& draft, const Node& root, const Environment& environ
   for (std::string_view name : {"REDIS_HOST", "REDIS_URL"}) {
     auto value = environment(name);
     if (!value || value->empty()) continue;
-    problems.Warn(place, std::string(name) +
-                             " is set, but Redis is not built yet: state is kept "
-                             "in the embedded store");
+    problems.Warn(place, std::string(name) + " is set, but Redis is not built yet: it is not used");
     return;
   }
 }

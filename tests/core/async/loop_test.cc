@@ -2,6 +2,7 @@
 #include "core/async/loop.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <string>
 #include <thread>
@@ -233,6 +234,30 @@ TEST(TimerWheel, ADisarmedOrDeadTimerDoesNotFire) {
   wheel.Advance();
   EXPECT_TRUE(log.empty());
   EXPECT_FALSE(wheel.Next().has_value());
+}
+
+struct StopsTheLoop {
+  void OnTime() { loop.Stop(); }
+  Loop& loop;
+};
+
+// libuv's own switch for this replaces the mask while it polls, and a signal that the process
+// waits for elsewhere would end it.
+TEST(LoopInThread, ABlockedSignalStaysBlockedWhilePolling) {
+  sigset_t blocked;
+  sigset_t before;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGUSR1);
+  ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &blocked, &before), 0);
+  ASSERT_EQ(raise(SIGUSR1), 0);
+  Loop loop;
+  StopsTheLoop owner{loop};
+  MethodTimer<StopsTheLoop, &StopsTheLoop::OnTime> timer(loop.timers(), owner);
+  timer.ArmIn(milliseconds(1));
+  loop.Run();
+  timespec at_once{};
+  EXPECT_EQ(sigtimedwait(&blocked, nullptr, &at_once), SIGUSR1);
+  ASSERT_EQ(pthread_sigmask(SIG_SETMASK, &before, nullptr), 0);
 }
 
 }  // namespace

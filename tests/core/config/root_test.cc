@@ -202,7 +202,7 @@ TEST(Config, WarnsThatRedisIsNotThereYet) {
   for (const char* name : {"REDIS_HOST", "REDIS_URL"}) {
     EXPECT_EQ(LoadWith("", {{name, "redis"}}).Lines(),
               "relay.yaml: warning: " + std::string(name) +
-                  " is set, but Redis is not built yet: state is kept in the embedded store\n");
+                  " is set, but Redis is not built yet: it is not used\n");
     EXPECT_EQ(LoadWith("store: memory\n", {{name, "redis"}}).Lines(), "");
     EXPECT_EQ(LoadWith("", {{name, ""}}).Lines(), "");
   }
