@@ -110,3 +110,40 @@ for (const [kind, expected] of Object.entries(kKinds)) {
     });
   });
 }
+
+describe('Claude Code, when an account fails', {skip: kStraightOnly}, () => {
+  let world;
+  before(async () => {
+    world = await openWorld({claude: ['key', 'second']});
+  });
+  after(() => world?.close());
+
+  const runOnce = (script) => byOneWay(world, true, async (way) => {
+    await way.upstream.script(script);
+    return runClaude({base: way.base('claude'), args: ['-p', 'hello', ...kJson], env: {
+      ANTHROPIC_AUTH_TOKEN: way.credential('claude', 'key'), CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1'}});
+  });
+  const assertGood = ({outcome}) => {
+    assert.equal(outcome.code, 0, outcome.stdout + outcome.stderr);
+    assert.match(outcome.events.at(-1).result, /^Hello from the mock upstream\. Grüße, 你好/);
+  };
+
+  // Straight, it would wait or give up: an hour's retry-after ends it.
+  for (const fault of ['status-429;retry-after=3600', 'status-401', 'status-529', 'reset-before-head', 'error-event-first']) {
+    it(`does not learn of ${fault}, since another account serves`, async () => {
+      const done = await runOnce({match: {credential: kAccounts.claude.key.value}, faults: [fault], repeat: true});
+      assertGood(done);
+      const posts = done.exchanges.filter(({request}) => request.method === 'POST');
+      assert.deepEqual(posts.map(({response}) => response.status), [200], 'it asked once');
+      assert.equal(posts[0].response.headers['retry-after'], undefined);
+    });
+  }
+
+  for (const fault of ['reset-mid-stream', 'truncated', 'cut-mid-event']) {
+    it(`repeats what ${fault} has broken off, and is answered`, async () => {
+      const done = await runOnce({faults: [fault]});
+      assertGood(done);
+      assert.equal(done.exchanges.filter(({request}) => request.method === 'POST').length, 2);
+    });
+  }
+});

@@ -118,3 +118,32 @@ for (const [mode, kind] of kOtherMode) {
     it('runs the shell tool and goes on', () => runOther(kToolPrompt));
   });
 }
+
+describe('Gemini CLI, when its start-up calls fail', {skip: kStraightOnly}, () => {
+  let world;
+  before(async () => {
+    world = await openWorld({gemini: ['oauth']});
+  });
+  after(() => world?.close());
+
+  // It repeats none of them; two failures of loadCodeAssist end it.
+  for (const faults of [['status-503'], ['status-500', 'status-503'], ['reset-before-head'], ['reset-before-head', 'status-503']]) {
+    it(`is answered all the same after ${faults.join(' and ')}`, async () => {
+      const done = await byOneWay(world, true, async (way) => {
+        await way.upstream.script({match: {path: ':loadCodeAssist'}, faults});
+        return runWith('code-assist', way, kPrompt);
+      });
+      assert.equal(done.outcome.code, 0, done.outcome.stdout + done.outcome.stderr);
+      assert.match(done.outcome.json.response, /^Hello from the mock upstream/);
+      const starts = done.exchanges.filter(({request}) => request.path.endsWith(':loadCodeAssist'));
+      assert.deepEqual(starts.map(({response}) => response.status), [200], 'the relay repeated it, not the CLI');
+    });
+  }
+
+  it('takes a base URL that ends in a slash', async () => {
+    const done = await byOneWay(world, true, (way) => runGemini({mode: 'code-assist', base: `${way.base('gemini')}/`,
+      credential: way.credential('gemini', 'oauth'), args: kPrompt}));
+    assert.equal(done.outcome.code, 0, done.outcome.stdout + done.outcome.stderr);
+    assert.equal(done.requests.every(({path}) => path.startsWith('/v1internal:')), true);
+  });
+});

@@ -1,45 +1,35 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# The real clients against the mock, straight and through the relay. Installs them from the lock files
-# first, if that was not done; then nothing but the loopback interface is in reach.
+# The real clients, and clients of our own that know no manners, against the mock: straight and through
+# the relay. Installs them from the lock files first, if that was not done; then nothing but the loopback
+# interface is in reach.
 #   tests/e2e/run.sh [--straight] [file.test.mjs…]
-# --straight: without a relay. RELAY_BIN: the binary (build/release/relay). E2E_TIMEOUT: seconds (600).
-set -eu
+# --straight: without a relay. RELAY_BIN: the binary (build/release/relay). E2E_TIMEOUT: seconds (900).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+# shellcheck source=tests/support/packages.sh
+. ../support/packages.sh
 
-cd "$(dirname "$0")"
 ways=both
-if [ "${1:-}" = --straight ]; then
+if [[ ${1-} == --straight ]]; then
   ways=straight
   shift
 fi
 relay=${RELAY_BIN:-../../build/release/relay}
-if [ "$ways" = both ] && [ ! -x "$relay" ]; then
+if [[ $ways == both && ! -x $relay ]]; then
   echo "no relay at $relay; build it, set RELAY_BIN, or pass --straight" >&2
   exit 2
 fi
 
-# Once for each state of a lock file: npm ci takes a while, and wants the network.
-install() {
-  stamp=$1/node_modules/.installed
-  if [ ! -f "$stamp" ] || ! cmp -s "$1/package-lock.json" "$stamp"; then
-    (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
-    cp "$1/package-lock.json" "$stamp"
-  fi
-}
+node=$(find_node 20 node)
+node=$(realpath "$node")
+PATH=$(dirname "$node"):$PATH npm_ci .
 
-install .
-node=$(command -v node || true)
-major=$([ -z "$node" ] && echo 0 || "$node" -p 'process.versions.node.split(".")[0]')
-if [ "$major" -lt 20 ]; then
-  install node
-  node=$(ls -d "$PWD"/node/node_modules/node-linux-*/bin/node)
-fi
-
-[ $# -gt 0 ] || set -- ./*.test.mjs
+(($#)) || set -- ./*.test.mjs
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
-timeout -k 10 "${E2E_TIMEOUT:-600}" ../support/netns.sh env -i \
+timeout -k 10 "${E2E_TIMEOUT:-900}" ../support/netns.sh env -i \
   PATH="$(dirname "$node"):$PATH" HOME="$home" TMPDIR="$home" TZ=UTC LANG=C.UTF-8 \
-  E2E_WAYS="$ways" RELAY_BIN="$(realpath -m "$relay")" \
+  E2E_WAYS="$ways" RELAY_BIN="$(realpath -m "$relay")" RELAY_TEST_RUN="${RELAY_TEST_RUN-}" \
   "$node" --test --test-reporter=spec "$@"

@@ -28,10 +28,14 @@ export async function startMock({folder, tls, args = []}) {
     reset: () => control('POST', 'reset'),
     script: (entries) => control('POST', 'script', entries),
     stats: async () => (await control('GET', 'stats')).json(),
-    /** Records with their bodies (`body`, a string), once all of them are over or `wait` ms have gone. */
-    async requests({wait = 2000, count = 0, ...criteria} = {}) {
+    /** Records, once all of them are over or `wait` ms have gone. */
+    async records({wait = 2000, count = 0, ...criteria} = {}) {
       const query = new URLSearchParams({'wait-ended': wait, count, ...criteria});
-      const records = await (await control('GET', `requests?${query}`)).json();
+      return (await control('GET', `requests?${query}`)).json();
+    },
+    /** The same with their bodies (`body`, a string), of which the mock keeps those up to 1 MiB. */
+    async requests(criteria) {
+      const records = await this.records(criteria);
       for (const record of records) {
         record.body = record.bodyLength === 0 ? '' : await (await control('GET', `requests/${record.id}/body`)).text();
       }

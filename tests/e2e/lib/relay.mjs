@@ -6,80 +6,101 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 
-import {serve} from './process.mjs';
+import {run, serve} from './process.mjs';
 
 export const kRelayBinary = path.resolve(process.env.RELAY_BIN ??
   fileURLToPath(new URL('../../../build/release/relay', import.meta.url)));
 export const kRelayKey = `cr_${'5e'.repeat(32)}`;
 
-/** The accounts behind the relay; a test asserts that no client ever sees one. */
+/** The accounts behind the relay, best first; a test asserts that no client ever sees one. */
 export const kAccounts = {
   claude: {
     key: {name: 'team-api', field: 'api-key', value: 'sk-ant-api03-upstream-account'},
+    second: {name: 'spare-api', field: 'api-key', value: 'sk-ant-api03-spare-account'},
     oauth: {name: 'alice-max', field: 'oauth-token', value: 'sk-ant-oat01-upstream-account'},
   },
   gemini: {
     key: {name: 'studio', field: 'api-key', value: 'AIza-upstream-account'},
+    second: {name: 'spare-studio', field: 'api-key', value: 'AIza-spare-account'},
     oauth: {name: 'dave-google', field: 'oauth-token', value: 'ya29.upstream-account', project: 'mock-project-1234'},
   },
 };
 
-function accountLine({name, field, value, project}) {
-  return `      - {name: ${name}, ${field}: "${value}"${project ? `, project: ${project}` : ''}}`;
+function accountLines(service, kinds) {
+  return kinds.map((kind, i) => {
+    const {name, field, value, project, endpoint, priority = 10 * (i + 1)} = {...kAccounts[service][kind.kind ?? kind], ...kind};
+    return `      - {name: ${name}, ${field}: "${value}", priority: ${priority}` +
+      `${project ? `, project: ${project}` : ''}${endpoint ? `, endpoint: "${endpoint}"` : ''}}`;
+  }).join('\n');
 }
 
-/** claude, gemini: which kinds of account each cluster has. */
-export function relayYaml({upstream, claude, gemini}) {
+/**
+ * claude, gemini: which kinds of account each cluster has, in the order of their priority; a kind may be
+ * an object {kind, endpoint, priority}. The rest goes into the file as it stands: limits (of the listeners),
+ * timeouts (of the clusters), drain, workers, keyLimits, passthrough, tls ({cert, key} of a second listener).
+ */
+export function relayYaml({upstream, claude, gemini, limits, timeouts, drain, workers, keyLimits, passthrough, tls}) {
+  const listenerLimits = limits ? `\n    limits: {${limits}}` : '';
+  const more = timeouts ? `\n    timeouts: {${timeouts}}` : '';
+  const open = passthrough ? `\n    passthrough: [${passthrough}]` : '';
+  const route = (name, prefix) => `  - name: ${name}
+    match: {prefix: ${prefix}}
+    filters:
+      - auth: {service: ${name}}
+      - rate-limit: {}
+      - account-select: {sticky: session}
+      - rewrite: {strip-prefix: true}
+      - usage-record: {}
+    cluster: ${name}${open}`;
   return `# Written by the end-to-end tests.
 listeners:
-  - address: 127.0.0.1:0
-
+  - address: 127.0.0.1:0${listenerLimits}
+${tls ? `  - address: 127.0.0.1:0\n    tls: {certificate: ${tls.cert}, key: ${tls.key}}${listenerLimits}\n` : ''}
+log: {level: debug}
+${drain ? `drain-timeout: ${drain}\n` : ''}${workers ? `workers: ${workers}\n` : ''}
 keys:
   - name: alice
     key: \${RELAY_KEY}
-    services: [claude, gemini]
+    services: [claude, gemini]${keyLimits ? `\n    limits: {${keyLimits}}` : ''}
 
 clusters:
   claude:
     provider: claude
     endpoint: ${upstream}
     accounts:
-${claude.map((kind) => accountLine(kAccounts.claude[kind])).join('\n')}
+${accountLines('claude', claude)}${more}
   gemini:
     provider: gemini
     endpoint: ${upstream}
     code-assist-endpoint: ${upstream}
     accounts:
-${gemini.map((kind) => accountLine(kAccounts.gemini[kind])).join('\n')}
+${accountLines('gemini', gemini)}${more}
 
 routes:
-  - name: claude
-    match: {prefix: [/api, /claude]}
-    filters:
-      - auth: {service: claude}
-      - rate-limit: {}
-      - account-select: {sticky: session}
-      - rewrite: {strip-prefix: true}
-      - usage-record: {}
-    cluster: claude
-  - name: gemini
-    match: {prefix: /gemini}
-    filters:
-      - auth: {service: gemini}
-      - rate-limit: {}
-      - account-select: {sticky: session}
-      - rewrite: {strip-prefix: true}
-      - usage-record: {}
-    cluster: gemini
+${route('claude', '[/api, /claude]')}
+${route('gemini', '/gemini')}
 `;
 }
 
 /** Starts a relay in `folder`. ca: a file with the certificate that the upstream's is checked against. */
-export async function startRelay({folder, upstream, claude = ['key'], gemini = ['key'], ca}) {
+export async function startRelay({folder, ca, ...settings}) {
   const config = path.join(folder, 'relay.yaml');
   const portFile = path.join(folder, 'relay.port');
-  fs.writeFileSync(config, relayYaml({upstream, claude, gemini}));
-  const env = {PATH: process.env.PATH, HOME: folder, TZ: 'UTC', RELAY_KEY: kRelayKey, ...(ca && {SSL_CERT_FILE: ca})};
+  const data = path.join(folder, 'data');
+  fs.mkdirSync(data, {recursive: true});
+  fs.writeFileSync(config, relayYaml(settings));
+  const env = {PATH: process.env.PATH, HOME: folder, TZ: 'UTC', RELAY_KEY: kRelayKey, RELAY_DATA: data,
+    ...(ca && {SSL_CERT_FILE: ca})};
   const server = await serve(kRelayBinary, ['serve', '--config', config, '--port-file', portFile], {env, cwd: folder, portFile});
-  return {port: server.ports[0], url: `http://127.0.0.1:${server.ports[0]}`, log: server.log, stop: server.stop};
+  return {
+    pid: server.child.pid,
+    child: server.child,
+    port: server.ports[0],
+    tlsPort: server.ports[1],
+    url: `http://127.0.0.1:${server.ports[0]}`,
+    log: server.log,
+    stop: server.stop,
+    /** Runs another command of the program beside it, with the same file and environment. */
+    command: (...args) => run(kRelayBinary, [...args, '--config', config], {env, cwd: folder, timeoutMs: 20_000}),
+  };
 }

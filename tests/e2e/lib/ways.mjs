@@ -21,30 +21,47 @@ const kStraightCredentials = {
   'claude-key': 'sk-ant-api03-straight', 'gemini-key': 'AIza-straight', 'gemini-oauth': 'ya29.straight'};
 const kPrefixes = {claude: '/api', gemini: '/gemini'};
 
-/** Starts mock, relay and tap. claude, gemini: kinds of account; tls: the relay speaks TLS (and h2) to the mock. */
-export async function openWorld({claude = ['key'], gemini = ['key'], tls = false} = {}) {
+/**
+ * Starts mock, relay and tap. claude, gemini: kinds of account; tls: the relay speaks TLS (and h2) to the
+ * mock; trusted: whose certificate it trusts; front: it has a listener with TLS, too. The rest are settings of relayYaml.
+ */
+export async function openWorld({claude = ['key'], gemini = ['key'], tls = false, trusted = tls, front = false, ...settings} = {}) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'e2e-world-'));
-  const certificate = tls ? makeCertificate(folder) : undefined;
+  const certificate = tls || front ? makeCertificate(folder) : undefined;
   const mock = await startMock({folder});
   const upstream = tls ? await startMock({folder: fs.mkdtempSync(path.join(folder, 'tls-')), tls: certificate}) : mock;
   let relay = null;
   let tap = null;
   if (!kStraightOnly) {
-    relay = await startRelay({folder, upstream: upstream.url, claude, gemini, ca: certificate?.cert});
+    relay = await startRelay({folder, upstream: upstream.url, claude, gemini, ca: trusted ? certificate.cert : undefined,
+      tls: front ? certificate : undefined, ...settings});
     tap = await startTap(relay.port);
   }
-  const world = {folder, mock, upstream, relay, tap, accounts: {claude, gemini}};
+  const world = {folder, mock, upstream, relay, tap, certificate, accounts: {claude, gemini}};
   world.close = () => closeWorld(world);
   return world;
 }
 
 async function closeWorld({folder, mock, upstream, relay, tap}) {
   tap?.stop();
-  const ended = await relay?.stop();
+  const ended = relay?.child.exitCode === null ? await relay.stop() : undefined;
   await mock.stop();
   if (upstream !== mock) await upstream.stop();
   fs.rmSync(folder, {recursive: true, force: true});
+  if (relay === null) return;
   if (ended !== undefined) assert.deepEqual(ended, {code: 0, signal: null}, `the relay did not drain:\n${relay.log()}`);
+  assertNothingSecretIn(relay.log());
+}
+
+/** Texts that the tests send and get, none of which may stand in a log. */
+const kNeverLogged = [kRelayKey, ...Object.values(kAccounts).flatMap(Object.values).map(({value}) => value),
+  'cr_', 'Bearer ', 'x-mock-stream=', '?key=', '&key=', 'Hello from the mock', 'Grüß Gott', 'relayed by the tool', 'mock:tool', 'beta=true'];
+
+export function assertNothingSecretIn(log) {
+  for (const text of kNeverLogged) {
+    const at = log.indexOf(text);
+    assert.equal(at, -1, `the log holds '${text}': ${log.slice(Math.max(at - 200, 0), at + 40)}`);
+  }
 }
 
 function makeCertificate(folder) {
