@@ -43,7 +43,7 @@ void Bind(Fields& f, RateLimitOptions& o) {
                                    "cost-per-month", "cost-total", "wait"}) {
     f.NotBuilt(unbuilt);
   }
-  if (o.own.requests_per_minute == 0 && o.own.concurrency == 0) {
+  if (f.Has("budget") && o.own.requests_per_minute == 0 && o.own.concurrency == 0) {
     f.Warn("budget", "has no effect without a limit beside it");
   }
 }

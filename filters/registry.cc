@@ -85,11 +85,11 @@ void CheckChain(const RouteConfig& route, const ClusterConfig* cluster, Problems
       continue;
     }
     before.push_back(&spec);
-    CheckFacts(spec, *kind, given, problems);
+    // A misspelt filter may be the one that gives it; that has its complaint.
+    if (all_known) CheckFacts(spec, *kind, given, problems);
     kind->check(spec, FilterSite{route, cluster}, problems);
     given = static_cast<FactSet>(given | kind->gives);
   }
-  // A misspelt filter may be the one that is missed; it has its complaint.
   if (!all_known || route.filters.empty() || (given & Only(Fact::kAccount)) != 0) return;
   problems.Add(route.place, "route " + Quote(route.name) +
                                 " sends requests to a cluster, but no filter of it gives an "

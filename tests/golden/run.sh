@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# The program itself on the files of tests/golden/config: a wrong one prints exactly the lines beside it to
-# standard error and ends with 2, a good one ends with 0 and prints its lines among its notes.
+# The program itself on the files of tests/golden: a wrong one prints exactly the lines beside it to standard
+# error and ends with 2, a good one ends with 0 and prints its lines among its notes.
 #   tests/golden/run.sh [RELAY]
 set -uo pipefail
 relay=$(realpath "${1:-build/release/relay}")
-cd "$(dirname "${BASH_SOURCE[0]}")/config" || exit 2
-mapfile -t variables <environment
+cd "$(dirname "${BASH_SOURCE[0]}")" || exit 2
 
 passed=0 failed=0
 errors=$(mktemp)
@@ -24,19 +23,27 @@ judge() {
   fi
 }
 
-for file in *.yaml; do
-  good=0
-  [[ $file != good-* ]] || good=1
-  code=0
-  timeout 20 env -i PATH="$PATH" "${variables[@]}" "$relay" check --config "$file" >/dev/null 2>"$errors" || code=$?
-  wrong=$(judge $code "${file%.yaml}.expected" $good)
-  if [[ -z $wrong ]]; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    echo "FAILED: $file"
-    sed 's/^/  /' <<<"$wrong"
-  fi
-done
+run_folder() {
+  local file good code wrong variables
+  cd "$1" || exit 2
+  mapfile -t variables <environment
+  for file in *.yaml; do
+    good=0
+    [[ $file != good-* ]] || good=1
+    code=0
+    timeout 20 env -i PATH="$PATH" "${variables[@]}" "$relay" check --config "$file" >/dev/null 2>"$errors" || code=$?
+    wrong=$(judge $code "${file%.yaml}.expected" $good)
+    if [[ -z $wrong ]]; then
+      passed=$((passed + 1))
+    else
+      failed=$((failed + 1))
+      echo "FAILED: $1/$file"
+      sed 's/^/  /' <<<"$wrong"
+    fi
+  done
+  cd ..
+}
+run_folder config
+run_folder chains
 echo "$passed passed, $failed failed, 0 skipped"
 ((failed == 0 && passed > 0))
