@@ -100,8 +100,10 @@ Reply ProcessEndpoints::Ready() const {
   body.BeginObject().Field("status", NameOf(phase_.load()));
   body.Key("accounts").BeginObject();
   for (const auto& cluster : services_.clusters) {
-    std::map<std::string, int64_t> states;
-    for (const AccountPool::View& view : cluster->pool->Look()) ++states[view.state];
+    std::map<std::string_view, int64_t> states;
+    for (const AccountPool::View& view : cluster->pool->Look()) {
+      ++states[NameOf(view.health)];
+    }
     body.Key(cluster->config.name).BeginObject();
     for (const auto& [state, count] : states) body.Field(state, count);
     body.EndObject();
@@ -111,6 +113,7 @@ Reply ProcessEndpoints::Ready() const {
 }
 
 void ProcessEndpoints::UpdateProcessSeries() {
+  for (const auto& cluster : services_.clusters) cluster->metrics->Show(*cluster->pool);
   ProcessUsage usage = ReadProcessUsage();
   resident_.Set(static_cast<double>(usage.resident_bytes));
   descriptors_.Set(static_cast<double>(usage.open_descriptors));

@@ -7,7 +7,6 @@
 
 #include "core/base/secret.h"
 #include "filters/registry.h"
-#include "upstreams/provider.h"
 
 namespace relay {
 namespace {
@@ -40,27 +39,6 @@ std::shared_ptr<const KeyDirectory> MakeKeyDirectory(const Config& config, Limit
   return directory;
 }
 
-std::vector<Account> AccountsOf(const ClusterConfig& cluster) {
-  std::vector<Account> accounts;
-  accounts.reserve(cluster.accounts.size());
-  for (const AccountConfig& from : cluster.accounts) {
-    Account account;
-    bool subscription = from.api_key.empty();
-    account.cluster = cluster.name;
-    account.name = from.name;
-    account.kind = subscription ? Account::Kind::kSubscription : Account::Kind::kApiKey;
-    account.credential = subscription ? from.oauth_token : from.api_key;
-    account.endpoint = from.endpoint.value_or(cluster.endpoint);
-    account.code_assist_endpoint = from.endpoint.value_or(cluster.code_assist_endpoint);
-    account.project = from.project;
-    account.priority = from.priority;
-    account.concurrency = from.concurrency;
-    account.models = from.models;
-    accounts.push_back(std::move(account));
-  }
-  return accounts;
-}
-
 Services::Services(std::shared_ptr<const Config> its_config, const Clock& its_clock,
                    uint64_t memory, Zone zone)
     : config(std::move(its_config)),
@@ -80,12 +58,7 @@ Result<std::unique_ptr<Services>> Services::Make(std::shared_ptr<const Config> c
   std::unique_ptr<Services> services(
       new Services(std::move(config), clock, memory, std::move(*zone)));
   for (const ClusterConfig& cluster : services->config->clusters) {
-    auto shared = std::make_shared<ClusterShared>();
-    shared->config = cluster;
-    shared->pool = std::make_shared<AccountPool>(AccountsOf(cluster), clock);
-    shared->provider = MakeProvider(cluster.provider);
-    shared->tls = *tls;
-    services->clusters.push_back(std::move(shared));
+    services->clusters.push_back(ShareCluster(cluster, *tls, services->metrics, clock));
   }
   return services;
 }

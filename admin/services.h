@@ -43,8 +43,6 @@ struct Services {
 // The keys of the configuration, held as HMACs under a key that is derived from the encryption key,
 // or made for this run where there is none.
 std::shared_ptr<const KeyDirectory> MakeKeyDirectory(const Config& config, Limiter& limiter);
-// The accounts of a cluster as its pool takes them.
-std::vector<Account> AccountsOf(const ClusterConfig& cluster);
 
 // The routes of the configuration as one worker uses them. `upstreams` and `clusters`, one for
 // each cluster of the configuration, and the services outlive the table.

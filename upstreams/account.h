@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +10,8 @@
 #include "core/config/units.h"
 
 namespace relay {
+
+struct ClusterConfig;
 
 // As the Host field names it: the port only where it is not the scheme's own.
 std::string AuthorityOf(const Url& endpoint);
@@ -24,6 +25,7 @@ struct Account {
   std::string name;  // cluster/name is the stable id that state hangs on
   Kind kind = Kind::kApiKey;
   Secret credential;
+  // Connections hang on the address of these two, so no account ever uses another's.
   Url endpoint;                     // of the vendor's public API
   Url code_assist_endpoint;         // gemini: of Code Assist
   std::string project;              // Code Assist: what `project` in a body becomes
@@ -31,5 +33,7 @@ struct Account {
   int concurrency = 0;              // 0: no bound
   std::vector<std::string> models;  // globs; empty: all
 };
+
+std::vector<Account> AccountsOf(const ClusterConfig& cluster);
 
 }  // namespace relay

@@ -2,6 +2,7 @@
 #include "upstreams/account_pool.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "core/store/keys.h"
@@ -11,26 +12,55 @@ namespace {
 
 constexpr Duration kStickyLife = std::chrono::hours(1);
 constexpr size_t kStickyBound = 50'000;
-// A limit without a reset time of its own, and bounds for those with one.
+// How long an account rests where the vendor does not say, and bounds for what it says.
 constexpr Duration kLimitedDefault = std::chrono::seconds(60);
-constexpr Duration kLimitedMost = std::chrono::hours(24 * 8);
 constexpr Duration kRefusedRest = std::chrono::minutes(10);
-constexpr Duration kOverloadedRest = std::chrono::seconds(5);
-constexpr Duration kBrokenRest = std::chrono::seconds(5);
+constexpr Duration kShortRest = std::chrono::seconds(5);
+constexpr Duration kLeastRest = std::chrono::seconds(1);
+constexpr Duration kMostRest = std::chrono::hours(24 * 8);
 constexpr int kBrokenInARow = 5;
+
+bool Serves(const Account& account, std::string_view model) {
+  return account.models.empty() || model.empty() ||
+         std::any_of(account.models.begin(), account.models.end(),
+                     [&](const std::string& glob) { return GlobMatch(glob, model); });
+}
+
+AccountPool::Health HealthAfter(Judgement::Kind kind) {
+  switch (kind) {
+    case Judgement::Kind::kLimited: return AccountPool::Health::kLimited;
+    case Judgement::Kind::kOverloaded: return AccountPool::Health::kOverloaded;
+    case Judgement::Kind::kRefused: return AccountPool::Health::kRefused;
+    case Judgement::Kind::kBroken: return AccountPool::Health::kBroken;
+    default: return AccountPool::Health::kReady;
+  }
+}
+
+NoAccount::Why WhyOf(AccountPool::Health health) {
+  switch (health) {
+    case AccountPool::Health::kLimited: return NoAccount::Why::kLimited;
+    case AccountPool::Health::kRefused: return NoAccount::Why::kRefused;
+    default: return NoAccount::Why::kResting;
+  }
+}
 
 }  // namespace
 
-std::string AuthorityOf(const Url& endpoint) {
-  bool literal6 = endpoint.host.find(':') != std::string::npos;
-  std::string text = literal6 ? "[" + endpoint.host + "]" : endpoint.host;
-  if (endpoint.port != (endpoint.tls ? 443 : 80)) text += ":" + std::to_string(endpoint.port);
-  return text;
+std::string_view NameOf(AccountPool::Health health) {
+  switch (health) {
+    case AccountPool::Health::kReady: return "ready";
+    case AccountPool::Health::kLimited: return "limited";
+    case AccountPool::Health::kOverloaded: return "overloaded";
+    case AccountPool::Health::kRefused: return "refused";
+    case AccountPool::Health::kBroken: return "broken";
+  }
+  return "ready";
 }
 
 AccountLease::~AccountLease() {
   pool_->Release(index_);
 }
+
 const Account& AccountLease::details() const {
   return pool_->accounts_[index_];
 }
@@ -38,71 +68,62 @@ const Account& AccountLease::details() const {
 AccountPool::AccountPool(std::vector<Account> accounts, const Clock& clock)
     : accounts_(std::move(accounts)), clock_(clock), states_(accounts_.size()) {}
 
-bool AccountPool::Rests(const State& state, TimePoint now) const {
-  return state.trouble != Judgement::Kind::kFine && now < state.until;
-}
-
-bool AccountPool::Suits(const Account& account, const Wish& wish, NoAccount& why) const {
-  if (account.kind == Account::Kind::kSubscription && !wish.vendor_client) {
-    if (why.why == NoAccount::Why::kEmpty) why.why = NoAccount::Why::kClient;
-    return false;
+std::optional<NoAccount::Why> AccountPool::Hindrance(size_t index, const Wish& wish,
+                                                     TimePoint now) const {
+  const Account& account = accounts_[index];
+  const State& state = states_[index];
+  using Why = NoAccount::Why;
+  if (account.kind == Account::Kind::kSubscription && !wish.vendor_client) return Why::kClient;
+  if (wish.only && *wish.only != account.kind) return Why::kCall;
+  if (!Serves(account, wish.model)) return Why::kModel;
+  if (std::find(wish.tried.begin(), wish.tried.end(), index) != wish.tried.end()) {
+    return Why::kTried;
   }
-  bool model = account.models.empty() || wish.model.empty() ||
-               std::any_of(account.models.begin(), account.models.end(),
-                           [&](const std::string& glob) { return GlobMatch(glob, wish.model); });
-  if (!model) why.why = NoAccount::Why::kModel;
-  return model;
+  if (Rests(index, now)) return WhyOf(state.trouble);
+  if (account.concurrency > 0 && state.in_flight >= account.concurrency) return Why::kBusy;
+  return {};
 }
 
-AccountPool::Taken AccountPool::TakeLocked(const Wish& wish, TimePoint now) {
-  NoAccount none{accounts_.empty() ? NoAccount::Why::kEmpty : NoAccount::Why::kClient, {}};
-  none.why = NoAccount::Why::kEmpty;
-  auto better = [&](size_t a, size_t b) {
-    auto rank = [&](size_t i) {
-      return std::make_tuple(accounts_[i].priority, states_[i].in_flight, states_[i].last_used);
-    };
-    return rank(a) < rank(b);
+AccountPool::Choosing AccountPool::ChooseLocked(const Wish& wish, TimePoint now) {
+  auto rank = [&](size_t i) {
+    return std::tuple(accounts_[i].priority, states_[i].in_flight, states_[i].last_used);
   };
   auto sticky = wish.sticky.empty() ? sticky_.end() : sticky_.find(wish.sticky);
-  bool had = sticky != sticky_.end() && now - sticky->second.used < kStickyLife;
+  bool stuck = sticky != sticky_.end() && now - sticky->second.used < kStickyLife;
+  if (stuck && !Hindrance(sticky->second.index, wish, now)) {
+    return OccupyLocked(sticky->second.index, wish, now);
+  }
+  NoAccount none;
   std::optional<size_t> best;
-  bool busy = false;
-  bool resting = false;
   for (size_t i = 0; i < accounts_.size(); ++i) {
-    if (!Suits(accounts_[i], wish, none)) continue;
-    if ((wish.skip >> i & 1) != 0) {
-      none.why = NoAccount::Why::kTried;
-      continue;
+    if (std::optional<NoAccount::Why> why = Hindrance(i, wish, now)) {
+      none.why = std::max(none.why, *why);
+      bool ends = *why == NoAccount::Why::kResting || *why == NoAccount::Why::kLimited;
+      if (ends && (none.until == TimePoint() || states_[i].until < none.until)) {
+        none.until = states_[i].until;
+      }
+    } else if (!best || rank(i) < rank(*best)) {
+      best = i;
     }
-    if (Rests(states_[i], now)) {
-      if (!resting || states_[i].until < none.until) none.until = states_[i].until;
-      none.why = states_[i].trouble == Judgement::Kind::kLimited ? NoAccount::Why::kLimited
-                                                                 : NoAccount::Why::kResting;
-      resting = true;
-      continue;
-    }
-    if (accounts_[i].concurrency > 0 && states_[i].in_flight >= accounts_[i].concurrency) {
-      busy = true;
-      continue;
-    }
-    bool stuck = had && sticky->second.index == i;
-    if (stuck || !best || better(i, *best)) best = i;
-    if (stuck) break;
   }
-  if (!best) {
-    if (busy) none.why = NoAccount::Why::kBusy;
-    return std::unexpected(none);
-  }
-  State& state = states_[*best];
-  ++state.in_flight;
-  state.last_used = ++turn_;
-  bool moved = had && sticky->second.index != *best;
-  if (!wish.sticky.empty()) Remember(wish.sticky, *best, now);
-  return std::make_unique<AccountLease>(shared_from_this(), *best, moved);
+  if (!best) return std::unexpected(none);
+  return OccupyLocked(*best, wish, now);
+}
+
+AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, TimePoint now) {
+  ++states_[index].in_flight;
+  states_[index].last_used = ++turn_;
+  Choice choice{index, false};
+  if (wish.sticky.empty()) return choice;
+  auto sticky = sticky_.find(wish.sticky);
+  choice.moved = sticky != sticky_.end() && now - sticky->second.used < kStickyLife &&
+                 sticky->second.index != index;
+  Remember(wish.sticky, index, now);
+  return choice;
 }
 
 void AccountPool::Remember(const std::string& sticky, size_t index, TimePoint now) {
-  if (sticky_.size() >= kStickyBound) {
+  if (sticky_.size() >= kStickyBound && !sticky_.contains(sticky)) {
     std::erase_if(sticky_,
                   [&](const auto& entry) { return now - entry.second.used > kStickyLife; });
     if (sticky_.size() >= kStickyBound) sticky_.erase(sticky_.begin());
@@ -111,113 +132,154 @@ void AccountPool::Remember(const std::string& sticky, size_t index, TimePoint no
 }
 
 AccountPool::Taken AccountPool::TryTake(const Wish& wish) {
-  std::lock_guard lock(mutex_);
-  return TakeLocked(wish, clock_.Now());
+  Choosing choice = std::unexpected(NoAccount());
+  {
+    std::lock_guard lock(mutex_);
+    choice = ChooseLocked(wish, clock_.Now());
+  }
+  if (!choice) return std::unexpected(choice.error());
+  return std::make_unique<AccountLease>(shared_from_this(), choice->index, choice->moved,
+                                        wish.sticky);
 }
 
-// Stands in the queue while alive. When its frame dies after it was woken, the wake goes on to the
-// next.
+// A waiter while it lives: in the queue until it is granted an account, which goes on to the next
+// if the waiter dies before it took it.
 class AccountPool::Place {
  public:
-  Place(AccountPool& pool, Loop& loop) : pool_(pool), ticket_(std::make_shared<Ticket>(loop)) {}
+  Place(AccountPool& pool, Loop& loop, Wish wish)
+      : pool_(pool), ticket_(std::make_shared<Ticket>(loop, std::move(wish))) {}
   Place(const Place&) = delete;
   Place& operator=(const Place&) = delete;
   ~Place() {
     ticket_->alive = false;
     std::lock_guard lock(pool_.mutex_);
-    auto at = std::find(pool_.waiting_.begin(), pool_.waiting_.end(), ticket_);
-    if (at != pool_.waiting_.end()) {
-      pool_.waiting_.erase(at);
-    } else if (queued_ && !served_) {
-      pool_.WakeFirstLocked();
-    }
+    LeaveLocked();
+    if (ticket_->granted) pool_.ReleaseLocked(ticket_->granted->index);
   }
-  // One try; on "busy" the place is (still) in the queue, at the front if it had been woken.
-  Taken Try(const Wish& wish) {
-    std::lock_guard lock(pool_.mutex_);
-    bool first = queued_ || pool_.waiting_.empty();
-    Taken taken = first ? pool_.TakeLocked(wish, pool_.clock_.Now())
-                        : Taken(std::unexpected(NoAccount{NoAccount::Why::kBusy, {}}));
-    served_ = taken.has_value();
-    if (!taken && taken.error().why == NoAccount::Why::kBusy) {
-      if (queued_) {
-        pool_.waiting_.push_front(ticket_);
+
+  // What was granted or can be had now; nothing while it must wait, until `again` at the latest.
+  std::optional<Taken> Try(bool may_wait, TimePoint& again) {
+    Choosing choice = std::unexpected(NoAccount());
+    {
+      std::lock_guard lock(pool_.mutex_);
+      if (ticket_->granted) {
+        choice = *std::exchange(ticket_->granted, {});
       } else {
-        pool_.waiting_.push_back(ticket_);
+        choice = pool_.ChooseLocked(ticket_->wish, pool_.clock_.Now());
+        bool busy = !choice && choice.error().why == NoAccount::Why::kBusy;
+        if (busy && may_wait && EnterLocked()) {
+          // An account that rests may be ready before a busy one is free.
+          if (choice.error().until != TimePoint()) again = std::min(again, choice.error().until);
+          return {};
+        }
+        LeaveLocked();
       }
-      queued_ = true;
     }
-    return taken;
+    if (!choice) return Taken(std::unexpected(choice.error()));
+    return Taken(std::make_unique<AccountLease>(pool_.shared_from_this(), choice->index,
+                                                choice->moved, ticket_->wish.sticky));
   }
   Event& event() { return ticket_->event; }
 
  private:
+  bool EnterLocked() {
+    if (queued_ && Find() != pool_.waiting_.end()) return true;
+    if (pool_.waiting_.size() >= kMostWaiting) return false;
+    pool_.waiting_.push_back(ticket_);
+    queued_ = true;
+    return true;
+  }
+  void LeaveLocked() {
+    if (!std::exchange(queued_, false)) return;
+    if (auto at = Find(); at != pool_.waiting_.end()) pool_.waiting_.erase(at);
+  }
+  std::deque<std::shared_ptr<Ticket>>::iterator Find() {
+    return std::find(pool_.waiting_.begin(), pool_.waiting_.end(), ticket_);
+  }
+
   AccountPool& pool_;
   std::shared_ptr<Ticket> ticket_;
   bool queued_ = false;
-  bool served_ = false;
 };
 
 Task<AccountPool::Taken> AccountPool::Take(Loop& loop, Wish wish, TimePoint deadline) {
-  auto place = std::make_unique<Place>(*this, loop);
+  auto place = std::make_unique<Place>(*this, loop, std::move(wish));
   while (true) {
-    Taken taken = place->Try(wish);
-    bool busy = !taken && taken.error().why == NoAccount::Why::kBusy;
-    if (!busy || loop.Now() >= deadline) co_return taken;
-    bool woken = co_await place->event().Wait(deadline);
-    if (!woken) co_return Taken(std::unexpected(NoAccount{NoAccount::Why::kBusy, {}}));
+    TimePoint again = deadline;
+    std::optional<Taken> taken = place->Try(loop.Now() < deadline, again);
+    if (taken) co_return std::move(*taken);
+    co_await place->event().Wait(again);
   }
 }
 
-void AccountPool::WakeFirstLocked() {
-  if (waiting_.empty()) return;
-  std::shared_ptr<Ticket> ticket = std::move(waiting_.front());
-  waiting_.pop_front();
-  Loop* loop = ticket->loop;
-  loop->Post([ticket = std::move(ticket), self = shared_from_this()] {
-    if (ticket->alive) {
-      ticket->event.NotifyOne();
-    }
+void AccountPool::WakeLocked(const std::shared_ptr<Ticket>& ticket) {
+  ticket->loop.Post([ticket] {
+    if (ticket->alive) ticket->event.NotifyAll();
   });
 }
 
 void AccountPool::Release(size_t index) {
   std::lock_guard lock(mutex_);
-  --states_[index].in_flight;
-  WakeFirstLocked();
+  ReleaseLocked(index);
 }
 
-void AccountPool::Report(size_t index, const Judgement& judgement) {
+void AccountPool::ReleaseLocked(size_t index) {
+  --states_[index].in_flight;
+  TimePoint now = clock_.Now();
+  auto next = std::find_if(
+      waiting_.begin(), waiting_.end(),
+      [&](const std::shared_ptr<Ticket>& ticket) { return !Hindrance(index, ticket->wish, now); });
+  if (next == waiting_.end()) return;
+  std::shared_ptr<Ticket> ticket = std::move(*next);
+  waiting_.erase(next);
+  ticket->granted = OccupyLocked(index, ticket->wish, now);
+  WakeLocked(ticket);
+}
+
+// Nobody else could serve what this account serves.
+bool AccountPool::LastOfItsKind(size_t index, TimePoint now) const {
+  for (size_t i = 0; i < accounts_.size(); ++i) {
+    bool as_good = accounts_[i].kind == Account::Kind::kApiKey ||
+                   accounts_[index].kind == Account::Kind::kSubscription;
+    bool as_wide = accounts_[i].models.empty() || accounts_[i].models == accounts_[index].models;
+    if (i != index && as_good && as_wide && !Rests(i, now)) return false;
+  }
+  return true;
+}
+
+bool AccountPool::Report(size_t index, const Judgement& judgement) {
   std::lock_guard lock(mutex_);
   TimePoint now = clock_.Now();
   State& state = states_[index];
   using Kind = Judgement::Kind;
   Duration rest{};
   switch (judgement.kind) {
-    case Kind::kFine:
+    case Kind::kFine: {
       state.failures = 0;
-      if (now >= state.until) state.trouble = Kind::kFine;
-      return;
-    case Kind::kRequest: return;
+      // A request that began before a limit and ends well within it says nothing of the limit.
+      bool over = state.trouble != Health::kReady && now >= state.until;
+      if (over) state.trouble = Health::kReady;
+      return over;
+    }
+    case Kind::kRequest:
+    case Kind::kUnsuited: return false;
     case Kind::kLimited: rest = kLimitedDefault; break;
     case Kind::kRefused: rest = kRefusedRest; break;
-    case Kind::kOverloaded: rest = kOverloadedRest; break;
+    case Kind::kOverloaded: rest = kShortRest; break;
     case Kind::kBroken:
-      if (++state.failures < kBrokenInARow) return;
-      rest = kBrokenRest;
+      if (++state.failures < kBrokenInARow) return false;
+      rest = kShortRest;
       break;
   }
-  // The last account that could serve is never parked by a guess.
   bool guess = judgement.kind == Kind::kOverloaded || judgement.kind == Kind::kBroken;
-  size_t others = 0;
-  for (size_t i = 0; i < states_.size(); ++i) {
-    if (i != index && !Rests(states_[i], now)) ++others;
-  }
-  if (guess && others == 0) return;
-  state.trouble = judgement.kind;
+  if (guess && (LastOfItsKind(index, now) || Rests(index, now))) return false;
+  TimePoint until = judgement.until == TimePoint() ? now + rest : judgement.until;
+  state.trouble = HealthAfter(judgement.kind);
   state.cause = judgement.cause;
-  state.until =
-      judgement.until == TimePoint() ? now + rest : std::min(judgement.until, now + kLimitedMost);
+  state.until = std::clamp(until, now + kLeastRest, now + kMostRest);
+  // Those who wait for this account look for another, or learn that there is none.
+  for (const std::shared_ptr<Ticket>& ticket : waiting_) WakeLocked(ticket);
+  return true;
 }
 
 std::vector<AccountPool::View> AccountPool::Look() {
@@ -226,18 +288,20 @@ std::vector<AccountPool::View> AccountPool::Look() {
   std::vector<View> views;
   for (size_t i = 0; i < accounts_.size(); ++i) {
     const State& state = states_[i];
-    std::string name = "ready";
-    if (Rests(state, now)) {
-      switch (state.trouble) {
-        case Judgement::Kind::kLimited: name = "limited"; break;
-        case Judgement::Kind::kOverloaded: name = "overloaded"; break;
-        case Judgement::Kind::kRefused: name = "refused"; break;
-        default: name = "broken";
-      }
+    View view{.name = accounts_[i].name, .in_flight = state.in_flight};
+    if (Rests(i, now)) {
+      view.health = state.trouble;
+      view.cause = state.cause;
+      view.until = state.until;
     }
-    views.push_back({accounts_[i].name, name, state.cause, state.in_flight, state.until});
+    views.push_back(std::move(view));
   }
   return views;
+}
+
+size_t AccountPool::waiting() {
+  std::lock_guard lock(mutex_);
+  return waiting_.size();
 }
 
 }  // namespace relay

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The accounts of a cluster: who is healthy, how many requests each carries, and which session
-// sticks to which. Process-wide, under one mutex with no I/O inside; a release wakes the first
-// waiter, whichever worker it lives on.
+// sticks to which. Process-wide, under one mutex with no I/O inside; a place that becomes free is
+// given to the first waiter that can use it, whichever worker it lives on.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include <expected>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -27,26 +28,41 @@ struct Judgement {
   enum class Kind : uint8_t {
     kFine,        // pass the answer on
     kRequest,     // the request's own fault: passes, never counts against the account
+    kUnsuited,    // this account may not serve this request; others may, and it may serve others
     kLimited,     // this account is at its limit, until `until`
     kOverloaded,  // the vendor is short of capacity: not the account's fault
     kRefused,     // the credential is not accepted: needs a person
     kBroken,      // connection trouble or a 5xx
   };
   Kind kind = Kind::kFine;
-  std::string cause;  // "429 rate_limit_error", for logs and refusals
-  TimePoint until{};  // kLimited, kOverloaded: when to come back; epoch: a default
+  int status = 0;          // as failover.on names it; 0: no answer came
+  std::string cause = {};  // "429 rate_limit_error", for logs
+  TimePoint until{};       // kLimited, kOverloaded: when to come back; epoch: a default
 };
 
 struct Wish {
   std::string model;
-  std::string sticky;          // scope and session; "": none
-  bool vendor_client = false;  // subscription accounts serve only these
-  uint64_t skip = 0;           // bit i: account i was tried already
+  std::string sticky;                 // scope and session; "": none
+  bool vendor_client = false;         // subscription accounts serve only these
+  std::optional<Account::Kind> only;  // the call exists for this kind alone
+  std::vector<size_t> tried;          // accounts that failed this request already
 };
 
-// Why nobody can serve.
+// Why nobody can serve: the reason that is nearest to being cured.
 struct NoAccount {
-  enum class Why : uint8_t { kEmpty, kClient, kModel, kLimited, kResting, kBusy, kTried } why;
+  enum class Why : uint8_t {
+    kEmpty,     // the cluster has no account
+    kClient,    // only subscriptions, and the client is not the vendor's
+    kCall,      // only accounts of a kind for which the call does not exist
+    kModel,     // none that serves the model
+    kTried,     // all that could were tried
+    kUnsuited,  // tried, and may not serve this request
+    kRefused,   // the vendor does not accept the credentials
+    kResting,   // broken or overloaded, until `until`
+    kLimited,   // at their limits, until `until`
+    kBusy,      // as many requests in flight as may be
+  };
+  Why why = Why::kEmpty;
   TimePoint until{};  // kLimited, kResting: the earliest end
 };
 
@@ -54,42 +70,51 @@ class AccountPool;
 
 class AccountLease final : public Lease {
  public:
-  AccountLease(std::shared_ptr<AccountPool> pool, size_t index, bool moved)
-      : pool_(std::move(pool)), index_(index), moved_(moved) {}
+  AccountLease(std::shared_ptr<AccountPool> pool, size_t index, bool moved, std::string sticky)
+      : pool_(std::move(pool)), index_(index), moved_(moved), sticky_(std::move(sticky)) {}
   ~AccountLease() override;
   std::string_view account() const override { return details().name; }
   const Account& details() const;
   size_t index() const { return index_; }
   // The session's own account could not serve.
   bool moved() const { return moved_; }
+  const std::string& sticky() const { return sticky_; }
 
  private:
   std::shared_ptr<AccountPool> pool_;
   size_t index_;
   bool moved_;
+  std::string sticky_;
 };
 
 class AccountPool : public std::enable_shared_from_this<AccountPool> {
  public:
-  // At most 64 accounts (Wish::skip is a mask).
+  // More waiters than this are told at once that all are busy.
+  static constexpr size_t kMostWaiting = 1000;
+
+  // `clock` outlives this.
   AccountPool(std::vector<Account> accounts, const Clock& clock);
 
   using Taken = std::expected<std::unique_ptr<AccountLease>, NoAccount>;
   // Sticky account, then priority, then least in flight, then least recently used.
   Taken TryTake(const Wish& wish);
   // The same, but waits its turn, first come first served, while all that could serve are busy.
+  // The pool outlives the task: leases and clusters hold it.
   Task<Taken> Take(Loop& loop, Wish wish, TimePoint deadline);
-  void Report(size_t index, const Judgement& judgement);
+  // True when it changed what Look() says.
+  bool Report(size_t index, const Judgement& judgement);
 
   const std::vector<Account>& accounts() const { return accounts_; }
+  enum class Health : uint8_t { kReady, kLimited, kOverloaded, kRefused, kBroken };
   struct View {
     std::string_view name;
-    std::string state;  // "ready", "limited", "overloaded", "refused", "broken"
-    std::string cause;
-    int in_flight;
-    TimePoint until;
+    Health health = Health::kReady;
+    std::string cause = {};  // "" when ready
+    int in_flight = 0;
+    TimePoint until{};
   };
   std::vector<View> Look();
+  size_t waiting();
 
  private:
   friend class AccountLease;
@@ -97,29 +122,44 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     int in_flight = 0;
     uint64_t last_used = 0;
     int failures = 0;  // in a row
-    Judgement::Kind trouble = Judgement::Kind::kFine;
+    Health trouble = Health::kReady;
     std::string cause;
     TimePoint until{};
   };
   struct Sticky {
-    size_t index;
+    size_t index = 0;
     TimePoint used;
   };
-  // A waiter's place in the queue. Lives on its own loop; the pool only posts to it.
+  struct Choice {
+    size_t index = 0;
+    bool moved = false;
+  };
+  // A waiter's place in the queue. The pool posts to its loop only while it stands in the queue,
+  // under the mutex, so the loop is there.
   struct Ticket {
-    explicit Ticket(Loop& its_loop) : loop(&its_loop), event(its_loop) {}
-    Loop* loop;
-    Event event;
-    bool alive = true;  // touched on its loop's thread only
+    Ticket(Loop& its_loop, Wish its_wish)
+        : loop(its_loop), wish(std::move(its_wish)), event(its_loop) {}
+    Loop& loop;
+    const Wish wish;
+    Event event;                    // its loop's thread only
+    bool alive = true;              // its loop's thread only
+    std::optional<Choice> granted;  // under the mutex; counted in flight already
   };
   class Place;
 
-  Taken TakeLocked(const Wish& wish, TimePoint now);
-  bool Rests(const State& state, TimePoint now) const;
-  bool Suits(const Account& account, const Wish& wish, NoAccount& why) const;
+  using Choosing = std::expected<Choice, NoAccount>;
+  Choosing ChooseLocked(const Wish& wish, TimePoint now);
+  // Why that account cannot serve now; nothing when it can.
+  std::optional<NoAccount::Why> Hindrance(size_t index, const Wish& wish, TimePoint now) const;
+  Choice OccupyLocked(size_t index, const Wish& wish, TimePoint now);
   void Release(size_t index);
-  void WakeFirstLocked();
+  void ReleaseLocked(size_t index);
+  static void WakeLocked(const std::shared_ptr<Ticket>& ticket);
   void Remember(const std::string& sticky, size_t index, TimePoint now);
+  bool LastOfItsKind(size_t index, TimePoint now) const;
+  bool Rests(size_t index, TimePoint now) const {
+    return states_[index].trouble != Health::kReady && now < states_[index].until;
+  }
 
   const std::vector<Account> accounts_;
   const Clock& clock_;
@@ -129,5 +169,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   std::deque<std::shared_ptr<Ticket>> waiting_;
   uint64_t turn_ = 0;
 };
+
+std::string_view NameOf(AccountPool::Health health);
 
 }  // namespace relay

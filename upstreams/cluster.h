@@ -9,15 +9,16 @@
 
 #include "core/config/root.h"
 #include "core/exchange/upstream.h"
+#include "core/metrics/metrics.h"
 #include "core/net/resolver.h"
 #include "core/net/tls_context.h"
 #include "upstreams/account_pool.h"
 #include "upstreams/provider.h"
+#include "upstreams/upstream_metrics.h"
 
 namespace relay {
 
 class UpstreamConnections;
-class UpstreamMetrics;
 
 // What all workers share of a cluster.
 struct ClusterShared {
@@ -27,6 +28,11 @@ struct ClusterShared {
   std::shared_ptr<const TlsClientContext> tls;
   std::shared_ptr<UpstreamMetrics> metrics;
 };
+
+// `metrics` and `clock` outlive it.
+std::shared_ptr<const ClusterShared> ShareCluster(const ClusterConfig& config,
+                                                  std::shared_ptr<const TlsClientContext> tls,
+                                                  Metrics& metrics, const Clock& clock);
 
 class Cluster final : public Upstream {
  public:
@@ -39,6 +45,7 @@ class Cluster final : public Upstream {
   Dialect DialectOf(std::string_view path) const override;
   std::optional<Ask> Recognise(std::string_view method, std::string_view path) const override;
   Result<Unit> ReadBody(Exchange& x) const override;
+  // Takes a lease itself where no filter did.
   Task<std::expected<Answer, Refusal>> Send(Exchange& x) override;
   Duration idle_timeout() const override;
 
@@ -46,8 +53,12 @@ class Cluster final : public Upstream {
   // `sticky`: scope and session, "" for none. Puts it into x.facts.
   Task<std::expected<Unit, Refusal>> Select(Exchange& x, std::string sticky, Duration wait);
   AccountPool& pool() const { return *shared_->pool; }
+  const ClusterConfig& config() const { return shared_->config; }
 
  private:
+  class Sending;
+  Wish WishOf(const Exchange& x) const;
+
   Loop& loop_;
   std::shared_ptr<const ClusterShared> shared_;
   std::unique_ptr<UpstreamConnections> connections_;
@@ -55,7 +66,7 @@ class Cluster final : public Upstream {
 
 // Why nobody serves, as the client is told: 503 for none or all resting, 429 with the earliest
 // reset when all are limited, 403 where only subscriptions are left for a client not the vendor's.
-Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_view provider,
+Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_view model,
                   TimePoint now);
 
 }  // namespace relay

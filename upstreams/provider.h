@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A vendor's API. Only claude.cc and gemini.cc know one.
+// A vendor's API. Only claude.cc, gemini.cc and code_assist.cc know one.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,11 +18,14 @@ namespace relay {
 
 // One attempt, ready to be sent with one account.
 struct Call {
-  Head head;    // everything but the body; content_length is set by the cluster
-  Edits edits;  // the whole change of the body: the chain's and the account's own
-  std::optional<std::string> body;  // replaces the request's body altogether
-  std::optional<Reply> local;       // answered here: nothing is sent
-  std::unique_ptr<AnswerTransform> transform;
+  const Url* endpoint = nullptr;  // one of the account's two
+  Head head;                      // everything but the body and its length
+  Edits edits;                    // the whole change of the body: the chain's and the account's own
+  std::optional<std::string> body;             // replaces the request's body before the edits
+  std::optional<Reply> local;                  // answered here: nothing is sent
+  std::unique_ptr<AnswerTransform> transform;  // of a 2xx answer
+  std::string_view content_type;               // what `transform` makes; "": as the upstream's
+  bool streams = false;                        // an SSE stream is asked for
 };
 
 class Provider {
@@ -30,16 +34,22 @@ class Provider {
   virtual std::string_view name() const = 0;
   virtual Dialect DialectOf(std::string_view path) const = 0;
   virtual std::optional<Ask> Recognise(std::string_view method, std::string_view path) const = 0;
-  // Completes x.ask from head and body. Errors: a body that breaks JSON's rules.
+  // Completes x.ask and x.json from head and body, which is loaded. Errors: a body that breaks
+  // JSON's rules (kClient, kMalformed).
   virtual Result<Unit> ReadBody(Exchange& x) const = 0;
   // The vendor's own client, which a subscription may serve (by User-Agent: a policy, no proof).
   virtual bool IsVendorClient(const Head& request) const = 0;
+  // The one kind of account for which the call exists, if it does not for both.
+  virtual std::optional<Account::Kind> OnlyKind(const Exchange&) const { return {}; }
+  // Errors: a request that cannot be put to this account (kClient).
   virtual Result<Call> Prepare(const Account& account, const Exchange& x) const = 0;
-  // `body`: the first 64 KiB of an answer that is not 2xx, or the first event of a stream.
+  // `body`: the first 64 KiB of an answer that is not 2xx.
   virtual Judgement Judge(const Head& answer, std::string_view body, TimePoint now,
                           WallTime wall) const = 0;
+  // The first event of a stream.
   virtual Judgement JudgeEvent(std::string_view event, std::string_view data) const = 0;
-  virtual std::unique_ptr<UsageMeter> Meter(const Exchange& x, const Head& answer) const = 0;
+  // Null where nothing is counted.
+  virtual std::unique_ptr<UsageMeter> Meter(const Exchange& x) const = 0;
 };
 
 std::unique_ptr<Provider> MakeClaude();
@@ -47,9 +57,26 @@ std::unique_ptr<Provider> MakeGemini();
 std::unique_ptr<Provider> MakeProvider(ProviderKind kind);
 
 // What every upstream request starts from: the client's fields in order, without what ends here
-// (hop-by-hop, credentials, cookies, forwarding marks, Host, Content-Length, Accept-Encoding).
+// (hop-by-hop, credentials, cookies, forwarding marks, Host, Content-Length), and with
+// `accept-encoding: identity`. The target has no `key` in its query.
 Head BaseHead(const Exchange& x, const Url& endpoint);
+// The path to send, without the endpoint's own: x.sent_path, an alias put right.
+std::string SentPath(const Exchange& x);
+// A value of the query as it stands, not decoded; "" if there is none.
+std::string_view QueryValue(std::string_view query, std::string_view name);
+
+// Parses the body into x.json, which must be an object.
+Result<Unit> ReadJson(Exchange& x);
+// The value at a path of x.json; absent where there is none or the way is no object.
+JsonValue ValueAt(const JsonIndex& json, std::initializer_list<std::string_view> names);
+// A stand-in for a session id: equal for requests that begin with the same two values.
+std::string PrefixSession(const JsonValue& system, const JsonValue& first_message);
+
 // Seconds or an HTTP date; nothing when absent or senseless. RFC 9110 §10.2.3.
 std::optional<Duration> RetryAfter(const Head& answer, WallTime wall);
+// RFC 3339, "2026-11-24T05:20:00Z" with any offset and fraction.
+std::optional<WallTime> ParseTimestamp(std::string_view text);
+// A moment of the calendar on the monotonic clock.
+TimePoint OnClock(WallTime when, TimePoint now, WallTime wall);
 
 }  // namespace relay

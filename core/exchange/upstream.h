@@ -38,6 +38,7 @@ struct Ask {
   std::string model;       // as the client named it, after a rewrite's model map; "" if none
   std::string session;     // the vendor's session id, or a hash of the stable prefix; "" if none
   int64_t max_tokens = 0;  // 0: not given
+  std::string path;        // what is sent in place of the client's path, an alias; "" if it is none
 };
 
 // A hold on an account: given back when it dies.

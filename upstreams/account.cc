@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+#include "upstreams/account.h"
+
+#include <utility>
+
+#include "core/config/root.h"
+
+namespace relay {
+
+std::string AuthorityOf(const Url& endpoint) {
+  bool literal6 = endpoint.host.find(':') != std::string::npos;
+  std::string text = literal6 ? "[" + endpoint.host + "]" : endpoint.host;
+  if (endpoint.port != (endpoint.tls ? 443 : 80)) text += ":" + std::to_string(endpoint.port);
+  return text;
+}
+
+std::vector<Account> AccountsOf(const ClusterConfig& cluster) {
+  std::vector<Account> accounts;
+  for (const AccountConfig& from : cluster.accounts) {
+    Account account;
+    account.cluster = cluster.name;
+    account.name = from.name;
+    bool subscription = from.api_key.empty();
+    account.kind = subscription ? Account::Kind::kSubscription : Account::Kind::kApiKey;
+    account.credential = subscription ? from.oauth_token : from.api_key;
+    account.endpoint = from.endpoint.value_or(cluster.endpoint);
+    account.code_assist_endpoint = from.endpoint.value_or(cluster.code_assist_endpoint);
+    account.project = from.project;
+    account.priority = from.priority;
+    account.concurrency = from.concurrency;
+    account.models = from.models;
+    accounts.push_back(std::move(account));
+  }
+  return accounts;
+}
+
+}  // namespace relay

@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: MIT
+// Google's Gemini API with a key, and Code Assist with a login; either serves clients of both.
+// Sources: ai.google.dev/api, google/rpc/error_details.proto, Gemini CLI and captures of it.
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "upstreams/code_assist.h"
+#include "upstreams/provider.h"
+#include "upstreams/usage.h"
+
+namespace relay {
+namespace {
+
+constexpr std::string_view kInternal = "/v1internal";
+// A day's quota ends at midnight in California; asked again after this.
+constexpr Duration kDailyRest = std::chrono::hours(1);
+
+// A path taken apart; views into it.
+struct Target {
+  bool code_assist = false;
+  bool known = false;
+  std::string_view model;  // as it stands in the path
+  std::string_view verb;   // "" for GET of models; "operations"
+};
+
+bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+Target ParseCodeAssist(std::string_view rest) {
+  Target target;
+  target.code_assist = true;
+  if (rest.starts_with("/operations/")) {
+    target.verb = "operations";
+  } else if (rest.starts_with(':')) {
+    target.verb = rest.substr(1);
+  }
+  target.known =
+      IsOneOf(target.verb, {"generateContent", "streamGenerateContent", "countTokens",
+                            "loadCodeAssist", "onboardUser", "operations", "retrieveUserQuota",
+                            "listExperiments", "recordCodeAssistMetrics", "fetchAdminControls",
+                            "getCodeAssistGlobalUserSetting", "setCodeAssistGlobalUserSetting"});
+  return target;
+}
+
+// /v1beta/models, /v1beta/models/NAME, /v1beta/models/NAME:verb, and tunedModels alike.
+Target ParseTarget(std::string_view path) {
+  if (path.starts_with(kInternal)) {
+    std::string_view rest = path.substr(kInternal.size());
+    if (rest.starts_with(':') || rest.starts_with('/')) return ParseCodeAssist(rest);
+  }
+  Target target;
+  size_t second = path.find('/', 1);
+  if (second == std::string_view::npos) return target;
+  if (!IsOneOf(path.substr(1, second - 1), {"v1", "v1beta", "v1alpha"})) return target;
+  std::string_view rest = path.substr(second + 1);
+  std::string_view kind = rest.substr(0, rest.find('/'));
+  if (kind != "models" && kind != "tunedModels") return target;
+  rest.remove_prefix(std::min(kind.size() + 1, rest.size()));
+  if (rest.find('/') != std::string_view::npos) return target;
+  size_t colon = rest.rfind(':');
+  target.model = rest.substr(0, colon);
+  if (colon != std::string_view::npos) target.verb = rest.substr(colon + 1);
+  bool verb = IsOneOf(target.verb, {"generateContent", "streamGenerateContent", "countTokens",
+                                    "embedContent", "batchEmbedContents"});
+  target.known = colon == std::string_view::npos || (verb && !target.model.empty());
+  return target;
+}
+
+Operation OperationOf(const Target& target) {
+  if (IsOneOf(target.verb,
+              {"generateContent", "streamGenerateContent", "embedContent", "batchEmbedContents"})) {
+    return Operation::kGenerate;
+  }
+  if (target.verb == "countTokens") return Operation::kCount;
+  return target.code_assist ? Operation::kStartup : Operation::kModels;
+}
+
+int HexOf(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+std::string PercentDecode(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    bool escape =
+        text[i] == '%' && i + 2 < text.size() && HexOf(text[i + 1]) >= 0 && HexOf(text[i + 2]) >= 0;
+    if (!escape) {
+      out += text[i];
+      continue;
+    }
+    out += static_cast<char>(HexOf(text[i + 1]) * 16 + HexOf(text[i + 2]));
+    i += 2;
+  }
+  return out;
+}
+
+// As one segment of a path, whatever a client named a model.
+std::string PercentEncode(std::string_view text) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  std::string out;
+  for (char c : text) {
+    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                 c == '-' || c == '_' || c == '.' || c == '@';
+    if (plain) {
+      out += c;
+      continue;
+    }
+    auto byte = static_cast<unsigned char>(c);
+    out += '%';
+    out += kHex[byte >> 4];
+    out += kHex[byte & 15];
+  }
+  return out;
+}
+
+std::string WithoutModels(std::string model) {
+  constexpr std::string_view kModels = "models/";
+  if (model.starts_with(kModels)) model.erase(0, kModels.size());
+  return model;
+}
+
+// "2s", "34.5s" (protobuf), "3h27m38.9s" (Go). Nothing when it is neither.
+std::optional<Duration> ParseDelay(std::string_view text) {
+  double seconds = 0;
+  if (text.empty()) return {};
+  while (!text.empty()) {
+    double number = 0;
+    auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    if (error != std::errc() || number < 0) return {};
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    double unit = 0;
+    size_t length = 1;
+    if (text.starts_with("ms")) {
+      unit = 1e-3;
+      length = 2;
+    } else if (text.starts_with('h')) {
+      unit = 3600;
+    } else if (text.starts_with('m')) {
+      unit = 60;
+    } else if (text.starts_with('s')) {
+      unit = 1;
+    } else {
+      return {};
+    }
+    text.remove_prefix(length);
+    seconds += number * unit;
+  }
+  seconds = std::min(seconds, 1e9);
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+}
+
+// A google.rpc.Status, as far as it matters here.
+struct ErrorBody {
+  int code = 0;
+  std::string status;
+  std::string message;
+  std::string reason;  // of ErrorInfo
+  std::optional<Duration> delay;
+  std::optional<WallTime> reset;
+  bool daily = false;
+};
+
+void ReadDetail(const JsonIndex& detail, ErrorBody& error) {
+  std::string type = detail.Find("@type").String().value_or("");
+  if (type.ends_with("google.rpc.RetryInfo")) {
+    error.delay = ParseDelay(detail.Find("retryDelay").String().value_or(""));
+  } else if (type.ends_with("google.rpc.ErrorInfo")) {
+    error.reason = detail.Find("reason").String().value_or("");
+    error.reset =
+        ParseTimestamp(ValueAt(detail, {"metadata", "quotaResetTimeStamp"}).String().value_or(""));
+  } else if (type.ends_with("google.rpc.QuotaFailure")) {
+    JsonArray violations(detail.Find("violations"));
+    while (JsonValue violation = violations.Next()) {
+      error.daily = error.daily || violation.raw.find("PerDay") != std::string_view::npos;
+    }
+  }
+}
+
+// Nothing when the text is no error. A stream that is no SSE has its error in an array.
+std::optional<ErrorBody> ReadError(std::string_view body) {
+  size_t begin = body.find('{');
+  size_t end = body.rfind('}');
+  if (begin == std::string_view::npos || end == std::string_view::npos || end < begin) return {};
+  Result<JsonIndex> json = JsonIndex::Parse(body.substr(begin, end - begin + 1));
+  if (!json || !json->Find("error").Is(JsonKind::kObject)) return {};
+  ErrorBody error;
+  error.code = static_cast<int>(ValueAt(*json, {"error", "code"}).Int().value_or(0));
+  error.status = ValueAt(*json, {"error", "status"}).String().value_or("");
+  error.message = ValueAt(*json, {"error", "message"}).String().value_or("");
+  JsonArray details(ValueAt(*json, {"error", "details"}));
+  while (JsonValue detail = details.Next()) {
+    if (Result<JsonIndex> fields = JsonIndex::Object(detail)) ReadDetail(*fields, error);
+  }
+  return error;
+}
+
+// Reasons of google.api.ErrorInfo that speak of the credential, whatever the request was.
+bool BlamesAccount(const ErrorBody& error) {
+  return IsOneOf(error.reason, {"API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED",
+                                "API_KEY_HTTP_REFERRER_BLOCKED", "API_KEY_IP_ADDRESS_BLOCKED",
+                                "API_KEY_ANDROID_APP_BLOCKED", "API_KEY_IOS_APP_BLOCKED",
+                                "SERVICE_DISABLED", "BILLING_DISABLED", "CONSUMER_SUSPENDED",
+                                "CONSUMER_INVALID", "ACCOUNT_STATE_INVALID", "ACCESS_TOKEN_EXPIRED",
+                                "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "VALIDATION_REQUIRED"}) ||
+         error.message.find("API key not valid") != std::string::npos ||
+         error.message.find("API key expired") != std::string::npos ||
+         error.message.find("API key was reported as leaked") != std::string::npos;
+}
+
+Judgement JudgeError(int status, const ErrorBody& error) {
+  using Kind = Judgement::Kind;
+  if ((status == 400 || status == 403) && BlamesAccount(error)) return {.kind = Kind::kRefused};
+  switch (status) {
+    case 401: return {.kind = Kind::kRefused};
+    // Most often about what the request names: a project, a file, a tuned model.
+    case 403: return {.kind = Kind::kUnsuited};
+    case 429: return {.kind = Kind::kLimited};
+    case 503: return {.kind = Kind::kOverloaded};
+    default: return {.kind = status >= 500 ? Kind::kBroken : Kind::kRequest};
+  }
+}
+
+TimePoint ResetOf(const ErrorBody& error, TimePoint now, WallTime wall) {
+  if (error.reset) return OnClock(*error.reset, now, wall);
+  if (error.daily) return now + std::max(error.delay.value_or(kDailyRest), kDailyRest);
+  return error.delay ? now + *error.delay : TimePoint();
+}
+
+class Gemini final : public Provider {
+ public:
+  std::string_view name() const override { return "gemini"; }
+
+  Dialect DialectOf(std::string_view path) const override {
+    return path.starts_with(kInternal) ? Dialect::kCodeAssist : Dialect::kGemini;
+  }
+
+  std::optional<Ask> Recognise(std::string_view method, std::string_view path) const override {
+    Target target = ParseTarget(path);
+    if (!target.known) return {};
+    bool reads = target.verb.empty() || target.verb == "operations" ||
+                 target.verb == "getCodeAssistGlobalUserSetting";
+    if (method != (reads ? "GET" : "POST")) return {};
+    Ask ask;
+    ask.operation = OperationOf(target);
+    ask.metered = true;
+    ask.model = PercentDecode(target.model);
+    return ask;
+  }
+
+  Result<Unit> ReadBody(Exchange& x) const override {
+    Ask& ask = x.ask;
+    Target target = ParseTarget(x.path);
+    ask.streams =
+        target.verb == "streamGenerateContent" && QueryValue(x.request.query(), "alt") == "sse";
+    if (x.request.method != "POST") return Unit{};
+    if (Result<Unit> read = ReadJson(x); !read) return read;
+    JsonIndex request;
+    if (!target.code_assist) {
+      request = x.json;
+    } else if (Result<JsonIndex> inside = JsonIndex::Object(x.json.Find("request"))) {
+      request = std::move(*inside);
+      std::string model = x.json.Find("model").String().value_or("");
+      if (model.empty()) model = request.Find("model").String().value_or("");
+      ask.model = WithoutModels(std::move(model));
+      ask.session = request.Find("session_id").String().value_or("");
+      if (ask.session.empty()) ask.session = request.Find("sessionId").String().value_or("");
+    }
+    JsonValue most = ValueAt(request, {"generationConfig", "maxOutputTokens"});
+    ask.max_tokens = std::max<int64_t>(most.Int().value_or(0), 0);
+    if (ask.session.empty()) {
+      JsonValue system = request.Find("systemInstruction");
+      JsonArray contents(request.Find("contents"));
+      ask.session =
+          PrefixSession(system ? system : request.Find("system_instruction"), contents.Next());
+    }
+    return Unit{};
+  }
+
+  bool IsVendorClient(const Head& request) const override {
+    return request.Get("user-agent").starts_with("GeminiCLI");
+  }
+
+  std::optional<Account::Kind> OnlyKind(const Exchange& x) const override {
+    Target target = ParseTarget(x.path);
+    bool both = x.ask.operation == Operation::kCount || x.ask.operation == Operation::kStartup ||
+                IsOneOf(target.verb, {"generateContent", "streamGenerateContent"});
+    bool tuned = x.path.find("/tunedModels") != std::string::npos;
+    if (both && x.ask.metered && !tuned) return {};
+    bool code_assist = x.path.starts_with(kInternal);
+    return code_assist ? Account::Kind::kSubscription : Account::Kind::kApiKey;
+  }
+
+  Result<Call> Prepare(const Account& account, const Exchange& x) const override {
+    Target target = ParseTarget(x.path);
+    bool login = account.kind == Account::Kind::kSubscription;
+    bool code_assist = x.path.starts_with(kInternal);
+    Call call;
+    call.endpoint = login ? &account.code_assist_endpoint : &account.endpoint;
+    call.head = BaseHead(x, *call.endpoint);
+    call.edits = x.edits;
+    call.streams = x.ask.streams;
+    Result<Unit> made = Unit{};
+    if (code_assist == login) {
+      bool generates = x.ask.operation == Operation::kGenerate;
+      if (login) SpliceProject(account, x, generates, call.edits);
+    } else if (code_assist) {
+      call.local = AnswerLocally(target.verb, account, x);
+      if (call.local) return call;
+      made = Translate(Envelope::kAdd, account, x, target, call);
+    } else {
+      made = Translate(Envelope::kRemove, account, x, target, call);
+    }
+    if (!made) return std::unexpected(made.error());
+    if (login) {
+      call.head.Add("authorization", "Bearer " + std::string(account.credential.Reveal()));
+    } else {
+      call.head.Add("x-goog-api-key", account.credential.Reveal());
+    }
+    return call;
+  }
+
+  Judgement Judge(const Head& answer, std::string_view body, TimePoint now,
+                  WallTime wall) const override {
+    ErrorBody error = ReadError(body).value_or(ErrorBody());
+    Judgement judgement = JudgeError(answer.status, error);
+    judgement.status = answer.status;
+    judgement.cause = std::to_string(answer.status) + " " + error.status + " " + error.reason;
+    std::optional<Duration> after = RetryAfter(answer, wall);
+    if (judgement.kind == Judgement::Kind::kLimited) {
+      judgement.until = ResetOf(error, now, wall);
+      if (judgement.until == TimePoint() && after) judgement.until = now + *after;
+    }
+    if (judgement.kind == Judgement::Kind::kOverloaded && after) judgement.until = now + *after;
+    return judgement;
+  }
+
+  Judgement JudgeEvent(std::string_view, std::string_view data) const override {
+    // Answers may be large and hold anything in their text; an error stands first.
+    std::string_view start = data.substr(0, 64);
+    if (start.find("\"error\"") == std::string_view::npos) return {};
+    std::optional<ErrorBody> error = ReadError(data);
+    if (!error) return {};
+    Judgement judgement = JudgeError(error->code == 0 ? 500 : error->code, *error);
+    judgement.status = error->code;
+    judgement.cause = "event " + error->status;
+    return judgement;
+  }
+
+  std::unique_ptr<UsageMeter> Meter(const Exchange& x) const override {
+    if (x.ask.operation != Operation::kGenerate) return nullptr;
+    return MakeGeminiMeter({.model = x.ask.model,
+                            .request_bytes = static_cast<int64_t>(x.body.size()),
+                            .generates = true});
+  }
+
+ private:
+  // A request of one API for an account of the other. `answers`: what happens to the answers.
+  static Result<Unit> Translate(Envelope answers, const Account& account, const Exchange& x,
+                                const Target& target, Call& call) {
+    bool counts = target.verb == "countTokens";
+    bool streams = target.verb == "streamGenerateContent";
+    if (x.ask.model.empty()) {
+      return Fail(Party::kClient, Fault::kMalformed, "the request names no model");
+    }
+    bool to_public = answers == Envelope::kAdd;
+    Result<Unit> body =
+        to_public ? UnwrapRequest(x, counts, call) : WrapRequest(account, x, counts, call);
+    if (!body) return body;
+    std::string path = call.endpoint->path;
+    path += to_public ? "/v1beta/models/" + PercentEncode(x.ask.model) : std::string(kInternal);
+    path.append(":").append(target.verb);
+    if (streams) path += "?alt=sse";
+    call.head.target = call.head.Keep(path);
+    call.streams = streams;
+    // Counts have no envelope.
+    if (counts) return Unit{};
+    AnswerForm form = AnswerForm::kJson;
+    if (streams) form = x.ask.streams ? AnswerForm::kEvents : AnswerForm::kEventsToArray;
+    call.transform = MakeEnvelopeTransform(answers, form);
+    if (form == AnswerForm::kEventsToArray) call.content_type = "application/json; charset=UTF-8";
+    return Unit{};
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Provider> MakeGemini() {
+  return std::make_unique<Gemini>();
+}
+
+}  // namespace relay

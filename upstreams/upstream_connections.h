@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// One worker's connections to a cluster: opened when needed, used again while they may be, and
+// never by another account than the one they were opened for.
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+
+#include "core/async/task.h"
+#include "core/config/units.h"
+#include "core/http/connection.h"
+#include "core/net/resolver.h"
+#include "core/net/tls_context.h"
+
+namespace relay {
+
+class UpstreamConnections {
+ public:
+  static constexpr Duration kIdle = std::chrono::seconds(50);
+
+  // `loop` and `resolver` outlive this.
+  UpstreamConnections(Loop& loop, Resolver& resolver, std::shared_ptr<const TlsClientContext> tls);
+  UpstreamConnections(const UpstreamConnections&) = delete;
+  UpstreamConnections& operator=(const UpstreamConnections&) = delete;
+  // Ends all of them at once. Not from within a callback of one.
+  ~UpstreamConnections();
+
+  // Sends a request. `endpoint` is an account's own (its address is what connections are kept
+  // by), and outlives this; `head` outlives the task. `fresh`: on a connection that carried no
+  // request before. Errors: of the dialler (kConnect, kTls, kTimeout), or a head that cannot be
+  // sent (kInternal).
+  Task<Result<std::unique_ptr<Stream>>> Open(const Url* endpoint, const Head& head, Buffer body,
+                                             bool fresh, TimePoint connect_deadline);
+  size_t size();
+
+ private:
+  struct Pool {
+    List<Connection, ConnectionTag> connections;  // the dead unlink themselves
+  };
+  static ClientConnection* FindUsable(Pool& pool);
+
+  Loop& loop_;
+  Resolver& resolver_;
+  const std::shared_ptr<const TlsClientContext> tls_;
+  std::unordered_map<const Url*, Pool> pools_;
+};
+
+}  // namespace relay
