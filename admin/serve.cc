@@ -28,10 +28,6 @@
 namespace relay {
 namespace {
 
-void Say(const std::string& line) {
-  std::fprintf(stderr, "relay: %s\n", line.c_str());
-}
-
 // --- Signals -----------------------------------------------------------------------------------
 
 sigset_t OurSignals() {
@@ -75,16 +71,36 @@ class SignalWatch final : private SocketEvents {
 
 // --- Start-up ----------------------------------------------------------------------------------
 
-// What is set but has no effect yet (README, "What is not there yet").
-void SayWhatIsNotBuilt(const Config& config) {
+// One event of the log for each: what stands out in relay.yaml, what is left out, and what is set
+// but has no effect yet (README, "What is not there yet").
+void LogNotes(const Config& config, const Problems& problems) {
+  for (const std::string& line : ReportLines(config, problems)) {
+    Log(LogLevel::kWarn, "configuration", {{"note", line}});
+  }
   if (config.store.kind != StoreConfig::Kind::kMemory) {
-    Say("the embedded store is not built yet: state is kept in memory, so usage and limits begin "
-        "anew with a restart");
+    Log(LogLevel::kWarn, "not built yet",
+        {{"what", "the embedded store"},
+         {"note", "state is kept in memory: usage and limits begin anew with a restart"}});
   }
   if (!config.admin.password.empty()) {
-    Say("the admin page is not built yet: ADMIN_USERNAME and ADMIN_PASSWORD have no effect");
+    Log(LogLevel::kWarn, "not built yet",
+        {{"what", "the admin page"}, {"note", "ADMIN_USERNAME and ADMIN_PASSWORD have no effect"}});
   }
 }
+
+// For as long as the process serves; whoever is told of a failure afterwards reads it last.
+class LogSession {
+ public:
+  explicit LogSession(const LogConfig& config) {
+    LogOptions options;
+    options.level = config.level;
+    options.json = config.format == LogFormat::kJson;
+    StartLog(options);
+  }
+  LogSession(const LogSession&) = delete;
+  LogSession& operator=(const LogSession&) = delete;
+  ~LogSession() { StopLog(); }
+};
 
 Result<std::vector<ListenPoint>> PointsOf(const Config& config) {
   std::vector<ListenPoint> points;
@@ -196,7 +212,7 @@ Result<Unit> Process::Prepare(const DataFolder* folder) {
   if (control) {
     control_ = std::move(*control);
   } else {
-    Say(control.error().what + "; `relay usage` cannot ask this relay");
+    Log(LogLevel::kWarn, "no control socket", {{"why", control.error().what}});
   }
   return Unit{};
 }
@@ -257,43 +273,41 @@ Reply Process::OnControl(const Head& request) {
   return Reply{.body = UsageJson(services_.ledger, *by)};
 }
 
-}  // namespace
-
-int RunServe(const Options& options, const Environment& environment) {
-  Problems problems;
-  std::shared_ptr<const Config> config = LoadChecked(options.config, environment, problems);
-  if (!Report(*config, problems)) return kExitUsage;
-  SayWhatIsNotBuilt(*config);
-
-  BlockSignals();
+// From a good configuration to the end of the drain. Errors are for people.
+Result<Unit> Serve(const std::shared_ptr<const Config>& config, const Problems& problems,
+                   const Options& options, const Environment& environment) {
+  LogSession log(config->log);
+  LogNotes(*config, problems);
   ForbidCoreDumps();
   RaiseDescriptorLimit();
   auto folder = DataFolder::Open(DataFolderOf(*config, environment));
   if (!folder) {
     if (folder.error().why == DataFolderError::Why::kTaken) {
-      Say(folder.error().what);
-      return kExitFailed;
+      return Fail(Party::kRelay, Fault::kConnect, folder.error().what);
     }
-    Say(folder.error().what + ": there is no control socket, so `relay usage` cannot ask");
+    Log(LogLevel::kWarn, "no control socket", {{"why", folder.error().what}});
   }
   auto services = Services::Make(config, SystemClock::Get(), UsableMemory());
-  if (!services) {
-    Say(services.error().what);
-    return kExitFailed;
+  if (!services) return std::unexpected(services.error());
+  Process process(**services, options);
+  Result<Unit> ready = process.Prepare(folder ? folder->get() : nullptr);
+  if (!ready) return ready;
+  return process.Run();
+}
+
+}  // namespace
+
+int RunServe(const Options& options, const Environment& environment) {
+  Problems problems;
+  std::shared_ptr<const Config> config = LoadChecked(options.config, environment, problems);
+  if (problems.failed()) {
+    Report(*config, problems);
+    return kExitUsage;
   }
-  LogOptions log;
-  log.level = config->log.level;
-  log.json = config->log.format == LogFormat::kJson;
-  StartLog(log);
-  Result<Unit> served = Unit{};
-  {
-    Process process(**services, options);
-    served = process.Prepare(folder ? folder->get() : nullptr);
-    if (served) served = process.Run();
-  }
-  StopLog();
+  BlockSignals();
+  Result<Unit> served = Serve(config, problems, options, environment);
   if (served) return kExitOk;
-  Say(served.error().what);
+  std::fprintf(stderr, "relay: %s\n", served.error().what.c_str());
   return kExitFailed;
 }
 

@@ -44,8 +44,9 @@ struct Services {
 // or made for this run where there is none.
 std::shared_ptr<const KeyDirectory> MakeKeyDirectory(const Config& config, Limiter& limiter);
 
-// The routes of the configuration as one worker uses them. `upstreams` and `clusters`, one for
-// each cluster of the configuration, and the services outlive the table.
+// The routes of the configuration as one worker uses them. `clusters` (for the filters) and
+// `upstreams` (for what they let pass), one for each cluster of the configuration, and the services
+// outlive the table.
 std::shared_ptr<const RouteTable> MakeRoutes(Services& services,
                                              const std::vector<Cluster*>& clusters,
                                              const std::vector<Upstream*>& upstreams);
