@@ -37,7 +37,7 @@ ClientConnection::ClientConnection(Loop& loop, std::unique_ptr<Transport> transp
 
 bool ClientConnection::usable() const {
   return !closing() && !going_away_ && !client_codec_->must_close() &&
-         client_codec_->FreeStreams() > 0;
+         client_codec_->FreeStreams() > 0 && (multiplexed() || active_streams() == 0);
 }
 
 Result<std::unique_ptr<Stream>> ClientConnection::Open(const Head& head, Buffer body) {

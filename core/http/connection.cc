@@ -276,7 +276,8 @@ void Connection::Flush() {
 
 void Connection::UpdateReading() {
   SetPaused(Pause::kStream, (!multiplexed_ && held_ > kInboundBound) || !codec_->wants_bytes());
-  SetPaused(Pause::kOutput, Unsent() > kOutputBound);
+  // An upstream is read from however much waits to be sent to it: its answer may come before.
+  SetPaused(Pause::kOutput, peer_party_ == Party::kClient && Unsent() > kOutputBound);
 }
 
 void Connection::SetPaused(Pause reason, bool paused) {
@@ -297,6 +298,7 @@ void Connection::GoAway() {
     return;
   }
   codec_->GoAway();
+  OnLeaving();
   FlushSoon();
 }
 

@@ -42,6 +42,8 @@ class Connection : public Mortal,
   Connection(Loop& loop, std::unique_ptr<Transport> transport, Party peer_party,
              Duration write_stall);
 
+  // GoAway was said to the peer.
+  virtual void OnLeaving() {}
   // Output went out, or a stream was given back: timers, reuse, pipelining. From the flush phase.
   virtual void OnIdleChange() = 0;
   // The codec met a message that it refuses; the answer may still be sent on this new stream.
@@ -148,8 +150,10 @@ class ServerConnection final : public Connection {
   ServerConnection(Loop& loop, std::unique_ptr<Transport> transport, const ServerLimits& limits,
                    ServerHandler& handler);
   void OnBytes(Chunk bytes) override;
+  void OnHangup() override { OnEof(); }
   void OnHead(StreamId id, Head head, bool end) override;
   void OnGoAway(StreamId last_id) override;
+  void OnLeaving() override;
   void OnIdleChange() override;
   void OnRefused(std::unique_ptr<Stream> stream, Error why) override;
   void OnTimeout();
@@ -161,7 +165,7 @@ class ServerConnection final : public Connection {
   ServerHandler& handler_;
   MethodTimer<ServerConnection, &ServerConnection::OnTimeout> timer_;
   std::string sniffed_;  // the first bytes, while they may be either protocol's
-  enum class Phase : uint8_t { kHead, kIdle, kBusy } phase_ = Phase::kHead;
+  enum class Phase : uint8_t { kHead, kIdle, kBusy, kLeaving } phase_ = Phase::kHead;
 };
 
 // A connection to an upstream: opens requests, and is reused while it may be.
@@ -172,7 +176,7 @@ class ClientConnection final : public Connection {
   static ClientConnection* Start(Loop& loop, std::unique_ptr<Transport> transport,
                                  Duration idle_timeout);
 
-  // Room for one more request now.
+  // Room for one more request now. HTTP/1: the stream of the last one was given back.
   bool usable() const;
   using Connection::multiplexed;
   // Sends a request. The stream is the caller's.

@@ -9,6 +9,9 @@ namespace {
 
 // RFC 9113 §3.4: what an HTTP/2 client with prior knowledge sends first.
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+// RFC 9113 §6.8: between the notice of a GOAWAY and the last one, if the client does not say
+// sooner that it has read the notice.
+constexpr Duration kNotice = std::chrono::milliseconds(500);
 
 }  // namespace
 
@@ -73,6 +76,12 @@ void ServerConnection::OnGoAway(StreamId) {
   // A client that says GOAWAY opens nothing more; its streams run to their end.
 }
 
+void ServerConnection::OnLeaving() {
+  if (!multiplexed()) return;
+  phase_ = Phase::kLeaving;
+  timer_.ArmIn(kNotice);
+}
+
 void ServerConnection::OnIdleChange() {
   bool released = TakeReleased();
   if (active_streams() == 0) {
@@ -87,7 +96,7 @@ void ServerConnection::OnIdleChange() {
 }
 
 void ServerConnection::UpdateTimer() {
-  if (closing()) return;
+  if (closing() || phase_ == Phase::kLeaving) return;
   // Later requests may wait behind an HTTP/1 answer; half a head of HTTP/2 waits for nobody.
   bool mid = codec_ == nullptr ? !sniffed_.empty() : codec_->mid_message();
   bool busy = active_streams() > 0;
@@ -102,6 +111,12 @@ void ServerConnection::UpdateTimer() {
 
 void ServerConnection::OnTimeout() {
   if (closing()) return;
+  if (phase_ == Phase::kLeaving) {
+    codec_->GoAway();
+    phase_ = Phase::kBusy;
+    FlushSoon();
+    return;
+  }
   if (codec_ != nullptr) codec_->GoAway();
   Close(Error{Party::kClient, Fault::kTimeout, "the client was silent for too long"});
 }

@@ -74,7 +74,8 @@ void SocketWatch::Set(uint8_t interest) {
   if (interest == interest_) return;
   interest_ = interest;
   int events = ((interest & kReadable) != 0 ? UV_READABLE : 0) |
-               ((interest & kWritable) != 0 ? UV_WRITABLE : 0);
+               ((interest & kWritable) != 0 ? UV_WRITABLE : 0) |
+               ((interest & kHangup) != 0 ? UV_DISCONNECT : 0);
   uv_poll_start(&handle_->poll, events, [](uv_poll_t* poll, int status, int ready) {
     SocketWatch* self = static_cast<Handle*>(poll->data)->owner;
     if (status < 0) self->interest_ = kNone;  // libuv has stopped the watch

@@ -49,6 +49,7 @@ std::string ErrnoText(int error);
 class SocketEvents {
  public:
   // `broken`: the socket has an error that reading or TakeError will tell; it is watched no more.
+  // Neither of the three: the peer has ended its side (kHangup).
   virtual void OnSocket(bool readable, bool writable, bool broken) = 0;
 
  protected:
@@ -59,7 +60,7 @@ class SocketEvents {
 // destroyed anywhere but inside a callback of the loop's poll phase.
 class SocketWatch {
  public:
-  enum Interest : uint8_t { kNone = 0, kReadable = 1, kWritable = 2 };
+  enum Interest : uint8_t { kNone = 0, kReadable = 1, kWritable = 2, kHangup = 4 };
 
   SocketWatch(Loop& loop, const Socket& socket, SocketEvents& events);
   SocketWatch(const SocketWatch&) = delete;

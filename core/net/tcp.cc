@@ -148,12 +148,14 @@ void Tcp::OnSocket(bool readable, bool writable, bool broken) {
     return;
   }
   if (writable && !pending_.empty()) SendPending();
-  if (!readable) return;
-  if (Reading()) {
+  if (readable && Reading()) {
     Read();
-  } else {
-    UpdateWatch();
+    return;
   }
+  bool hangup = !readable && !writable;
+  if (hangup) hung_up_ = true;
+  if (hangup || readable) UpdateWatch();
+  if (hangup && events_ != nullptr && !Reading()) events_->OnHangup();
 }
 
 void Tcp::OnSocketError() {
@@ -164,8 +166,8 @@ void Tcp::OnSocketError() {
       UpdateWatch();
       return;
     }
-  } else if (pending_.empty()) {
-    return;  // reads are paused: found again when they resume
+  } else if (pending_.empty() && party_ == Party::kUpstream) {
+    return;  // reads are paused: found again when they resume, after what came before it
   }
   int error = socket_.TakeError();
   Break(error != 0 ? error : ECONNRESET, "use");
@@ -232,8 +234,11 @@ void Tcp::UpdateWatch() {
     watch_.Set(SocketWatch::kNone);
     return;
   }
+  // A client that leaves is noticed though nobody reads what it sent.
+  bool hangup = party_ == Party::kClient && paused_ != 0 && !eof_ && !hung_up_;
   watch_.Set(static_cast<uint8_t>((Reading() ? SocketWatch::kReadable : 0) |
-                                  (pending_.empty() ? 0 : SocketWatch::kWritable)));
+                                  (pending_.empty() ? 0 : SocketWatch::kWritable) |
+                                  (hangup ? SocketWatch::kHangup : 0)));
 }
 
 }  // namespace relay

@@ -72,6 +72,7 @@ class Tcp final : public Transport, private SocketEvents, private Flushable {
   uint8_t paused_ = 0;  // bits of Pause
   bool above_ = false;  // was above kHighWater, OnDrained is owed
   bool eof_ = false;
+  bool hung_up_ = false;  // the peer's end stands behind bytes that are not read
   bool broken_ = false;
   bool end_told_ = false;        // OnBroken was told, or OnEof and nothing worse happened since
   bool no_more_writes_ = false;  // ShutdownWrites was called

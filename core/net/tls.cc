@@ -158,6 +158,10 @@ void Tls::OnEof() {
   Advance();
 }
 
+void Tls::OnHangup() {
+  if (events_ != nullptr && phase_ == Phase::kOpen) events_->OnHangup();
+}
+
 void Tls::OnBroken(Error why) {
   if (phase_ == Phase::kHandshake) why.what += " during the TLS handshake";
   Break(std::move(why));

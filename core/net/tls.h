@@ -56,6 +56,7 @@ class Tls final : public Transport, private TransportEvents, private Flushable {
       TimePoint deadline);
   void OnBytes(Chunk bytes) override;
   void OnEof() override;
+  void OnHangup() override;
   void OnBroken(Error why) override;
   void OnDrained() override;
   void Flush() override;

@@ -31,6 +31,7 @@ struct Recorder final : TransportEvents {
     if (on_bytes) on_bytes(bytes);
   }
   void OnEof() override { ++eofs; }
+  void OnHangup() override { ++hangups; }
   void OnBroken(Error why) override { broken.push_back(std::move(why)); }
   void OnDrained() override {
     ++drained;
@@ -41,6 +42,7 @@ struct Recorder final : TransportEvents {
   size_t size = 0;
   int calls = 0;
   int eofs = 0;
+  int hangups = 0;
   int drained = 0;
   std::vector<Error> broken;
   std::function<void(const Chunk&)> on_bytes;

@@ -34,6 +34,23 @@ struct TcpTransport : NetTest {
     ASSERT_NE(server, nullptr);
     server->Start(seen);
   }
+  // The same, with the peer as an upstream that was dialled.
+  void ConnectUpstream() {
+    upstream = Socket::Open(Loopback());
+    ASSERT_EQ(::bind(upstream.fd(), Loopback().data(), Loopback().size()), 0);
+    ASSERT_EQ(::listen(upstream.fd(), 1), 0);
+    client = std::make_unique<RawClient>(upstream.LocalAddress());
+    TcpOptions options;
+    options.party = Party::kUpstream;
+    int fd = -1;
+    ASSERT_TRUE(TurnUntil(loop, [&] {
+      fd = ::accept4(upstream.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      return fd >= 0;
+    }));
+    server = std::make_unique<Tcp>(loop, Socket(fd), upstream.LocalAddress(), std::move(options));
+    server->Start(seen);
+  }
+  Socket upstream;
   std::unique_ptr<Listener> listener;
   std::unique_ptr<RawClient> client;
   std::unique_ptr<Transport> server;
@@ -195,8 +212,32 @@ TEST_F(TcpTransport, TellsAResetOnce) {
   EXPECT_EQ(server->Pending(), 0U);
 }
 
-TEST_F(TcpTransport, ReadsWhatCameBeforeAResetFirst) {
-  Connect();
+TEST_F(TcpTransport, TellsThatAClientLeftThoughReadsArePaused) {
+  for (bool reset : {false, true}) {
+    seen = Recorder();
+    Connect();
+    server->PauseReads(Pause::kStream);
+    client->Send("unread");
+    TurnFor(loop, 20);
+    if (reset) {
+      client->Reset();
+    } else {
+      client->ShutdownWrites();
+    }
+    ASSERT_TRUE(TurnUntil(loop, [&] { return seen.hangups > 0 || !seen.broken.empty(); }));
+    EXPECT_EQ(seen.broken.size(), reset ? 1U : 0U);
+    TurnFor(loop, 20);
+    EXPECT_EQ(seen.hangups, reset ? 0 : 1);
+    EXPECT_EQ(seen.eofs, 0);
+    if (reset) continue;
+    server->ResumeReads(Pause::kStream);
+    ASSERT_TRUE(TurnUntil(loop, [&] { return seen.eofs > 0; }));
+    EXPECT_EQ(seen.text, "unread");
+  }
+}
+
+TEST_F(TcpTransport, ReadsWhatAnUpstreamSentBeforeItsResetFirst) {
+  ConnectUpstream();
   server->PauseReads(Pause::kStream);
   std::string big = Pattern(400U << 10);
   size_t sent = 0;
