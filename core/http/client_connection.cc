@@ -29,7 +29,8 @@ ClientConnection::ClientConnection(Loop& loop, std::unique_ptr<Transport> transp
       idle_timeout_(idle_timeout),
       timer_(loop.timers(), *this) {
   bool http2 = transport_->alpn() == "h2";
-  std::unique_ptr<ClientCodec> codec = http2 ? MakeHttp2Client() : MakeHttp1Client();
+  std::unique_ptr<ClientCodec> codec =
+      http2 ? MakeHttp2Client("https", loop.clock()) : MakeHttp1Client();
   client_codec_ = codec.get();
   UseCodec(std::move(codec), http2);
   timer_.ArmIn(idle_timeout_);

@@ -91,10 +91,7 @@ void Connection::PumpTail(StreamId id) {
                            [&](const Stream::Outbound& out) { return out.id == id; });
   if (tail == tails_.end()) return;
   Pump(*tail);
-  if (tail->stuck()) return;
-  bool half_open = tail->half_open;
-  tails_.erase(tail);
-  if (half_open) Abandon(id, Fault::kCancelled);
+  if (!tail->stuck()) tails_.erase(tail);
 }
 
 void Connection::OnStall() {
@@ -142,11 +139,11 @@ void Connection::Release(Stream& stream) {
   released_ = true;
   FlushSoon();
   if (stream.lost_) return;
-  bool answered = stream.out_.ended && peer_party_ == Party::kClient;
-  if (answered && stream.out_.stuck()) {
-    stream.out_.half_open = !stream.in_end_;
-    tails_.push_back(std::move(stream.out_));
-  } else if (!stream.out_.taken || !stream.in_end_) {
+  bool server = peer_party_ == Party::kClient;
+  if (server && stream.out_.ended) {
+    // The codec knows what to do with the rest of a request that was answered early.
+    if (stream.out_.stuck()) tails_.push_back(std::move(stream.out_));
+  } else if (server || !stream.out_.taken || !stream.in_end_) {
     Abandon(stream.id_, Fault::kCancelled);
   }
 }
@@ -154,6 +151,7 @@ void Connection::Release(Stream& stream) {
 void Connection::Lose(Stream& stream, const Error& why) {
   if (stream.lost_) return;
   stream.lost_ = true;
+  stream.cut_ = ending_;
   if (!stream.in_end_ && !stream.fault_) stream.fault_ = why;
   stream.Wake();
   stream.room_.NotifyAll();
@@ -163,6 +161,7 @@ void Connection::Lose(Stream& stream, const Error& why) {
 }
 
 void Connection::LoseAll(const Error& why) {
+  ending_ = true;
   for (Stream* stream : streams_) {
     Lose(*stream, why);
     stream->connection_ = nullptr;
@@ -191,6 +190,7 @@ void Connection::Receive(Chunk bytes) {
 
 void Connection::OnEof() {
   if (closing_) return;
+  ending_ = true;
   if (codec_ != nullptr) codec_->ReceiveEof(*this);
   bool client = peer_party_ == Party::kClient;
   Close(Error{peer_party_, client ? Fault::kCancelled : Fault::kReset,

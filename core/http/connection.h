@@ -113,6 +113,7 @@ class Connection : public Mortal,
   bool multiplexed_ = false;
   bool crowded_ = false;  // somebody waits for room
   bool released_ = false;
+  bool ending_ = false;  // whatever is lost now is lost with the connection
   bool closing_ = false;
   bool dead_ = false;
 };

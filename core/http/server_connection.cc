@@ -53,7 +53,8 @@ bool ServerConnection::ChooseCodec(std::string_view first) {
     if (first.size() < kPreface.size()) return false;
     http2 = true;
   }
-  UseCodec(http2 ? MakeHttp2Server(limits_.codec) : MakeHttp1Server(limits_.codec), http2);
+  UseCodec(http2 ? MakeHttp2Server(limits_.codec, loop_.clock()) : MakeHttp1Server(limits_.codec),
+           http2);
   return true;
 }
 

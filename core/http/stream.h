@@ -67,10 +67,10 @@ class Stream {
   StreamId id() const { return id_; }
   // Client side: the connection had carried another request before.
   bool reused() const { return reused_; }
-  // Client side, once the stream failed: it was sent on a connection that the upstream had given
-  // up, which ended before a byte of an answer came. It may be sent again at once (R36).
+  // Client side, once the stream failed: its connection was a used one, which the upstream ended
+  // before a byte of an answer came. The request may be sent again at once (R36).
   bool stale() const {
-    return reused_ && lost_ && !answer_begun_ && fault_ && fault_->fault == Fault::kReset;
+    return reused_ && cut_ && !answer_begun_ && fault_ && fault_->fault == Fault::kReset;
   }
   std::string_view peer() const;
   Loop& loop() { return loop_; }
@@ -81,11 +81,10 @@ class Stream {
   struct Outbound {
     explicit Outbound(StreamId stream) : id(stream) {}
     StreamId id;
-    Buffer bytes;            // what the codec has not taken: HTTP/2's window is closed
-    bool ended = false;      // the user has given everything
-    bool taken = false;      // and the codec has taken everything
-    bool half_open = false;  // the stream is gone, but the peer has not ended its own side
-    TimePoint since{};       // it waits for the window since then
+    Buffer bytes;        // what the codec has not taken: HTTP/2's window is closed
+    bool ended = false;  // the user has given everything
+    bool taken = false;  // and the codec has taken everything
+    TimePoint since{};   // it waits for the window since then
     bool stuck() const { return ended ? !taken : !bytes.empty(); }
   };
   bool Readable() const { return !in_.empty() || in_end_ || fault_ || lost_; }
@@ -111,6 +110,7 @@ class Stream {
   bool in_end_ = false;
   bool head_sent_ = false;
   bool lost_ = false;
+  bool cut_ = false;  // lost with the connection
 };
 
 // The three awaitables. Each keeps its wait inside itself: no frame, no allocation.

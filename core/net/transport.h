@@ -20,8 +20,8 @@ class TransportEvents {
   virtual void OnBytes(Chunk bytes) = 0;
   // The peer will send no more. Writing still works.
   virtual void OnEof() = 0;
-  // The peer has ended its side while reads are paused: bytes may stand before that end. Told to the
-  // server's side only, where it means that the client has gone; once.
+  // The peer has ended its side while reads are paused: bytes may stand before that end. Told to
+  // the server's side only, where it means that the client has gone; once.
   virtual void OnHangup() {}
   // The transport is dead (reset, time-out, TLS error). Told once; nothing follows.
   virtual void OnBroken(Error why) = 0;

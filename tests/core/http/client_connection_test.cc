@@ -256,7 +256,8 @@ TEST_F(ClientConnectionTest, GivesWhatCameBeforeAnAnswerWasCut) {
 
 TEST_F(ClientConnectionTest, CallsNonsenseTheUpstreamsFault) {
   for (std::string_view nonsense :
-       {"SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+       {"SSH-2.0-OpenSSH_9.2\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\n\r\n"}) {
     Connect();
     auto asked = Ask(Get("/"));

@@ -54,9 +54,10 @@ class RawPeer final : public TransportEvents {
 };
 
 class StoryServer;
+struct CallTag {};
 
 // One request at a server, told by a coroutine; ends like an exchange does.
-class Call final : public Mortal, private Stream::Watcher, public ListNode<Call> {
+class Call final : public Mortal, private Stream::Watcher, public ListNode<CallTag> {
  public:
   Call(StoryServer& its_server, std::unique_ptr<Stream> its_stream, Head its_head);
   ~Call() override;
@@ -120,7 +121,7 @@ class StoryServer final : public ServerHandler {
 
   Loop& loop;
   Story story;
-  List<Call, Call> calls;
+  List<Call, CallTag> calls;
   std::vector<std::string> seen;
   std::vector<Error> refused;
   std::vector<Error> lost;
@@ -166,14 +167,13 @@ struct ConnectionTest : ::testing::Test {
   // A server at the line's end, whose requests `story` tells.
   StoryServer& Serve(Story story) {
     servers.push_back(std::make_unique<StoryServer>(loop, story));
-    connections.PushBack(*ServerConnection::Start(loop, line->Take(MemoryLine::kServer), limits,
-                                                  *servers.back()));
+    connections.PushBack(
+        *ServerConnection::Start(loop, line->Take(MemoryLine::kServer), limits, *servers.back()));
     return *servers.back();
   }
   Connection* connection() { return connections.front(); }
   ClientConnection& Dial(Duration idle_timeout = std::chrono::seconds(60)) {
-    auto* connection =
-        ClientConnection::Start(loop, line->Take(MemoryLine::kClient), idle_timeout);
+    auto* connection = ClientConnection::Start(loop, line->Take(MemoryLine::kClient), idle_timeout);
     connections.PushBack(*connection);
     return *connection;
   }

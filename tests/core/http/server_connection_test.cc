@@ -105,8 +105,8 @@ TEST_F(ServerConnectionTest, AnswersManyPipelinedRequestsCutAnywhere) {
   for (int i = 0; i < 500; ++i) {
     std::string body = "b" + std::to_string(i);
     client.Send(Post("/", body));
-    expected += "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
-                body;
+    expected +=
+        "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   }
   Settle();
   EXPECT_EQ(client.text, expected);
