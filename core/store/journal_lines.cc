@@ -226,6 +226,18 @@ void AppendLine(std::string& out, LineKind open_or_close, const LedgerEntry& ent
   line.Int("micros", duration_cast<microseconds>(entry.total).count());
 }
 
+std::string EntryJson(const LedgerEntry& entry, Period period) {
+  std::string line;
+  AppendLine(line, LineKind::kClose, entry, period);
+  return line.substr(kFrame, line.size() - kFrame - 1);
+}
+
+std::optional<DatedEntry> ReadEntryJson(std::string_view json) {
+  auto line = ReadLine(json);
+  if (!line || line->kind != LineKind::kClose) return std::nullopt;
+  return std::move(line->entry);
+}
+
 std::optional<JournalLine> JournalLines::Next() {
   while (!rest_.empty()) {
     if (auto json = Unframe(rest_)) {

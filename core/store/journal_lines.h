@@ -40,6 +40,11 @@ void AppendLine(std::string& out, const DayRow& row);
 void AppendLine(std::string& out, const HourRow& row);
 void AppendLine(std::string& out, LineKind open_or_close, const LedgerEntry& entry, Period period);
 
+// The object of such a line alone, for other places that keep entries.
+std::string EntryJson(const LedgerEntry& entry, Period period);
+// Nothing when it is none.
+std::optional<DatedEntry> ReadEntryJson(std::string_view json);
+
 // Walks the lines of a segment.
 class JournalLines {
  public:

@@ -51,6 +51,13 @@ void LedgerRows::Set(const RowSet& rows) {
   for (const HourRow& row : rows.hours) HourAt({row.hour, row.key}).totals = row.totals;
 }
 
+void LedgerRows::AddAll(const RowSet& rows) {
+  for (const DayRow& row : rows.days) {
+    DayAt({row.day, row.key, row.model, row.account}).totals.Add(row.totals);
+  }
+  for (const HourRow& row : rows.hours) HourAt({row.hour, row.key}).totals.Add(row.totals);
+}
+
 RowSet LedgerRows::All() const {
   RowSet all;
   all.days.reserve(days_.size());
@@ -93,6 +100,13 @@ void LedgerRows::Forget(Period before) {
     return !at.second.changed && at.first.hour < before.hour;
   });
   held_from_ = {std::max(held_from_.day, before.day), std::max(held_from_.hour, before.hour)};
+}
+
+void LedgerRows::DropBefore(Period period) {
+  std::erase_if(changed_days_, [&](const auto* at) { return at->first.day < period.day; });
+  std::erase_if(changed_hours_, [&](const auto* at) { return at->first.hour < period.hour; });
+  std::erase_if(days_, [&](const auto& at) { return at.first.day < period.day; });
+  std::erase_if(hours_, [&](const auto& at) { return at.first.hour < period.hour; });
 }
 
 Period LedgerRows::Held(Period period) const {

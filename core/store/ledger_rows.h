@@ -55,6 +55,8 @@ class LedgerRows {
   void Add(const LedgerEntry& entry, Period period);
   // Replaces the rows' totals.
   void Set(const RowSet& rows);
+  // Adds to the rows' totals.
+  void AddAll(const RowSet& rows);
   // In order of day or hour and names.
   RowSet All() const;
 
@@ -66,6 +68,8 @@ class LedgerRows {
   // Drops the rows before `period` that have not changed since they were taken, which must have
   // arrived. They must not begin anew from zero: ask Held before an Add.
   void Forget(Period before);
+  // Drops the rows before `period`, whatever became of them.
+  void DropBefore(Period period);
   // `period`, or the first that was not forgotten.
   Period Held(Period period) const;
 

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+// Where state outlives a process: behind this interface stand memory, SQLite and Redis. Nothing of
+// it is on the path of a request; everything is written behind and read at start.
+//
+// Calls come from any thread and never block. `done` runs once: on a thread of the store, or before
+// the call returns. It must not wait, and what it touches must live until then; a store that dies
+// first finishes what was asked of it. Errors (kRelay): kInternal tells of a full disk and the
+// like in words of the system, and the caller tries again later; nothing of the call was done.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/store/ledger_rows.h"
+
+namespace relay {
+
+// Some rows of one epoch with their absolute totals, and exchanges singly.
+struct LedgerFlush {
+  std::string epoch;
+  // Grows with each flush of an epoch: one that is older than what the store has is ignored, so
+  // that a late or repeated flush changes nothing.
+  int64_t sequence = 0;
+  RowSet rows;
+  std::vector<LedgerEntry> recent;  // in the order of their ends; known by their ids
+};
+
+struct EpochRows {
+  std::string epoch;
+  int64_t sequence = 0;  // of its newest flush
+  RowSet rows;
+};
+
+struct LedgerImage {
+  RowSet folded;                    // of all epochs that were folded, in sum
+  std::vector<EpochRows> epochs;    // the others
+  std::vector<LedgerEntry> recent;  // oldest first
+};
+
+// Something small that its owner can do without: an account's health, a session's account, what a
+// budget has counted.
+struct StateBlob {
+  std::string kind;   // "health"
+  std::string id;     // unique in its kind
+  std::string value;  // empty: there is none
+  bool operator==(const StateBlob&) const = default;
+};
+
+// What people made: a key, an account, a user, a setting.
+struct StoredObject {
+  std::string kind;
+  std::string id;
+  int64_t version = 0;  // never used twice in a store, so that no old one is taken for a new one
+  std::string value;
+  bool operator==(const StoredObject&) const = default;
+};
+
+struct Directory {
+  int64_t version = 0;  // grows with each write of any object
+  std::vector<StoredObject> objects;
+};
+
+struct ObjectWrite {
+  std::string kind;
+  std::string id;
+  int64_t expected = 0;              // the version that was read; 0: there must be none
+  std::optional<std::string> value;  // nothing: removes it
+};
+
+struct ObjectWritten {
+  bool conflict = false;  // somebody else was first, and nothing was written
+  int64_t version = 0;    // what it is now; 0: there is none
+};
+
+class Store {
+ public:
+  template <class T>
+  using Done = std::function<void(Result<T>)>;
+
+  static constexpr size_t kRecent = Ledger::kRecent;
+
+  virtual ~Store() = default;
+  // "memory", "embedded": for /health and the log.
+  virtual std::string_view kind() const = 0;
+
+  virtual void Load(Done<LedgerImage> done) = 0;
+  // All of the flushes or none.
+  virtual void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) = 0;
+  // The epoch has ended: adds its rows to the folded ones, once. Flushes of it are ignored from
+  // then on, and so is folding it again.
+  virtual void Fold(std::string epoch, Done<Unit> done) = 0;
+  // Drops folded rows before `kept_from`.
+  virtual void Expire(Period kept_from, Done<Unit> done) = 0;
+
+  virtual void LoadStates(std::string kind, Done<std::vector<StateBlob>> done) = 0;
+  virtual void PutStates(std::vector<StateBlob> blobs, Done<Unit> done) = 0;
+
+  virtual void LoadObjects(Done<Directory> done) = 0;
+  // Compare and set.
+  virtual void WriteObject(ObjectWrite write, Done<ObjectWritten> done) = 0;
+};
+
+// Waits for one call, for start-up and tests, never on a loop:
+//   auto image = Await<LedgerImage>([&](auto done) { store.Load(std::move(done)); });
+template <class T, class F>
+Result<T> Await(F call) {
+  auto promise = std::make_shared<std::promise<Result<T>>>();
+  std::future<Result<T>> future = promise->get_future();
+  call(Store::Done<T>([promise](Result<T> result) { promise->set_value(std::move(result)); }));
+  return future.get();
+}
+
+}  // namespace relay
