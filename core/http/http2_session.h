@@ -124,7 +124,7 @@ class Http2Session {
   void Settle();
 
   size_t swallowing() const { return swallowing_; }
-  bool in_block() const { return watch_.in_block(); }
+  bool in_block() const { return watch_.in_block() || reader_.in_block(); }
   bool over() const { return failure_.has_value() || eof_; }
   bool peer_went_away() const { return peer_went_away_; }
   // How many streams we may open now, by the peer's SETTINGS and GOAWAY.

@@ -62,6 +62,10 @@ class FrameReader {
   // `begun` says whether its header became complete with them: see header().
   size_t Next(std::string_view bytes, bool& begun);
   const FrameHeader& header() const { return header_; }
+  // Some of a header block's frame came, and not all of it.
+  bool in_block() const {
+    return left_ > 0 && (header_.is(FrameType::kHeaders) || header_.is(FrameType::kContinuation));
+  }
 
  private:
   size_t preface_;

@@ -7,56 +7,6 @@ namespace {
 
 using std::chrono::seconds;
 
-Head Get(std::string_view target) {
-  Head head;
-  head.method = "GET";
-  head.target = head.Keep(target);
-  head.authority = "up";
-  return head;
-}
-
-Head PostHead(std::string_view target, std::optional<uint64_t> length) {
-  Head head = Get(target);
-  head.method = "POST";
-  head.content_length = length;
-  return head;
-}
-
-// What became of one request: a coroutine that reads all of its answer.
-struct Asked final : Mortal, Stream::Watcher {
-  void OnStreamLost(const Error& why) override { lost.push_back(why); }
-  static Task<Unit> ReadAll(Asked& self) {
-    Result<Head> head = co_await self.stream->ReadHead(self.deadline);
-    if (!head) {
-      self.fault = head.error();
-      co_return Unit{};
-    }
-    self.status = head->status;
-    while (self.reads) {
-      Result<Chunk> chunk = co_await self.stream->Read(self.deadline);
-      if (!chunk) {
-        self.fault = chunk.error();
-        co_return Unit{};
-      }
-      if (chunk->empty()) {
-        self.whole = true;
-        co_return Unit{};
-      }
-      self.body += chunk->view();
-    }
-    co_return Unit{};
-  }
-  std::unique_ptr<Stream> stream;
-  TimePoint deadline = TimePoint::max();
-  bool reads = true;
-  int status = 0;
-  std::string body;
-  bool whole = false;
-  std::optional<Error> fault;
-  std::vector<Error> lost;
-  Task<Unit> root;  // last: dies first
-};
-
 struct ClientConnectionTest : ConnectionTest {
   std::unique_ptr<RawPeer> upstream;
   ClientConnection* client = nullptr;
