@@ -72,15 +72,14 @@ bool FrameWatch::OnFrame(const FrameHeader& header, bool known) {
 }
 
 bool FrameWatch::OnBlock(const FrameHeader& header) {
-  if (header.is(FrameType::kHeaders)) {
-    block_ = 0;
-    continuations_ = 0;
-  } else if (++continuations_ > kMostContinuations) {
-    return false;
-  }
-  block_ += header.length;
   in_block_ = !header.end_headers();
-  return block_ <= block_bytes_;
+  if (header.is(FrameType::kHeaders)) {
+    continued_ = 0;
+    continuations_ = 0;
+    return true;
+  }
+  continued_ += header.length;
+  return ++continuations_ <= kMostContinuations && continued_ <= continued_bytes_;
 }
 
 bool FrameWatch::CountOddity() {

@@ -78,8 +78,9 @@ class FrameReader {
 // What a peer may do that costs us more than it does any good.
 class FrameWatch {
  public:
-  // `block_bytes`: bound of one header block, compressed.
-  FrameWatch(const Clock& clock, size_t block_bytes) : clock_(clock), block_bytes_(block_bytes) {}
+  // `continued_bytes`: bound of what CONTINUATION adds to one header block, compressed.
+  FrameWatch(const Clock& clock, size_t continued_bytes)
+      : clock_(clock), continued_bytes_(continued_bytes) {}
 
   // One frame's header; `known`: its stream is open. False: the connection must end.
   bool OnFrame(const FrameHeader& header, bool known);
@@ -96,8 +97,8 @@ class FrameWatch {
   bool OnBlock(const FrameHeader& header);
 
   const Clock& clock_;
-  const size_t block_bytes_;
-  size_t block_ = 0;
+  const size_t continued_bytes_;
+  size_t continued_ = 0;
   size_t continuations_ = 0;
   size_t pings_ = 0;
   bool in_block_ = false;
