@@ -581,6 +581,10 @@ void Http2Session::GiveUp(Http2Stream& stream, Http2Error code) {
 
 void Http2Session::Break(Http2Stream& stream, Http2Error code) {
   stream.dropping = true;
+  if (stream.closed) {  // with its last frame, which was the bad one
+    stream.code = code;
+    return;
+  }
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, static_cast<int32_t>(stream.id),
                             static_cast<uint32_t>(code));
   Pump();

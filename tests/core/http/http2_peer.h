@@ -51,7 +51,8 @@ inline std::string HpackLength(size_t size) {
 inline std::string Block(const Lines& lines) {
   std::string block;
   for (const auto& [name, value] : lines) {
-    block += '\x10' + HpackLength(name.size()) + name + HpackLength(value.size()) + value;
+    block.append("\x10").append(HpackLength(name.size())).append(name);
+    block.append(HpackLength(value.size())).append(value);
   }
   return block;
 }

@@ -241,7 +241,8 @@ TEST(Http2Server, ResetsAStreamWhoseHeadIsMalformed) {
     return lines;
   };
   Lines late = Request();
-  std::swap(late[3], late.emplace_back("x", "1"));
+  late.emplace_back("x", "1");
+  std::swap(late[3], late.back());
   Lines twice = Request();
   twice.insert(twice.begin(), {":path", "/b"});
   Lines scheme = without(":scheme");
