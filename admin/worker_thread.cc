@@ -156,6 +156,11 @@ void WorkerThread::OnDrainStep() {
     said_goodbye_ = true;
     connections_.ForEach([](Connection& connection) { connection.GoAway(); });
   }
+  if (now >= goodbye_at_ + kFarewell) {
+    connections_.ForEach([](Connection& connection) {
+      if (connection.active_streams() == 0) connection.CloseNow();
+    });
+  }
   if (now >= end_at_ && !ended_) {
     ended_ = true;
     EndExchanges();

@@ -28,6 +28,9 @@ class WorkerThread {
   // How long an idle connection may still bring a request when the relay drains: its client learns
   // from /ready or from `connection: close`, instead of losing a request that was on its way.
   static constexpr Duration kIdleGrace = std::chrono::milliseconds(500);
+  // From then on, how long a connection without a request may take to end: it may have sent half a
+  // head, or not read our farewell.
+  static constexpr Duration kFarewell = std::chrono::milliseconds(400);
   // How long what was written may take to leave once exchanges were ended.
   static constexpr Duration kLastBytes = std::chrono::seconds(1);
 

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#include "admin/control.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "admin/fetch.h"
+#include "tests/admin/fixture.h"
+#include "tests/admin/temporary_folder.h"
+
+namespace relay {
+namespace {
+
+constexpr Duration kPatience = std::chrono::seconds(10);
+
+struct Echo final : ControlHandler {
+  Reply OnControl(const Head& request) override {
+    if (request.path() == "/large") return Reply{.body = std::string(size_t{3} << 20, 'x')};
+    if (request.path() == "/empty") return Reply{.status = 204, .body = ""};
+    return Reply{.status = 203,
+                 .body = std::string(request.method) + " " + std::string(request.target)};
+  }
+};
+
+// A control socket on a thread of its own.
+class ControlThread {
+ public:
+  explicit ControlThread(const std::string& path) {
+    auto opened = ControlSocket::Open(loop_, path, echo_);
+    EXPECT_TRUE(opened) << opened.error().what;
+    if (opened) socket_ = std::move(*opened);
+    thread_ = std::thread([this] {
+      loop_.Run();
+      socket_.reset();
+    });
+  }
+  ~ControlThread() {
+    loop_.Stop();
+    thread_.join();
+  }
+
+ private:
+  Loop loop_;
+  Echo echo_;
+  std::unique_ptr<ControlSocket> socket_;
+  std::thread thread_;
+};
+
+TEST(ControlSocket, AnswersOneRequestAfterAnother) {
+  TemporaryFolder folder;
+  ControlThread control(folder.File("relay.sock"));
+  for (int i = 0; i < 3; ++i) {
+    auto fetched = FetchUnix(folder.File("relay.sock"), "/a?b=c", kPatience);
+    ASSERT_TRUE(fetched) << fetched.error().what;
+    EXPECT_EQ(fetched->status, 203);
+    EXPECT_EQ(fetched->body, "GET /a?b=c");
+  }
+}
+
+TEST(ControlSocket, LongAnswersArriveWhole) {
+  TemporaryFolder folder;
+  ControlThread control(folder.File("relay.sock"));
+  auto fetched = FetchUnix(folder.File("relay.sock"), "/large", kPatience);
+  ASSERT_TRUE(fetched) << fetched.error().what;
+  EXPECT_EQ(fetched->body.size(), size_t{3} << 20);
+  auto empty = FetchUnix(folder.File("relay.sock"), "/empty", kPatience);
+  ASSERT_TRUE(empty) << empty.error().what;
+  EXPECT_EQ(empty->status, 204);
+}
+
+TEST(ControlSocket, IsForItsOwnUserOnlyAndGoesWithItsOwner) {
+  TemporaryFolder folder;
+  std::string path = folder.File("relay.sock");
+  {
+    ControlThread control(path);
+    struct stat status{};
+    ASSERT_EQ(stat(path.c_str(), &status), 0);
+    EXPECT_TRUE(S_ISSOCK(status.st_mode));
+    EXPECT_EQ(status.st_mode & 07777U, 0600U);
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(ControlSocket, TakesThePlaceOfOneThatWasLeftBehind) {
+  TemporaryFolder folder;
+  std::string path = folder.Write("relay.sock", "");
+  ControlThread control(path);
+  EXPECT_TRUE(FetchUnix(path, "/", kPatience));
+}
+
+TEST(ControlSocket, ThePathMayBeLongerThanTheKernelTakes) {
+  TemporaryFolder folder;
+  std::string deep = folder.path();
+  while (deep.size() < 200) deep += "/a-folder-with-a-long-name";
+  std::filesystem::create_directories(deep);
+  ControlThread control(deep + "/relay.sock");
+  auto fetched = FetchUnix(deep + "/relay.sock", "/", kPatience);
+  ASSERT_TRUE(fetched) << fetched.error().what;
+  EXPECT_EQ(fetched->status, 203);
+}
+
+TEST(ControlSocket, AFolderThatIsNotThereIsAnError) {
+  TemporaryFolder folder;
+  Loop loop;
+  Echo echo;
+  auto opened = ControlSocket::Open(loop, folder.File("none/relay.sock"), echo);
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().what.find("none/relay.sock"), std::string::npos);
+}
+
+TEST(ControlSocket, BytesThatAreNoRequestAreRefused) {
+  TemporaryFolder folder;
+  std::string path = folder.File("relay.sock");
+  ControlThread control(path);
+  auto socket = ConnectUnix(path);
+  ASSERT_TRUE(socket);
+  // Blocking from here on.
+  ASSERT_EQ(fcntl(socket->fd(), F_SETFL, 0), 0);
+  PlainSocket client(dup(socket->fd()));
+  socket->Close();
+  client.Send("NONSENSE\r\n\r\n");
+  EXPECT_TRUE(client.ReadAll().starts_with("HTTP/1.1 400 "));
+  EXPECT_TRUE(FetchUnix(path, "/", kPatience)) << "the next one is served all the same";
+}
+
+TEST(Fetch, SaysWhyNobodyAnswers) {
+  TemporaryFolder folder;
+  auto missing = FetchUnix(folder.File("relay.sock"), "/", kPatience);
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.error().what.find("relay.sock"), std::string::npos);
+  folder.Write("relay.sock", "");
+  EXPECT_FALSE(FetchUnix(folder.File("relay.sock"), "/", kPatience));
+}
+
+TEST(Fetch, DoesNotWaitLongerThanItsPatience) {
+  HoldingUpstream silent("");
+  auto fetched = FetchUrl(Url{false, "127.0.0.1", silent.port(), ""}, "/health",
+                          std::chrono::milliseconds(50));
+  ASSERT_FALSE(fetched);
+  EXPECT_EQ(fetched.error().fault, Fault::kTimeout);
+}
+
+TEST(Fetch, ReadsAnAnswerFromAnAddress) {
+  HoldingUpstream upstream("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+  auto fetched = FetchUrl(Url{false, "127.0.0.1", upstream.port(), ""}, "/health", kPatience);
+  ASSERT_TRUE(fetched) << fetched.error().what;
+  EXPECT_EQ(fetched->status, 200);
+  EXPECT_EQ(fetched->body, "ok");
+}
+
+TEST(Fetch, AnAnswerThatIsCutOffIsNone) {
+  HoldingUpstream upstream("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nok");
+  auto fetched = FetchUrl(Url{false, "127.0.0.1", upstream.port(), ""}, "/health",
+                          std::chrono::milliseconds(50));
+  EXPECT_FALSE(fetched);
+}
+
+}  // namespace
+}  // namespace relay
