@@ -137,14 +137,15 @@ if any_wanted "${release_steps[@]}" && need release all; then
 fi
 
 # --- under sanitizers
-if any_wanted asan && need asan all; then
+if any_wanted asan fuzz-replay && need asan all; then
   unit asan asan
+  step fuzz-replay 600 tests/fuzz/run.sh build/asan
 fi
 if any_wanted tsan && need tsan "${thread_tests[@]}"; then
   unit tsan tsan "${thread_tests[@]}"
 fi
-if [[ -x tests/fuzz/run.sh ]] && any_wanted fuzz && need fuzz all; then
-  step fuzz 1200 tests/fuzz/run.sh build/fuzz
+if [[ -n $RELAY_LONG ]] && any_wanted fuzz-long && need fuzz fuzz_targets; then
+  step fuzz-long 9000 tests/fuzz/run.sh build/fuzz 600
 fi
 if any_wanted lint-tidy && need release; then
   step lint-tidy 1200 tests/lint/tools.sh tidy build/release

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "core/exchange/path.h"
 
+#include <utility>
+
 namespace relay {
 namespace {
 
@@ -11,39 +13,62 @@ int HexValue(char c) {
   return -1;
 }
 
-// A segment is a dot segment if it reads "." or ".." once %2e is a dot.
-bool IsDotSegment(std::string_view segment) {
-  int dots = 0;
-  for (size_t i = 0; i < segment.size(); ++i) {
-    if (segment[i] == '.') {
-      ++dots;
-    } else if (segment[i] == '%' && i + 2 < segment.size() && segment[i + 1] == '2' &&
-               (segment[i + 2] == 'e' || segment[i + 2] == 'E')) {
-      ++dots;
-      i += 2;
-    } else {
-      return false;
-    }
-  }
-  return dots == 1 || dots == 2;
+// More than this nobody encodes, and each reading costs a pass.
+constexpr int kMostReadings = 4;
+
+std::unexpected<Error> Malformed(const char* what) {
+  return Fail(Party::kClient, Fault::kMalformed, what);
 }
 
-Result<Unit> CheckEscapes(std::string_view path) {
+bool HasDotSegment(std::string_view path) {
+  while (!path.empty()) {
+    path.remove_prefix(1);  // the slash
+    std::string_view segment = path.substr(0, path.find('/'));
+    if (segment == "." || segment == "..") return true;
+    path.remove_prefix(segment.size());
+  }
+  return false;
+}
+
+// Replaces escapes by their bytes. What is no escape is refused in the path as it was sent, and
+// stays as it is where only a second reader would find it.
+Result<std::string> Decode(std::string_view path, bool as_sent) {
+  std::string out;
+  out.reserve(path.size());
   for (size_t i = 0; i < path.size(); ++i) {
-    if (path[i] == '\\') return Fail(Party::kClient, Fault::kMalformed, "the path has a backslash");
-    if (path[i] != '%') continue;
+    if (path[i] == '\\' || path[i] == 0) return Malformed("the path has a backslash or NUL");
+    if (path[i] != '%') {
+      out += path[i];
+      continue;
+    }
     int high = i + 2 < path.size() ? HexValue(path[i + 1]) : -1;
     int low = i + 2 < path.size() ? HexValue(path[i + 2]) : -1;
     if (high < 0 || low < 0) {
-      return Fail(Party::kClient, Fault::kMalformed, "the path has a bad percent escape");
+      if (as_sent) return Malformed("the path has a bad percent escape");
+      out += path[i];
+      continue;
     }
     int value = high * 16 + low;
     if (value == '/' || value == '\\' || value == 0) {
-      return Fail(Party::kClient, Fault::kMalformed, "the path has an escaped slash or NUL");
+      return Malformed("the path has an escaped slash or NUL");
     }
+    out += static_cast<char>(value);
     i += 2;
   }
-  return Unit{};
+  return out;
+}
+
+// Whoever decodes the path, once or again, must find the same segments in it.
+Result<Unit> CheckReadings(std::string_view path) {
+  std::string last(path);
+  for (int reading = 0; reading < kMostReadings; ++reading) {
+    if (HasDotSegment(last)) return Malformed("the path has a dot segment");
+    Result<std::string> next = Decode(last, /*as_sent=*/reading == 0);
+    if (!next) return std::unexpected(next.error());
+    if (*next == last) return Unit{};
+    last = std::move(*next);
+  }
+  return Malformed("the path is encoded over and over");
 }
 
 }  // namespace
@@ -52,21 +77,11 @@ Result<std::string> NormalisePath(std::string_view path) {
   if (path.empty() || path.front() != '/') {
     return Fail(Party::kClient, Fault::kMalformed, "the path does not begin with '/'");
   }
-  if (auto checked = CheckEscapes(path); !checked) return std::unexpected(checked.error());
+  if (auto checked = CheckReadings(path); !checked) return std::unexpected(checked.error());
   std::string out;
   out.reserve(path.size());
-  for (size_t i = 0; i < path.size();) {
-    // Here path[i] is '/': one of a run is kept.
-    while (i + 1 < path.size() && path[i + 1] == '/') ++i;
-    size_t end = path.find('/', i + 1);
-    std::string_view segment =
-        path.substr(i + 1, (end == std::string_view::npos ? path.size() : end) - i - 1);
-    if (IsDotSegment(segment)) {
-      return Fail(Party::kClient, Fault::kMalformed, "the path has a dot segment");
-    }
-    out += '/';
-    out += segment;
-    i = end == std::string_view::npos ? path.size() : end;
+  for (char c : path) {
+    if (c != '/' || !out.ends_with('/')) out += c;
   }
   return out;
 }
