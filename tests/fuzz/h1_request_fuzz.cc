@@ -4,11 +4,10 @@
 #include "tests/core/http/http1_peer.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/reference_http1.h"
+#include "tests/fuzz/sent_on.h"
 
 namespace relay {
 namespace {
-
-constexpr std::string_view kNext = "GET /next HTTP/1.1\r\nHost: next.test\r\n\r\n";
 
 // Small enough that a short input can be over each.
 CodecLimits Tight() {
@@ -111,48 +110,6 @@ void CheckEarly(const Told& told, const Reading& reading) {
   }
 }
 
-bool BelongsToTheHop(std::string_view name) {
-  static constexpr std::string_view kNames[] = {
-      "connection", "keep-alive",     "proxy-connection", "te",   "trailer", "transfer-encoding",
-      "upgrade",    "http2-settings", "content-length",   "host", "expect"};
-  for (std::string_view own : kNames) {
-    if (EqualsIgnoreCase(own, name)) return true;
-  }
-  return false;
-}
-
-// Sends the request on as the upstream's side would, with another request behind it.
-void CheckSentOn(const Record::Message& message) {
-  std::unique_ptr<ClientCodec> client = MakeHttp1Client();
-  Head head = message.head->Clone();
-  if (head.authority.empty()) head.authority = head.Keep("upstream.test");
-  bool bodiless = message.body.empty() && !head.content_length && !head.Has("transfer-encoding");
-  Result<StreamId> id = client->Open(head, bodiless);
-  Check(id.has_value(), "a request that was taken cannot be sent on");
-  if (!bodiless) {
-    Buffer body;
-    body.AppendCopy(message.body);
-    client->SendData(*id, body, /*end=*/true);
-  }
-  std::string wire = Output(*client) + std::string(kNext);
-  Reading seen = ReadRequests(wire, {1 << 20, 1 << 20, 1000, UINT64_MAX});
-  Check(seen.messages.size() == 2 && !seen.refused && !seen.open, "not one request any more", wire);
-  const ReferenceMessage& sent = seen.messages.front();
-  Check(sent.method == head.method && sent.target == head.target, "another request", wire);
-  Check(sent.authority == head.authority, "another authority", wire);
-  Check(sent.body == message.body && sent.complete, "another body", wire);
-  Check(seen.messages.back().target == "/next", "another second request", wire);
-  std::vector<std::pair<std::string, std::string>> expected;
-  for (const Field& field : head.fields) {
-    if (!BelongsToTheHop(field.name)) expected.emplace_back(field.name, field.value);
-  }
-  std::vector<std::pair<std::string, std::string>> got;
-  for (const auto& [name, value] : sent.fields) {
-    if (!BelongsToTheHop(name)) got.emplace_back(name, value);
-  }
-  Check(expected == got, "other fields", wire);
-}
-
 void Try(std::string_view input, const CodecLimits& limits) {
   Reading reading = ReadRequests(input, BoundsOf(limits));
   // A body that nobody waits for any more is dropped, and its size matters less.
@@ -177,7 +134,7 @@ void Try(std::string_view input, const CodecLimits& limits) {
   Told told;
   Serve({input}, limits, When::kAtEnd, told);
   for (const Record::Message& message : told.record.messages) {
-    if (message.head && message.end) CheckSentOn(message);
+    if (message.head && message.end) CheckSentOn(*message.head, message.body);
   }
 }
 

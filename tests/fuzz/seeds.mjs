@@ -15,6 +15,20 @@ const line = (first, fields = ['Host: a']) => `${first}\r\n${fields.map((f) => `
 const chunked = (body) => post(['Transfer-Encoding: chunked'], body);
 const answer = (first, fields, body = '') => `${first}\r\n${fields.map((f) => `${f}\r\n`).join('')}\r\n${body}`;
 
+/** One step of a script of h2_script.h. */
+const step = (kind, flags, stream, payload = '') => {
+  const bytes = Buffer.from(payload, 'latin1');
+  return Buffer.concat([Buffer.from([kind, flags, stream, bytes.length]), bytes]);
+};
+const u32 = (...numbers) => Buffer.concat(numbers.map((n) => { const b = Buffer.alloc(4); b.writeUInt32BE(n); return b; })).toString('latin1');
+const setting = (id, value) => `\0${String.fromCharCode(id)}${u32(value)}`;
+const ask = (stream, more = [], flags = 1, first = [':method: GET', ':scheme: https', ':authority: a', ':path: /a']) => step(0x20, flags, stream, [...first, ...more].join('\n'));
+const put = (stream, more = []) => ask(stream, more, 0, [':method: POST', ':scheme: https', ':authority: a', ':path: /p']);
+const data = (stream, bytes, flags = 1) => step(0, flags, stream, bytes);
+const status = (stream, code = 200, more = [], flags = 0) => step(0x20, flags, stream, [`:status: ${code}`, ...more].join('\n'));
+const all = (...steps) => Buffer.concat(steps);
+const times = (n, make) => Buffer.concat(Array.from({length: n}, (_, i) => make(i)));
+
 /** Each text of a list under a name that counts. */
 const list = (name, texts) => Object.fromEntries(texts.map((text, i) => [`${name}-${String(i).padStart(2, '0')}`, text]));
 
@@ -83,6 +97,43 @@ const h1_response = {
   ]),
 };
 
+const kReply = 0x22, kOurReset = 0x23, kConsume = 0x24, kRaw = 0x25, kGoAway = 0x26, kOutput = 0x27, kPart = 0x28;
+const h2_frames = {
+  ...list('R20-streams', [
+    all(ask(1), step(kReply, 2, 1), step(kOutput, 0, 0)), all(put(1), data(1, 'hello', 0), step(kConsume, 0, 1), data(1, '!'), step(kReply, 0, 1)), times(6, (i) => ask(2 * i + 1)), times(6, (i) => put(2 * i + 1)),
+    all(put(1), data(1, 'x'.repeat(201))), all(put(1, ['content-length: 500']), step(kReply, 1, 1)), all(put(1), step(kReply, 0, 1), data(1, 'late')), all(ask(1, ['x: '.concat('y'.repeat(200)), 'z: '.concat('y'.repeat(40))]), step(kReply, 0, 1)),
+    all(ask(1, ['x: 1', 'x: 2', 'x: 3', 'x: 4', 'x: 5', 'x: 6', 'x: 7', 'x: 8', 'x: 9'])), all(ask(1, [], 1, [':method: HEAD', ':scheme: http', ':authority: a', ':path: /'.concat('p'.repeat(64))]), step(kReply, 0, 1)), all(ask(1), step(kGoAway, 0, 0), step(6, 1, 0, '\0'.repeat(8)), ask(3), step(kReply, 0, 1)),
+    all(step(4, 0, 0, setting(4, 0)), ask(1), step(kReply, 9, 1), step(8, 0, 1, u32(100)), step(kOutput, 0, 0), step(4, 0, 0, setting(4, 65535))), all(ask(1), step(kReply, 255, 1), step(kReply, 1, 1)),
+  ]),
+  ...list('R21-errors', [
+    data(0, 'x'), data(1, 'x'), ask(2), ask(0), step(8, 0, 0, u32(0)), all(ask(1), step(8, 0, 1, u32(0))), all(step(8, 0, 0, u32(0x7fffffff)), ask(1)), step(6, 0, 0, 'short'), step(4, 1, 0, 'x'), step(4, 0, 0, setting(5, 1)), step(4, 0, 0, setting(4, 0x80000000)), step(3, 0, 1, u32(8)), step(5, 4, 1, 'xxxx'),
+    step(kRaw, 0, 0, 'GET / HTTP/1.1\r\n\r\n'), step(kRaw, 0, 0, '\xff\xff\xff\0\0\0\0\0\x01'), all(ask(3), ask(1)), all(ask(1), ask(1)), step(1, 5, 1, '\x80'), step(1, 5, 1, '\x3f\xff\xff\xff\x0f'), step(1, 0x2d, 1, '\0\0\0\x01\x10'), data(1, '\x09xx', 9), step(7, 0, 0, u32(0, 0)),
+  ]),
+  ...list('R22-resets', [times(130, (i) => all(ask(2 * (i % 100) + 1), step(3, 0, 2 * (i % 100) + 1, u32(8)))), times(60, (i) => all(ask(2 * i + 1), step(8, 0, 2 * i + 1, u32(0)))), all(ask(1), step(3, 0, 1, u32(8)), step(kReply, 1, 1), step(kOurReset, 0, 1)), times(40, (i) => all(ask(2 * i + 1), step(3, 0, 2 * i + 1, u32(8)), step(0x21, 10, 0)))]),
+  ...list('R23-continuation', [
+    all(step(kPart, 1, 1, ':method: GET\n:scheme: https'), step(9, 4, 1, '\x10\x05:path\x01/\x10\x0a:authority\x01a'), step(kReply, 0, 1)), all(step(kPart, 1, 1, ':method: GET'), times(10, () => step(9, 0, 1))), all(step(kPart, 1, 1, ':method: GET'), ask(3)), step(9, 4, 1), all(step(kPart, 1, 1, ':method: GET'), step(9, 4, 3)),
+  ]),
+  ...list('R24-glitches', [times(15, () => step(4, 0, 0)), times(15, () => step(6, 0, 0, '12345678')), all(put(1), times(100, () => data(1, '', 0))), times(100, () => step(2, 0, 1, '\0\0\0\0\x10')), times(100, () => step(0x55, 0, 0, 'x')), times(90, () => step(8, 0, 0, u32(1))), all(put(1), data(1, '\x03\0\0\0', 8)), times(30, () => all(step(6, 0, 0, '12345678'), step(0x21, 11, 0)))]),
+  ...list('R25-heads', [
+    ...['X: y', 'x y: z', 'x: a\0b', 'x: a\rb', 'x:  y', 'x: y ', 'x: \ty', 'connection: close', 'transfer-encoding: chunked', 'keep-alive: x', 'upgrade: h2c', 'proxy-connection: x', 'te: gzip', 'te: trailers', 'content-length: 5', 'content-length: 0', 'content-length: 5\ncontent-length: 5', 'content-length: +0',
+      'host: b', 'host: a', ':path: /b', ':foo: x', 'cookie: a\ncookie: b', 'expect: 100-continue', 'expect: x', ': x', 'x_y: z'].map((more) => all(ask(1, more.split('\n')), step(kReply, 0, 1))),
+    ...[[':method: GET', ':scheme: https', ':path: /'], [':scheme: https', ':authority: a', ':path: /'], [':method: GET', ':authority: a', ':path: /'], [':method: GET', ':scheme: https', ':authority: a'], [':method: GET', ':scheme: https', ':authority: a', ':path: '], [':method: GET', ':scheme: https', ':authority: a', ':path: *'],
+      [':method: GET', ':scheme: https', ':authority: a', ':path: a'], [':method: GET', ':scheme: https', ':authority: a', ':path: /a b'], [':method: GET', ':scheme: https', ':authority: a', ':path: /a#b'], [':method: GET', ':scheme: https', ':authority: a b', ':path: /'], [':method: GET', ':scheme: https', ':authority: u@a', ':path: /'],
+      [':method: CONNECT', ':authority: a:443'], [':method: G T', ':scheme: https', ':authority: a', ':path: /'], [':method: TRACE', ':scheme: https', ':authority: a', ':path: /'], [':method: GET', ':scheme: ftp', ':authority: a', ':path: /'], [':method: GET', ':scheme: https', ':authority: a', ':path: / HTTP/1.1\r\nX: y'],
+      [':method: GET / HTTP/1.1', ':scheme: https', ':authority: a', ':path: /'], ['x: y', ':method: GET', ':scheme: https', ':authority: a', ':path: /']].map((first) => all(ask(1, [], 1, first), step(kReply, 0, 1))),
+    all(put(1, ['content-length: 5']), data(1, 'hi')), all(put(1, ['content-length: 1']), data(1, 'hi')), all(put(1), data(1, 'hi', 0), step(0x20, 1, 1, 'x-trailer: y')), all(put(1), data(1, 'hi', 0), step(0x20, 1, 1, ':path: /y')), all(put(1), data(1, 'hi', 0), step(0x20, 0, 1, 'x: y')),
+  ]),
+};
+const h2_client = {
+  ...list('R12-answers', [
+    all(step(kReply, 0, 0), status(1, 200, ['content-type: x', 'content-length: 2']), data(1, 'ok')), all(step(kReply, 3, 0), status(1, 100), status(1, 200, [], 1)), all(step(kReply, 200, 0), step(kOutput, 0, 0), step(8, 0, 0, u32(100000)), step(8, 0, 1, u32(200000)), status(1), data(1, 'x', 0), step(kConsume, 0, 1), data(1, 'y')),
+    all(step(kReply, 100, 0), status(1, 413, [], 1), step(3, 0, 1, u32(0))), all(step(kReply, 0, 0), step(kReply, 0, 0), status(3, 200, [], 1), step(3, 0, 1, u32(7))), all(step(kReply, 0, 0), step(7, 0, 0, u32(0, 0)), step(kReply, 0, 0)), all(step(4, 0, 0, setting(3, 1)), step(kReply, 0, 0), step(kReply, 0, 0)),
+    all(step(kReply, 0, 0), status(1, 200, ['content-length: 5']), data(1, 'x')), all(step(kReply, 0, 0), status(1, 200, ['content-length: x'])), all(step(kReply, 0, 0), times(18, () => status(1, 103))), all(step(kReply, 0, 0), status(1, 101)), all(step(kReply, 0, 0), status(1, 999)), all(step(kReply, 0, 0), status(1, 204, [], 1), data(1, 'x')),
+    all(step(kReply, 0, 0), status(1, 200, ['connection: close'])), all(step(kReply, 0, 0), status(1, 200, ['X: y'])), all(step(kReply, 0, 0), data(1, 'early')), status(1), all(step(kReply, 0, 0), status(3)), step(5, 4, 1, '\0\0\0\x02'), all(step(kReply, 0, 0), status(1), step(0x20, 1, 1, 'x-trailer: y')), all(step(kReply, 0, 0), step(kOurReset, 0, 1), status(1, 200, [], 1)),
+    all(step(4, 0, 0, setting(4, 100)), step(kReply, 9, 0), step(4, 0, 0, setting(4, 50)), step(8, 0, 1, u32(5000))), all(step(kReply, 0, 0), step(kGoAway, 0, 0), status(1, 200, [], 1)), all(step(4, 0, 0, setting(5, 16777215)), step(kReply, 40, 0)), all(step(4, 0, 0, setting(1, 0)), step(kReply, 1, 0)), times(15, () => step(6, 0, 0, '12345678')),
+  ]),
+};
+
 const claudeStream = (end = '\n') => [
   'event: message_start', 'data: {"type":"message_start","message":{"id":"msg_1","model":"claude-sonnet-4-5","usage":{"input_tokens":25,"cache_creation_input_tokens":7,"cache_read_input_tokens":9,"cache_creation":{"ephemeral_5m_input_tokens":4,"ephemeral_1h_input_tokens":3},"output_tokens":1}}}', '',
   'event: content_block_start', 'data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}', '', 'event: ping', 'data: {"type": "ping"}', '',
@@ -144,7 +195,7 @@ const relay_yaml = {
   ]),
 };
 
-const kTargets = {h1_request, h1_response, sse_usage, json_rewrite, path_policy, secret_text, inflate, relay_yaml};
+const kTargets = {h1_request, h1_response, h2_frames, h2_client, sse_usage, json_rewrite, path_policy, secret_text, inflate, relay_yaml};
 
 const folder = process.argv[2];
 if (folder === undefined) {
