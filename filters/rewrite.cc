@@ -13,6 +13,7 @@
 #include "core/store/keys.h"
 #include "filters/read_request.h"
 #include "filters/registry.h"
+#include "upstreams/provider.h"
 
 namespace relay {
 namespace {
@@ -47,29 +48,7 @@ bool IsModelName(std::string_view text) {
 
 // Fields that the relay makes itself for each upstream request, or that end here.
 bool IsOurs(std::string_view name) {
-  constexpr std::string_view kOurs[] = {
-      "authorization",
-      "proxy-authorization",
-      "x-api-key",
-      "x-goog-api-key",
-      "api-key",
-      "cookie",
-      "host",
-      "content-length",
-      "expect",
-      "accept-encoding",
-      "forwarded",
-      "via",
-      "x-real-ip",
-      "transfer-encoding",
-      "content-encoding",
-  };
-  auto begins = [&](std::string_view prefix) {
-    return EqualsIgnoreCase(name.substr(0, prefix.size()), prefix);
-  };
-  return IsHopByHop(name) || begins("x-forwarded-") || begins("cf-") ||
-         std::any_of(std::begin(kOurs), std::end(kOurs),
-                     [&](std::string_view ours) { return EqualsIgnoreCase(name, ours); });
+  return EndsHere(name) || EqualsIgnoreCase(name, "content-encoding");
 }
 
 void CheckHeaders(Fields& f, const RewriteOptions& o) {

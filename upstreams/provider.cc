@@ -41,14 +41,6 @@ bool StartsWithIgnoreCase(std::string_view text, std::string_view prefix) {
   return text.size() >= prefix.size() && EqualsIgnoreCase(text.substr(0, prefix.size()), prefix);
 }
 
-bool StaysHere(std::string_view name) {
-  return IsHopByHop(name) ||
-         std::any_of(std::begin(kStaysHere), std::end(kStaysHere),
-                     [&](std::string_view ours) { return EqualsIgnoreCase(name, ours); }) ||
-         std::any_of(std::begin(kFamiliesStayHere), std::end(kFamiliesStayHere),
-                     [&](std::string_view family) { return StartsWithIgnoreCase(name, family); });
-}
-
 // Calls f(name, whole) for each part of a query.
 template <class F>
 void ForEachParameter(std::string_view query, F f) {
@@ -107,6 +99,14 @@ std::optional<WallTime> ParseHttpDate(std::string_view text) {
 
 }  // namespace
 
+bool EndsHere(std::string_view name) {
+  return IsHopByHop(name) ||
+         std::any_of(std::begin(kStaysHere), std::end(kStaysHere),
+                     [&](std::string_view ours) { return EqualsIgnoreCase(name, ours); }) ||
+         std::any_of(std::begin(kFamiliesStayHere), std::end(kFamiliesStayHere),
+                     [&](std::string_view family) { return StartsWithIgnoreCase(name, family); });
+}
+
 std::unique_ptr<Provider> MakeProvider(ProviderKind kind) {
   switch (kind) {
     case ProviderKind::kClaude: return MakeClaude();
@@ -135,7 +135,7 @@ Head BaseHead(const Exchange& x, const Url& endpoint) {
   }
   head.fields.reserve(x.request.fields.size() + 2);
   for (const Field& field : x.request.fields) {
-    bool stays = StaysHere(field.name);
+    bool stays = EndsHere(field.name);
     ForEachToken(named,
                  [&](std::string_view hop) { stays = stays || EqualsIgnoreCase(hop, field.name); });
     if (!stays) head.Add(field.name, field.value);

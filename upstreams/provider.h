@@ -56,6 +56,8 @@ std::unique_ptr<Provider> MakeClaude();
 std::unique_ptr<Provider> MakeGemini();
 std::unique_ptr<Provider> MakeProvider(ProviderKind kind);
 
+// A client's field of that name never goes upstream as it came.
+bool EndsHere(std::string_view name);
 // What every upstream request starts from: the client's fields in order, without what ends here
 // (hop-by-hop, credentials, cookies, forwarding marks, Host, Content-Length), and with
 // `accept-encoding: identity`. The target has no `key` in its query.
