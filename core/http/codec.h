@@ -80,8 +80,8 @@ class Codec {
   virtual void TakeOutput(Buffer& to) = 0;
   // The connection may not carry another message once the present ones are done.
   virtual bool must_close() const = 0;
-  // Bytes were received that belong to a message not yet begun (pipelining) or half a head, or the
-  // rest of a body that was answered early is still being read and dropped.
+  // Bytes were received that belong to a message not yet begun (pipelining) or half a head, or,
+  // with HTTP/1, the rest of a body that was answered early is still being read and dropped.
   virtual bool mid_message() const = 0;
   // False while enough of later messages is held (HTTP/1 pipelining, 16 KiB): read no more until
   // the present answer is finished.

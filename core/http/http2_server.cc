@@ -106,7 +106,7 @@ class Http2Server final : public Codec, private Http2Session {
   bool must_close() const override {
     return over() || peer_went_away() || leaving_ == Leaving::kGone;
   }
-  bool mid_message() const override { return in_block() || swallowing() > 0; }
+  bool mid_message() const override { return in_block(); }
 
  private:
   enum class Leaving : uint8_t { kNo, kNoticed, kGone };

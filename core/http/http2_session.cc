@@ -437,7 +437,6 @@ void Http2Session::Sweep(StreamEvents* to) {
     closed_.pop_back();
     Http2Stream* stream = Find(id);
     if (stream == nullptr) continue;
-    if (stream->swallowing) --swallowing_;
     if (to != nullptr && stream->known && !stream->given_up) HandleClosed(*stream, *to);
     if (stream->blocked) std::erase(blocked_, id);
     streams_.erase(id);
@@ -571,7 +570,6 @@ void Http2Session::Reopen(StreamId id, size_t n) {
 void Http2Session::Swallow(Http2Stream& stream) {
   stream.dropping = true;
   stream.swallowing = true;
-  ++swallowing_;
   nghttp2_session_consume_stream(session_, static_cast<int32_t>(stream.id),
                                  std::exchange(stream.unconsumed, 0));
   Pump();

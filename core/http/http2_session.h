@@ -123,7 +123,6 @@ class Http2Session {
   // Ends what the calls before left to be done, unless Read will do it.
   void Settle();
 
-  size_t swallowing() const { return swallowing_; }
   bool in_block() const { return watch_.in_block() || reader_.in_block(); }
   bool over() const { return failure_.has_value() || eof_; }
   bool peer_went_away() const { return peer_went_away_; }
@@ -174,7 +173,6 @@ class Http2Session {
   std::optional<StreamId> unsent_;  // an answer's head that the library could not send
   Buffer output_;
   size_t control_frames_ = 0;  // in output_
-  size_t swallowing_ = 0;
   bool reading_ = false;
   bool eof_ = false;
   bool peer_went_away_ = false;

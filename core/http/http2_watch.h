@@ -90,7 +90,7 @@ class FrameWatch {
   bool CountReset() { return resets_.Take(clock_.Now()); }
   // A PING that we send will be answered.
   void OnPingSent() { ++pings_; }
-  // A header block has begun and not ended.
+  // A header block has begun, and its last frame has not.
   bool in_block() const { return in_block_; }
 
  private:

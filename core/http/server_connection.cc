@@ -118,7 +118,10 @@ void ServerConnection::OnTimeout() {
     FlushSoon();
     return;
   }
-  if (codec_ != nullptr) codec_->GoAway();
+  if (codec_ != nullptr) {
+    codec_->GoAway();
+    codec_->GoAway();  // no time for a notice: a request that crosses this was not served
+  }
   Close(Error{Party::kClient, Fault::kTimeout, "the client was silent for too long"});
 }
 
