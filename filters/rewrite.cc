@@ -109,6 +109,22 @@ void Bind(Fields& f, RewriteOptions& o) {
   }
 }
 
+// Where accounts serve some models only, the account should be chosen by the model that is sent.
+void CheckSite(const RewriteOptions& o, const FilterSite& site, Problems& problems) {
+  if (o.model_map.empty() || site.cluster == nullptr) return;
+  const auto& accounts = site.cluster->accounts;
+  bool choosy = std::any_of(accounts.begin(), accounts.end(),
+                            [](const AccountConfig& account) { return !account.models.empty(); });
+  for (const FilterSpec& spec : site.route.filters) {
+    if (spec.name == "rewrite") return;
+    if (spec.name != "account-select" || !choosy) continue;
+    problems.Warn(
+        spec.place,
+        "'account-select' chooses among accounts with 'models' by the model that the "
+        "client names; put 'rewrite' before it to choose by what 'model-map' makes of it");
+  }
+}
+
 // In /v1beta/models/NAME:generateContent and /v1/models/NAME.
 bool ReplaceInPath(std::string& path, std::string_view from, std::string_view to) {
   constexpr std::string_view kBefore = "/models/";

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/support/cancel_everywhere.h"
 #include "tests/support/exchange_fixture.h"
 
@@ -81,6 +83,41 @@ TEST_F(RateLimitTest, HoldsAPlaceUntilTheExchangeEnds) {
     line.Step();
     world->loop.Turn();
   }
+}
+
+TEST_F(RateLimitTest, PassesFiveOfFortyClientsAtOnce) {
+  auto world = MakeWorld("{}", {.concurrency = 5});
+  world->upstream.reply = "";
+  std::vector<std::unique_ptr<MemoryLine>> lines;
+  std::vector<std::unique_ptr<TextPeer>> clients;
+  ServerLimits limits;
+  auto run = [&] {
+    for (int i = 0; i < 20; ++i) {
+      for (const auto& line : lines) line->Step();
+      world->MoveLines();
+      world->loop.Turn();
+    }
+  };
+  for (int i = 0; i < 40; ++i) {
+    auto& line = *lines.emplace_back(std::make_unique<MemoryLine>(world->loop));
+    ServerConnection::Start(world->loop, line.Take(MemoryLine::kServer), limits, world->worker);
+    clients.push_back(std::make_unique<TextPeer>(line.Take(MemoryLine::kClient)));
+    clients.back()->Send(ExchangeWorld::Request(kMessages, kAlice, kBody));
+  }
+  run();
+  EXPECT_EQ(world->upstream.calls.size(), 5U);
+  auto refused = std::count_if(clients.begin(), clients.end(), [](const auto& client) {
+    return client->text.find(" 429 ") != std::string::npos;
+  });
+  EXPECT_EQ(refused, 35);
+  EXPECT_EQ(world->limiter.Scope("key alice")->InFlight(), 5);
+  for (const auto& call : world->upstream.calls) {
+    call->vendor->Send(ScriptedUpstream::Json(200, "{}"));
+  }
+  run();
+  EXPECT_EQ(world->limiter.Scope("key alice")->InFlight(), 0);
+  clients.clear();
+  run();
 }
 
 TEST_F(RateLimitTest, GivesThePlaceBackWhenTheClientLeaves) {

@@ -199,6 +199,27 @@ TEST_F(RewriteTest, RefusesFieldsThatItMustNotChange) {
               ElementsAre(HasSubstr("'stream' cannot be changed")));
 }
 
+TEST_F(RewriteTest, WarnsWhereTheAccountIsChosenByTheModelBeforeTheMap) {
+  auto warnings = [](const std::string& chain, const std::string& accounts) {
+    Problems problems;
+    CheckChains(*ExchangeWorld::Load(chain, accounts, problems), problems);
+    EXPECT_FALSE(problems.failed());
+    size_t count = 0;
+    for (const std::string& line : problems.WarningLines()) {
+      if (line.find("put 'rewrite' before it") == std::string::npos) continue;
+      EXPECT_THAT(line, StartsWith("relay.yaml:13:9: "));
+      ++count;
+    }
+    return count;
+  };
+  const std::string map = "{model-map: {fast: claude-haiku-4-5}}";
+  const std::string choosy = "[{name: a, api-key: sk-a, models: [claude-*]}]";
+  EXPECT_EQ(warnings(Chain(map), choosy), 1U);
+  EXPECT_EQ(warnings(Chain(map, true), choosy), 0U);
+  EXPECT_EQ(warnings(Chain(map), "[{name: a, api-key: sk-a}]"), 0U);
+  EXPECT_EQ(warnings(Chain("{strip-prefix: true}"), choosy), 0U);
+}
+
 TEST_F(RewriteTest, LeaksNothingWhereverItIsCut) {
   for (Cut cut : {Cut::kClientGone, Cut::kAborted}) {
     CancelScene scene;
