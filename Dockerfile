@@ -37,6 +37,6 @@ VOLUME /data
 ENV HOST=0.0.0.0 PORT=3000 RELAY_DATA=/data
 EXPOSE 3000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 CMD ["relay", "health"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 CMD ["relay", "health", "--config", "/etc/relay/relay.yaml"]
 ENTRYPOINT ["relay"]
 CMD ["serve", "--config", "/etc/relay/relay.yaml"]
