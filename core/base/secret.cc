@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
+// The plain SHA-256 calls are "deprecated" for EVP, whose look-up of an algorithm costs more than
+// hashing a key does.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "core/base/secret.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
@@ -114,12 +116,46 @@ Digest256 Sha256(std::string_view data) {
 }
 
 Digest256 HmacSha256(std::string_view key, std::string_view data) {
-  Demand(key.size() <= INT_MAX);
+  return HmacKey(key).Sign(data);
+}
+
+// RFC 2104: both hashes, each after its padded key.
+struct HmacKey::State {
+  SHA256_CTX inner;
+  SHA256_CTX outer;
+};
+
+HmacKey::HmacKey(std::string_view key) : state_(std::make_unique<State>()) {
+  std::array<unsigned char, SHA256_CBLOCK> block{};
+  if (key.size() > block.size()) {
+    Digest256 shorter = Sha256(key);
+    std::copy(shorter.begin(), shorter.end(), block.begin());
+  } else {
+    std::copy(key.begin(), key.end(), block.begin());
+  }
+  auto start = [&](SHA256_CTX& context, unsigned char pad) {
+    for (unsigned char& byte : block) byte ^= pad;
+    Demand(SHA256_Init(&context) == 1);
+    Demand(SHA256_Update(&context, block.data(), block.size()) == 1);
+    for (unsigned char& byte : block) byte ^= pad;
+  };
+  start(state_->inner, 0x36);
+  start(state_->outer, 0x5c);
+  WipeBytes(block.data(), block.size());
+}
+
+HmacKey::~HmacKey() {
+  WipeBytes(state_.get(), sizeof(State));
+}
+
+Digest256 HmacKey::Sign(std::string_view data) const {
   Digest256 digest;
-  unsigned int size = 0;
-  Demand(HMAC(EVP_sha256(), Unsigned(key), static_cast<int>(key.size()), Unsigned(data),
-              data.size(), digest.data(), &size) != nullptr);
-  Demand(size == digest.size());
+  SHA256_CTX inner = state_->inner;
+  Demand(SHA256_Update(&inner, Unsigned(data), data.size()) == 1);
+  Demand(SHA256_Final(digest.data(), &inner) == 1);
+  SHA256_CTX outer = state_->outer;
+  Demand(SHA256_Update(&outer, digest.data(), digest.size()) == 1);
+  Demand(SHA256_Final(digest.data(), &outer) == 1);
   return digest;
 }
 

@@ -51,6 +51,19 @@ using Digest256 = std::array<unsigned char, 32>;
 // These fail only when OpenSSL cannot allocate or has no entropy, and then end the process.
 Digest256 Sha256(std::string_view data);
 Digest256 HmacSha256(std::string_view key, std::string_view data);
+// The same with a key that is used often: what depends on it alone is worked out once.
+class HmacKey {
+ public:
+  explicit HmacKey(std::string_view key);
+  HmacKey(const HmacKey&) = delete;
+  HmacKey& operator=(const HmacKey&) = delete;
+  ~HmacKey();
+  Digest256 Sign(std::string_view data) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 // RFC 5869 with SHA-256, 32 bytes; `info` separates the uses of one key.
 Digest256 HkdfSha256(std::string_view key, std::string_view salt, std::string_view info);
 // From OpenSSL's generator; for keys and session ids.

@@ -54,7 +54,7 @@ bool KeyRecord::MayUseModel(std::string_view model) const {
 }
 
 bool KeyDirectory::Add(std::string_view secret, KeyRecord record) {
-  Digest256 digest = HmacSha256(pepper_.Reveal(), secret);
+  Digest256 digest = pepper_.Sign(secret);
   if (Look(digest) != nullptr) return false;
   record.scope = limiter_.Scope("key " + record.name);
   index_.emplace(Shorten(digest), entries_.size());
@@ -72,7 +72,7 @@ const KeyDirectory::Entry* KeyDirectory::Look(const Digest256& digest) const {
 }
 
 std::shared_ptr<const KeyRecord> KeyDirectory::Find(std::string_view secret) const {
-  const Entry* entry = Look(HmacSha256(pepper_.Reveal(), secret));
+  const Entry* entry = Look(pepper_.Sign(secret));
   return entry == nullptr ? nullptr : entry->record;
 }
 

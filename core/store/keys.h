@@ -35,7 +35,8 @@ class KeyDirectory {
  public:
   // Keys are held as HMAC-SHA-256 under `pepper`, never as they are. `limiter` keeps each key's
   // count by its name, so that a new directory goes on where the old one was.
-  KeyDirectory(Secret pepper, Limiter& limiter) : pepper_(std::move(pepper)), limiter_(limiter) {}
+  KeyDirectory(const Secret& pepper, Limiter& limiter)
+      : pepper_(pepper.Reveal()), limiter_(limiter) {}
   // False when that secret is there already.
   bool Add(std::string_view secret, KeyRecord record);
   // Null when unknown. Exact bytes; the digest is compared whole and in constant time.
@@ -51,7 +52,7 @@ class KeyDirectory {
   };
   const Entry* Look(const Digest256& digest) const;
 
-  const Secret pepper_;
+  const HmacKey pepper_;
   Limiter& limiter_;
   std::vector<Entry> entries_;
   std::unordered_multimap<uint64_t, size_t> index_;  // the digest's first bytes -> entry

@@ -91,6 +91,20 @@ TEST(HmacSha256, MatchesRfc4231) {
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
   EXPECT_EQ(HexEncode(BytesOf(HmacSha256("", ""))),
             "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+  // Test case 6: a key longer than a block is hashed first.
+  EXPECT_EQ(
+      HexEncode(BytesOf(HmacSha256(std::string(131, '\xaa'),
+                                   "Test Using Larger Than Block-Size Key - Hash Key First"))),
+      "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
+TEST(HmacKey, SignsAnyNumberOfTimes) {
+  HmacKey key("Jefe");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(key.Sign("what do ya want for nothing?"),
+              HmacSha256("Jefe", "what do ya want for nothing?"));
+    EXPECT_NE(key.Sign("something else"), key.Sign(""));
+  }
 }
 
 TEST(HkdfSha256, MatchesRfc5869) {
