@@ -258,7 +258,7 @@ class Gemini final : public Provider {
     Target target = ParseTarget(x.path);
     ask.streams =
         target.verb == "streamGenerateContent" && QueryValue(x.request.query(), "alt") == "sse";
-    if (x.request.method != "POST") return Unit{};
+    if (x.method != "POST") return Unit{};
     if (Result<Unit> read = ReadJson(x); !read) return read;
     JsonIndex request;
     if (!target.code_assist) {

@@ -122,7 +122,7 @@ std::string SentPath(const Exchange& x) {
 
 Head BaseHead(const Exchange& x, const Url& endpoint) {
   Head head;
-  head.method = head.Keep(x.request.method);
+  head.method = head.Keep(x.method);
   std::string target = endpoint.path + SentPath(x);
   std::string query = WithoutKey(x.request.query());
   if (!query.empty()) target += "?" + query;

@@ -86,7 +86,7 @@ void AppendValue(fmt::memory_buffer& out, const LogField& field) {
 }  // namespace
 
 void StartLog(const LogOptions& options) {
-  constexpr size_t kQueued = 8192;
+  constexpr size_t kQueued = 2048;  // 400 bytes each, whether used or not
   constexpr size_t kKept = 5;
   spdlog::init_thread_pool(kQueued, 1);
   spdlog::sink_ptr sink;

@@ -33,6 +33,7 @@ Exchange::Exchange(Worker& its_worker, std::unique_ptr<Stream> client, Head head
       table(its_worker.table),
       id("req_" + RandomHex(12)),
       request(std::move(head)),
+      method(request.method),
       client_(std::move(client)),
       peer_(client_->peer()),
       started_(loop.Now()),
@@ -162,7 +163,7 @@ void Exchange::Send(const Reply& reply) {
   head.content_length = reply.body.size();
   CompleteHead(head);
   outcome.status = reply.status;
-  bool empty = reply.body.empty() || request.method == "HEAD";
+  bool empty = reply.body.empty() || method == "HEAD";
   client_->SendHead(head, empty);
   if (empty) return;
   outcome.bytes_out = reply.body.size();

@@ -66,10 +66,10 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   const std::shared_ptr<const RouteTable> table;  // what it began with, whatever is reloaded
   const std::string id;                           // x-relay-request-id
 
-  // Credentials are stripped by auth. Once the answer has begun only the method is left.
-  Head request;
-  std::string path;       // normalised, after the route's prefix: what filters see
-  std::string sent_path;  // what goes upstream; rewrite's strip-prefix makes it `path`
+  Head request;              // credentials are stripped by auth; empty once the answer has begun
+  const std::string method;  // of the request
+  std::string path;          // normalised, after the route's prefix: what filters see
+  std::string sent_path;     // what goes upstream; rewrite's strip-prefix makes it `path`
   const Route* route = nullptr;
   Dialect dialect = Dialect::kPlain;
   Ask ask;

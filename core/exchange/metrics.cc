@@ -83,7 +83,7 @@ void ExchangeMetrics::OnFinish(const Exchange& x) noexcept {
     if (!LogEnabled(LogLevel::kInfo)) return;
     Log(LogLevel::kInfo, "exchange",
         {{"id", x.id},
-         {"method", x.request.method},
+         {"method", x.method},
          {"path", x.path},
          {"route", x.route == nullptr ? std::string_view() : std::string_view(x.route->name)},
          {"key", x.facts.key == nullptr ? std::string_view() : std::string_view(x.facts.key->name)},

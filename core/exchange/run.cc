@@ -105,7 +105,7 @@ bool Exchange::FindRoute() {
     sent_path = std::exchange(path, std::move(rest));
     dialect = route->upstream->DialectOf(path);
   }
-  if (IsProbe(request.method, path)) {
+  if (IsProbe(method, path)) {
     outcome.end = Outcome::End::kComplete;
     Send(Reply{.content_type = ""});
     return false;
@@ -118,7 +118,7 @@ bool Exchange::FindRoute() {
 }
 
 bool Exchange::Recognise() {
-  if (std::optional<Ask> known = route->upstream->Recognise(request.method, path)) {
+  if (std::optional<Ask> known = route->upstream->Recognise(method, path)) {
     ask = std::move(*known);
     return true;
   }
@@ -126,8 +126,8 @@ bool Exchange::Recognise() {
                           [&](const std::string& prefix) { return HasPrefix(path, prefix); });
   if (open) return true;
   RefuseWith(Refusal{.fault = Fault::kNotFound,
-                     .message = "route '" + route->name + "' does not serve " +
-                                std::string(request.method) + " " + path +
+                     .message = "route '" + route->name + "' does not serve " + method + " " +
+                                path +
                                 "; if it should, list the path under passthrough in relay.yaml",
                      .final = true});
   return false;
@@ -175,7 +175,7 @@ void Exchange::SendAnswerHead(const Answer& answer) {
   CompleteHead(head);
   outcome.status = head.status;
   outcome.committed = true;
-  bool bodiless = request.method == "HEAD" || head.status == 204 || head.status == 304;
+  bool bodiless = method == "HEAD" || head.status == 204 || head.status == 304;
   bool nothing_follows = answer.stream == nullptr && answer.first.empty();
   if (nothing_follows && !bodiless && !head.content_length) head.content_length = 0;
   client_->SendHead(head, bodiless || nothing_follows || head.content_length == 0U);
@@ -184,9 +184,7 @@ void Exchange::SendAnswerHead(const Answer& answer) {
 // A stream may be silent for minutes, and thousands of them at a time: they keep what they need.
 void Exchange::ForgetHeads(Answer& answer) {
   answer.head = Head();
-  Head kept;
-  kept.method = kept.Keep(request.method);
-  request = std::move(kept);
+  request = Head();
 }
 
 Task<Unit> Exchange::Pump(Answer& answer) {
