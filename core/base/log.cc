@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cmath>
 #include <memory>
 #include <mutex>
 
@@ -19,25 +21,31 @@
 namespace relay {
 namespace {
 
-// Lines gather here and go to standard error in one write, at the latest every 100 ms.
+// Lines gather here and go to standard error in one write, at the latest after a second.
 class BatchSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  ~BatchSink() override { WritePending(); }  // the last lines come when nobody flushes any more
+
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
     pending_.append(message.payload.data(), message.payload.size());
     pending_ += '\n';
     if (pending_.size() > kBatch || message.level >= spdlog::level::warn) flush_();
   }
-  void flush_() override {
+  void flush_() override { WritePending(); }
+
+ private:
+  void WritePending() {
     std::string_view rest = pending_;
     while (!rest.empty()) {
       ssize_t n = ::write(STDERR_FILENO, rest.data(), rest.size());
+      if (n < 0 && errno == EINTR) continue;
       if (n <= 0) break;  // nowhere left to complain
       rest.remove_prefix(static_cast<size_t>(n));
     }
     pending_.clear();
   }
 
- private:
   static constexpr size_t kBatch = size_t{32} << 10;
   std::string pending_;
 };
@@ -77,7 +85,14 @@ void AppendValue(fmt::memory_buffer& out, const LogField& field) {
       to.append(quoted);
     }
     void operator()(int64_t number) const { fmt::format_to(fmt::appender(to), "{}", number); }
-    void operator()(double number) const { fmt::format_to(fmt::appender(to), "{:.6g}", number); }
+    void operator()(uint64_t number) const { fmt::format_to(fmt::appender(to), "{}", number); }
+    void operator()(double number) const {
+      if (std::isfinite(number)) {
+        fmt::format_to(fmt::appender(to), "{:.6g}", number);
+      } else {
+        to.append(std::string_view("null"));
+      }
+    }
     void operator()(bool flag) const { to.append(std::string_view(flag ? "true" : "false")); }
   };
   std::visit(Visitor{out}, field.value);
