@@ -79,7 +79,8 @@ std::optional<NoAccount::Why> AccountPool::Hindrance(size_t index, const Wish& w
   if (std::find(wish.tried.begin(), wish.tried.end(), index) != wish.tried.end()) {
     return Why::kTried;
   }
-  if (Rests(index, now)) return WhyOf(state.trouble);
+  bool limited = state.trouble == Health::kLimited;
+  if (Rests(index, now) && !(limited && !wish.generates)) return WhyOf(state.trouble);
   if (account.concurrency > 0 && state.in_flight >= account.concurrency) return Why::kBusy;
   return {};
 }

@@ -45,6 +45,7 @@ struct Wish {
   std::string sticky;                 // scope and session; "": none
   bool vendor_client = false;         // subscription accounts serve only these
   std::optional<Account::Kind> only;  // the call exists for this kind alone
+  bool generates = true;              // else the account's limit, which counts tokens, is no bar
   std::vector<size_t> tried;          // accounts that failed this request already
 };
 

@@ -437,6 +437,7 @@ Wish Cluster::WishOf(const Exchange& x) const {
   wish.model = x.ask.model;
   wish.vendor_client = shared_->provider->IsVendorClient(x.request);
   wish.only = shared_->provider->OnlyKind(x);
+  wish.generates = x.ask.operation == Operation::kGenerate || x.ask.operation == Operation::kOther;
   return wish;
 }
 

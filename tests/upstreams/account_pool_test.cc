@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: MIT
+#include "upstreams/account_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "core/async/loop.h"
+
+namespace relay {
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+using Kind = Judgement::Kind;
+using Health = AccountPool::Health;
+using Why = NoAccount::Why;
+
+Account Make(std::string name, int priority = 50, int concurrency = 0) {
+  Account account;
+  account.cluster = "main";
+  account.name = std::move(name);
+  account.priority = priority;
+  account.concurrency = concurrency;
+  return account;
+}
+
+struct Pool {
+  explicit Pool(std::vector<Account> accounts)
+      : pool(std::make_shared<AccountPool>(std::move(accounts), clock)) {}
+  // The name of who would serve; gives it back at once.
+  std::string Next(const Wish& wish = {}) {
+    AccountPool::Taken taken = pool->TryTake(wish);
+    return taken ? std::string((*taken)->account()) : "nobody";
+  }
+  Why Refusal(const Wish& wish = {}) {
+    AccountPool::Taken taken = pool->TryTake(wish);
+    EXPECT_FALSE(taken.has_value());
+    return taken ? Why::kEmpty : taken.error().why;
+  }
+  ManualClock clock;
+  std::shared_ptr<AccountPool> pool;
+};
+
+Wish Sticky(std::string session) {
+  Wish wish;
+  wish.sticky = std::move(session);
+  return wish;
+}
+
+TEST(AccountPool, PrefersPriorityThenLeastInFlightThenLeastRecentlyUsed) {
+  Pool p({Make("low", 90), Make("a", 10), Make("b", 10)});
+  EXPECT_EQ(p.Next(), "a");
+  EXPECT_EQ(p.Next(), "b");
+  EXPECT_EQ(p.Next(), "a");
+  auto held = p.pool->TryTake({});
+  EXPECT_EQ((*held)->account(), "b");
+  EXPECT_EQ(p.Next(), "a");
+  EXPECT_EQ(p.Next(), "a");
+}
+
+TEST(AccountPool, KeepsASessionOnItsAccount) {
+  Pool p({Make("a"), Make("b"), Make("c")});
+  for (const char* session : {"s1", "s2", "s3"}) p.Next(Sticky(session));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(p.Next(Sticky("s2")), "b");
+    EXPECT_EQ(p.Next(Sticky("s3")), "c");
+    EXPECT_EQ(p.Next(Sticky("s1")), "a");
+  }
+}
+
+TEST(AccountPool, ForgetsASessionAfterAnHour) {
+  Pool p({Make("a"), Make("b")});
+  EXPECT_EQ(p.Next(Sticky("s")), "a");
+  EXPECT_EQ(p.Next(), "b");
+  EXPECT_EQ(p.Next(), "a");
+  p.clock.Advance(minutes(59));
+  EXPECT_EQ(p.Next(Sticky("s")), "a");
+  p.clock.Advance(minutes(61));
+  EXPECT_EQ(p.Next(Sticky("s")), "b");
+}
+
+TEST(AccountPool, MovesASessionWhoseAccountRests) {
+  Pool p({Make("a"), Make("b")});
+  EXPECT_EQ(p.Next(Sticky("s")), "a");
+  p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + minutes(5)});
+  auto taken = p.pool->TryTake(Sticky("s"));
+  EXPECT_EQ((*taken)->account(), "b");
+  EXPECT_TRUE((*taken)->moved());
+  p.clock.Advance(minutes(6));
+  // It stays where its cache is by now.
+  auto again = p.pool->TryTake(Sticky("s"));
+  EXPECT_EQ((*again)->account(), "b");
+  EXPECT_FALSE((*again)->moved());
+}
+
+TEST(AccountPool, SkipsWhatCannotServe) {
+  std::vector<Account> accounts = {Make("login", 1), Make("haiku", 2), Make("any", 3)};
+  accounts[0].kind = Account::Kind::kSubscription;
+  accounts[1].models = {"claude-haiku-*"};
+  Pool p(std::move(accounts));
+  Wish wish;
+  wish.model = "claude-haiku-4";
+  EXPECT_EQ(p.Next(wish), "haiku");
+  wish.model = "claude-opus-5";
+  EXPECT_EQ(p.Next(wish), "any");
+  wish.vendor_client = true;
+  EXPECT_EQ(p.Next(wish), "login");
+  wish.only = Account::Kind::kApiKey;
+  EXPECT_EQ(p.Next(wish), "any");
+  wish.tried = {2};
+  EXPECT_EQ(p.Next(wish), "nobody");
+}
+
+TEST(AccountPool, TellsTheReasonNearestToACure) {
+  EXPECT_EQ(Pool({}).Refusal(), Why::kEmpty);
+  std::vector<Account> accounts = {Make("login"), Make("haiku")};
+  accounts[0].kind = Account::Kind::kSubscription;
+  accounts[1].models = {"claude-haiku-*"};
+  Pool p(accounts);
+  Wish wish;
+  wish.model = "claude-opus-5";
+  EXPECT_EQ(p.Refusal(wish), Why::kModel);
+  EXPECT_EQ(Pool({accounts[0]}).Refusal(wish), Why::kClient);
+  wish.vendor_client = true;
+  wish.only = Account::Kind::kApiKey;
+  EXPECT_EQ(Pool({accounts[0]}).Refusal(wish), Why::kCall);
+  Pool busy({Make("a", 50, 1), Make("b")});
+  auto held = busy.pool->TryTake({});
+  busy.pool->Report(1, {.kind = Kind::kLimited, .until = busy.clock.Now() + seconds(9)});
+  EXPECT_EQ(busy.Refusal(), Why::kBusy);
+}
+
+TEST(AccountPool, TellsTheEarliestEndOfALimit) {
+  Pool p({Make("a"), Make("b"), Make("c")});
+  p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + seconds(90)});
+  p.pool->Report(1, {.kind = Kind::kLimited, .until = p.clock.Now() + seconds(40)});
+  p.pool->Report(2, {.kind = Kind::kRefused});
+  auto taken = p.pool->TryTake({});
+  ASSERT_FALSE(taken.has_value());
+  EXPECT_EQ(taken.error().why, Why::kLimited);
+  EXPECT_EQ(taken.error().until, p.clock.Now() + seconds(40));
+}
+
+TEST(AccountPool, LetsWhatDoesNotGeneratePassALimit) {
+  Pool p({Make("a")});
+  p.pool->Report(0, {.kind = Kind::kLimited});
+  Wish counts;
+  counts.generates = false;
+  EXPECT_EQ(p.Next(counts), "a");
+  EXPECT_EQ(p.Next(), "nobody");
+  p.pool->Report(0, {.kind = Kind::kRefused});
+  EXPECT_EQ(p.Next(counts), "nobody");
+}
+
+TEST(AccountPool, ClampsWhatTheVendorSays) {
+  Pool p({Make("a"), Make("b")});
+  p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + std::chrono::hours(9999)});
+  EXPECT_EQ(p.pool->Look()[0].until, p.clock.Now() + std::chrono::hours(192));
+  p.pool->Report(1, {.kind = Kind::kLimited, .until = p.clock.Now() - seconds(5)});
+  EXPECT_EQ(p.pool->Look()[1].until, p.clock.Now() + seconds(1));
+}
+
+TEST(AccountPool, NeverParksTheLastUsableAccountByAGuess) {
+  Pool p({Make("a"), Make("b")});
+  EXPECT_TRUE(p.pool->Report(0, {.kind = Kind::kOverloaded}));
+  EXPECT_FALSE(p.pool->Report(1, {.kind = Kind::kOverloaded}));
+  EXPECT_EQ(p.Next(), "b");
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(p.pool->Report(1, {.kind = Kind::kBroken}));
+  EXPECT_EQ(p.Next(), "b");
+  // A limit is no guess.
+  EXPECT_TRUE(p.pool->Report(1, {.kind = Kind::kLimited}));
+  EXPECT_EQ(p.Next(), "nobody");
+}
+
+TEST(AccountPool, CountsASubscriptionForNoReplacementOfAKey) {
+  std::vector<Account> accounts = {Make("key"), Make("login")};
+  accounts[1].kind = Account::Kind::kSubscription;
+  Pool p(std::move(accounts));
+  EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kOverloaded}));
+  EXPECT_TRUE(p.pool->Report(1, {.kind = Kind::kOverloaded}));
+}
+
+TEST(AccountPool, ParksAfterFiveFailuresInARow) {
+  Pool p({Make("a"), Make("b")});
+  for (int i = 0; i < 4; ++i) EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kBroken}));
+  p.pool->Report(0, {.kind = Kind::kFine});
+  for (int i = 0; i < 4; ++i) EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kBroken}));
+  EXPECT_TRUE(p.pool->Report(0, {.kind = Kind::kBroken, .cause = "500 x"}));
+  EXPECT_EQ(p.pool->Look()[0].health, Health::kBroken);
+  EXPECT_EQ(p.pool->Look()[0].cause, "500 x");
+  p.clock.Advance(seconds(5));
+  EXPECT_EQ(p.pool->Look()[0].health, Health::kReady);
+}
+
+TEST(AccountPool, KeepsALimitThoughAnOlderRequestEndsWell) {
+  Pool p({Make("a")});
+  p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + seconds(50)});
+  p.pool->Report(0, {.kind = Kind::kFine});
+  EXPECT_EQ(p.Next(), "nobody");
+  p.clock.Advance(seconds(50));
+  EXPECT_EQ(p.Next(), "a");
+}
+
+TEST(AccountPool, IgnoresWhatTheRequestIsToBlameFor) {
+  Pool p({Make("a")});
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kRequest}));
+    EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kUnsuited}));
+  }
+  EXPECT_EQ(p.Next(), "a");
+}
+
+TEST(AccountPool, ServesMoreThanSixtyFourAccounts) {
+  std::vector<Account> accounts;
+  for (int i = 0; i < 100; ++i) accounts.push_back(Make("a" + std::to_string(i)));
+  Pool p(std::move(accounts));
+  Wish wish;
+  for (size_t i = 0; i < 99; ++i) wish.tried.push_back(i);
+  EXPECT_EQ(p.Next(wish), "a99");
+}
+
+// One that waits, in a task of its own.
+class Guest {
+ public:
+  Guest(AccountPool& pool, Loop& loop, Wish wish, TimePoint deadline) : pool_(pool), loop_(loop) {
+    task_ = Wait(std::move(wish), deadline);
+    task_.Start([](void*) noexcept {}, nullptr);
+  }
+  bool done() const { return taken.has_value(); }
+  std::string name() const {
+    return taken && *taken ? std::string((**taken)->account()) : "nobody";
+  }
+  std::optional<AccountPool::Taken> taken;
+
+ private:
+  Task<Unit> Wait(Wish wish, TimePoint deadline) {
+    AccountPool::Taken got = co_await pool_.Take(loop_, std::move(wish), deadline);
+    taken = std::move(got);
+    co_return Unit{};
+  }
+  AccountPool& pool_;
+  Loop& loop_;
+  Task<Unit> task_;
+};
+
+struct Queue : Pool {
+  explicit Queue(std::vector<Account> accounts) : Pool(std::move(accounts)) {}
+  std::unique_ptr<Guest> Wait(const Wish& wish = {}, Duration patience = seconds(10)) {
+    return std::make_unique<Guest>(*pool, loop, wish, loop.Now() + patience);
+  }
+  void Turns() {
+    for (int i = 0; i < 4; ++i) loop.Turn();
+  }
+  Loop loop{clock};
+};
+
+TEST(AccountPool, GivesAPlaceToTheFirstWhoWaits) {
+  Queue q({Make("a", 50, 1)});
+  auto held = q.pool->TryTake({});
+  auto first = q.Wait();
+  auto second = q.Wait();
+  q.Turns();
+  EXPECT_FALSE(first->done());
+  held->reset();
+  // Nobody who comes now overtakes.
+  EXPECT_EQ(q.Next(), "nobody");
+  q.Turns();
+  EXPECT_EQ(first->name(), "a");
+  EXPECT_FALSE(second->done());
+  first.reset();
+  q.Turns();
+  EXPECT_EQ(second->name(), "a");
+}
+
+TEST(AccountPool, HandsAGrantOnWhenItsWaiterDies) {
+  Queue q({Make("a", 50, 1)});
+  auto held = q.pool->TryTake({});
+  auto first = q.Wait();
+  auto second = q.Wait();
+  held->reset();  // granted to the first, which has not run yet
+  first.reset();
+  q.Turns();
+  EXPECT_EQ(second->name(), "a");
+  second.reset();
+  EXPECT_EQ(q.Next(), "a");
+}
+
+TEST(AccountPool, LeavesTheQueueWhenAWaiterDies) {
+  Queue q({Make("a", 50, 1)});
+  auto held = q.pool->TryTake({});
+  auto first = q.Wait();
+  auto second = q.Wait();
+  EXPECT_EQ(q.pool->waiting(), 2U);
+  first.reset();
+  EXPECT_EQ(q.pool->waiting(), 1U);
+  held->reset();
+  q.Turns();
+  EXPECT_EQ(second->name(), "a");
+}
+
+TEST(AccountPool, TellsThatAllAreBusyAtTheDeadline) {
+  Queue q({Make("a", 50, 1)});
+  auto held = q.pool->TryTake({});
+  auto guest = q.Wait({}, seconds(3));
+  q.clock.Advance(seconds(2));
+  q.Turns();
+  EXPECT_FALSE(guest->done());
+  q.clock.Advance(seconds(2));
+  q.Turns();
+  ASSERT_TRUE(guest->done());
+  EXPECT_EQ(guest->taken->error().why, Why::kBusy);
+  EXPECT_EQ(q.pool->waiting(), 0U);
+}
+
+TEST(AccountPool, LetsAFreeAccountServeThoughOthersWaitForAnother) {
+  std::vector<Account> accounts = {Make("opus", 1, 1), Make("haiku", 2, 1)};
+  accounts[0].models = {"opus"};
+  accounts[1].models = {"haiku"};
+  Queue q(std::move(accounts));
+  Wish opus;
+  opus.model = "opus";
+  Wish haiku;
+  haiku.model = "haiku";
+  auto held = q.pool->TryTake(opus);
+  auto waits = q.Wait(opus);
+  auto goes = q.Wait(haiku);
+  q.Turns();
+  EXPECT_EQ(goes->name(), "haiku");
+  EXPECT_FALSE(waits->done());
+  // A place that the first in the queue cannot use goes to the next who can.
+  auto next = q.Wait(haiku);
+  goes.reset();
+  q.Turns();
+  EXPECT_EQ(next->name(), "haiku");
+  EXPECT_FALSE(waits->done());
+}
+
+TEST(AccountPool, WakesAWaiterWhenARestEnds) {
+  Queue q({Make("a", 1, 1), Make("b", 2, 1)});
+  q.pool->Report(1, {.kind = Kind::kLimited, .until = q.clock.Now() + seconds(4)});
+  auto held = q.pool->TryTake({});
+  auto guest = q.Wait();
+  q.clock.Advance(seconds(5));
+  q.Turns();
+  EXPECT_EQ(guest->name(), "b");
+}
+
+TEST(AccountPool, TellsAWaiterWhenItsAccountGoesToRest) {
+  Queue q({Make("a", 1, 1)});
+  auto held = q.pool->TryTake({});
+  auto guest = q.Wait();
+  q.pool->Report(0, {.kind = Kind::kLimited, .until = q.clock.Now() + seconds(40)});
+  q.Turns();
+  ASSERT_TRUE(guest->done());
+  EXPECT_EQ(guest->taken->error().why, Why::kLimited);
+}
+
+TEST(AccountPool, BoundsTheQueue) {
+  Queue q({Make("a", 1, 1)});
+  auto held = q.pool->TryTake({});
+  std::vector<std::unique_ptr<Guest>> guests;
+  for (size_t i = 0; i < AccountPool::kMostWaiting; ++i) guests.push_back(q.Wait());
+  auto last = q.Wait();
+  ASSERT_TRUE(last->done());
+  EXPECT_EQ(last->taken->error().why, Why::kBusy);
+  EXPECT_EQ(q.pool->waiting(), AccountPool::kMostWaiting);
+}
+
+// One thread's guests: take, hold, give back or give up, over and over.
+class Crowd {
+ public:
+  Crowd(AccountPool& pool, std::atomic<int>& inside, std::atomic<int>& most, int seed)
+      : pool_(pool), inside_(inside), most_(most), seed_(seed) {}
+  void Run() {
+    Loop loop;
+    std::vector<std::unique_ptr<Guest>> guests;
+    unsigned random = static_cast<unsigned>(seed_) * 2654435761U + 1;
+    for (int step = 0; step < 3000; ++step) {
+      random = random * 1664525U + 1013904223U;
+      if (guests.size() < 6) {
+        guests.push_back(
+            std::make_unique<Guest>(pool_, loop, Wish(), loop.Now() + std::chrono::hours(1)));
+      }
+      // Some give up before they are served, some leave after.
+      size_t which = (random >> 16) % guests.size();
+      bool served = guests[which]->done();
+      if (served) {
+        int now = ++inside_;
+        int seen = most_.load();
+        while (now > seen && !most_.compare_exchange_weak(seen, now)) {
+        }
+        --inside_;
+        ++served_;
+      }
+      if (served || (random >> 8) % 4 == 0) guests.erase(guests.begin() + static_cast<long>(which));
+      loop.Turn();
+    }
+    guests.clear();
+    loop.Turn();
+  }
+  int served() const { return served_; }
+
+ private:
+  AccountPool& pool_;
+  std::atomic<int>& inside_;
+  std::atomic<int>& most_;
+  const int seed_;
+  int served_ = 0;
+};
+
+TEST(AccountPool, LosesNoPlaceAmongThreadsAndWaitersThatDie) {
+  auto pool = std::make_shared<AccountPool>(
+      std::vector<Account>{Make("a", 50, 2), Make("b", 50, 1)}, SystemClock::Get());
+  std::atomic<int> inside{0};
+  std::atomic<int> most{0};
+  std::vector<std::unique_ptr<Crowd>> crowds;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    crowds.push_back(std::make_unique<Crowd>(*pool, inside, most, i));
+    threads.emplace_back([crowd = crowds.back().get()] { crowd->Run(); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& crowd : crowds) EXPECT_GT(crowd->served(), 0);
+  EXPECT_LE(most, 3);
+  EXPECT_EQ(pool->waiting(), 0U);
+  for (const AccountPool::View& account : pool->Look()) EXPECT_EQ(account.in_flight, 0);
+}
+
+}  // namespace
+}  // namespace relay
