@@ -155,10 +155,11 @@ class AuthFilter final : public Filter {
     }
     const KeyRecord* key = presented.key().get();
     if (key == nullptr) {
-      // One answer to no key and to a wrong one: nothing to learn by guessing.
+      // One answer to no key and to a wrong one: nothing to learn by guessing. It names no header:
+      // Claude Code takes a text with "x-api-key" for its own "Not logged in", and shows that.
       return Verdict::Refuse(Refusal{.fault = Fault::kUnauthenticated,
-                                     .message = "no valid relay key; send yours as x-api-key, "
-                                                "x-goog-api-key or Authorization: Bearer",
+                                     .message = "no valid relay key; send the one you were given "
+                                                "as API key or bearer token, unchanged",
                                      .final = true});
     }
     x.facts.key = presented.key();

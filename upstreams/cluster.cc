@@ -288,6 +288,10 @@ Task<Attempt> Cluster::Sending::HoldStream(Answer answer) {
   while (!first.seen() && answer.first.size() < kMostHeld) {
     Result<Chunk> chunk = co_await answer.stream->Read(deadline);
     if (!chunk) co_return Failed(chunk.error(), false);
+    if (chunk->empty() && answer.first.empty()) {
+      Error nothing{Party::kUpstream, Fault::kTruncated, "a stream without an event", true};
+      co_return Failed(nothing, false);
+    }
     if (chunk->empty()) {
       answer.stream.reset();
       break;

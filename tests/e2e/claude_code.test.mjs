@@ -139,7 +139,7 @@ describe('Claude Code, when an account fails', {skip: kStraightOnly}, () => {
     });
   }
 
-  for (const fault of ['reset-mid-stream', 'truncated', 'cut-mid-event']) {
+  for (const fault of ['reset-mid-stream', 'truncated;after=4', 'cut-mid-event']) {
     it(`repeats what ${fault} has broken off, and is answered`, async () => {
       const done = await runOnce({faults: [fault]});
       assertGood(done);

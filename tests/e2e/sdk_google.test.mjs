@@ -25,6 +25,8 @@ for (const [name, tls] of [['plain upstream', false], ['TLS upstream', true]]) {
       new GoogleGenAI({apiKey, httpOptions: {baseUrl: way.base('gemini'), headers}});
     const same = async (work, headers) => {
       const both = await byBothWays(world, (way) => work(client(way, undefined, headers).models));
+      // Some answers hold the transport's headers, which a hop makes anew.
+      for (const {outcome} of [both.straight, both.relayed ?? both.straight]) delete outcome.sdkHttpResponse?.headers;
       assertSame(world, both);
       return both.straight.outcome;
     };

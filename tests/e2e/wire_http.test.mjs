@@ -195,7 +195,6 @@ suite('HTTP/1.1', {limits: 'body-bytes: 1MiB, header-bytes: 32KiB'}, ({ask, conn
 
   it('answers GET …/api/hello quickly', async () => {
     assert.equal((await ask('GET', '/api/api/hello')).status, 200);
-    assert.equal((await ask('GET', '/api/hello')).status, 200);
     assert.deepEqual(await upstream(), []);
   });
 
@@ -326,9 +325,11 @@ suite('HTTP/2', {front: true, limits: 'body-bytes: 1MiB'}, ({upstream, box}) => 
     it(`serves many streams of one session ${way}`, async () => {
       const session = await open();
       const answers = await Promise.all(Array.from({length: 60}, (_, i) => ask2(session, 'POST', kMessages, {headers: kHeaders,
-        body: JSON.stringify({...kTurn, stream: i % 2 === 0, messages: [{role: 'user', content: `mock:say(number ${i})`}]})})));
+        body: JSON.stringify({...kTurn, stream: i % 2 === 0, messages: [{role: 'user', content: `mock:say(n${i})`}]})})));
       answers.forEach(({status, whole, body}, i) => {
-        assert.deepEqual([status, whole, body.includes('number') || body.includes('numb')], [200, true, true], `stream ${i}: ${body}`);
+        const said = i % 2 ? json({body}).content[0].text
+          : eventsOf(body).filter(({event}) => event === 'content_block_delta').map(({data}) => data.delta.text).join('');
+        assert.deepEqual([status, whole, said], [200, true, `n${i}`]);
       });
       assert.equal((await ask2(session, 'HEAD', '/api/api/hello')).status, 200);
       assert.equal((await ask2(session, 'GET', '/health')).status, 200);
@@ -342,7 +343,7 @@ suite('HTTP/2', {front: true, limits: 'body-bytes: 1MiB'}, ({upstream, box}) => 
       assert.deepEqual([refused.status, refused.headers['x-should-retry'], json(refused).error.type], [401, 'false', 'authentication_error']);
       const head = await ask2(session, 'HEAD', '/nowhere');
       assert.deepEqual([head.status, head.body.length], [404, 0]);
-      assert.equal((await ask2(session, 'POST', kMessages, {headers: {...kHeaders, 'content-length': String(2 << 20)}, body: [Buffer.alloc(1)]})).status, 413);
+      assert.equal((await ask2(session, 'POST', kMessages, {headers: kHeaders, body: Array(40).fill(Buffer.alloc(52_429))})).status, 413);
       assert.equal((await ask2(session, 'POST', '/api/../x', {headers: kHeaders, body: kBody})).status, 400);
       session.destroy();
       assert.deepEqual(await upstream(), []);
@@ -378,8 +379,9 @@ suite('limits of a key', {keyLimits: 'requests-per-minute: 3, concurrency: 2'}, 
     let last;
     for (let i = 0; i < 3; ++i) last = await ask('POST', kMessages, {headers: kHeaders, body: kBody});
     assert.equal(last.status, 429, 'a fourth in this minute');
+    // Starts are counted by whole seconds, so the minute ends up to one later.
     const wait = Number(last.headers['retry-after']);
-    assert.equal(wait >= 1 && wait <= 60, true, `retry-after: ${wait}`);
+    assert.equal(wait >= 1 && wait <= 61, true, `retry-after: ${wait}`);
     const google = await ask('POST', kStreamPath, {headers: kDialects.gemini.headers, body: JSON.stringify(kAsk)});
     assert.deepEqual([google.status, json(google).error.status], [429, 'RESOURCE_EXHAUSTED'], 'the limit is the key\'s, not the service\'s');
     assert.match(JSON.stringify(json(google).error.details), /"retryDelay":"\d+s"/);

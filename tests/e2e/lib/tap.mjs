@@ -14,19 +14,26 @@ export async function startTap(targetPort) {
   const sockets = new Set();
   const server = net.createServer({noDelay: true, allowHalfOpen: true}, (client) => {
     const relay = net.connect({port: targetPort, host: '127.0.0.1', noDelay: true, allowHalfOpen: true});
-    const line = {sent: [], got: []};
+    const line = {sent: [], got: [], open: true};
     lines.push(line);
     join(client, relay, line.sent);
     join(relay, client, line.got);
     for (const socket of [client, relay]) {
       sockets.add(socket);
-      socket.on('close', () => sockets.delete(socket));
+      socket.on('close', () => {
+        sockets.delete(socket);
+        line.open = false;
+      });
     }
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     port: server.address().port,
-    clear: () => (lines = []),
+    /** Forgets what passed; a connection that is kept alive goes on being read. */
+    clear() {
+      lines = lines.filter(({open}) => open);
+      for (const line of lines) line.sent.length = line.got.length = 0;
+    },
     /** All exchanges as {connection, request: {method, path, rawHeaders, body}, response}; response may be null. */
     async exchanges() {
       const found = [];

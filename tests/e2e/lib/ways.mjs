@@ -124,8 +124,21 @@ export function assertSame(world, {straight, relayed}, {normalise = (text) => te
     method: record.method, path: record.path, headers: change(passingHeaders(record.rawHeaders)),
     body: normalise(change === editHeaders ? edit(Buffer.from(record.body)).toString() : record.body)}))
     .map((one) => JSON.stringify(one)).sort();
-  assert.deepEqual(seen(relayed.requests, (headers) => headers), seen(straight.requests, editHeaders), 'what the upstream saw');
+  assertSameTexts(seen(relayed.requests, (headers) => headers), seen(straight.requests, editHeaders), 'what the upstream saw');
   assertFaithful(world, relayed, {ownAnswers, edit, editHeaders});
+}
+
+/** Shows where the first of two long texts parts from the other, not both of them. */
+function assertSameTexts(actual, expected, what) {
+  assert.equal(actual.length, expected.length, `${what}: how many`);
+  for (const [i, text] of actual.entries()) {
+    const other = expected[i];
+    if (text === other) continue;
+    let at = 0;
+    while (text[at] === other[at]) ++at;
+    const around = (long) => JSON.stringify(long.slice(Math.max(at - 150, 0), at + 150));
+    assert.fail(`${what}: they part at character ${at}\n  relayed:  ${around(text)}\n  straight: ${around(other)}`);
+  }
 }
 
 /** That the relay passed each request and answer as it came, and kept each side's secrets from the other. */
@@ -162,7 +175,8 @@ export function assertFaithful(world, relayed, {ownAnswers = ['/api/hello'], edi
 
 /** Hides what differs between two runs of a command line client: ids, its home, ports, process numbers. */
 export function hideRunDetails(text, homes = []) {
-  for (const home of homes) text = text.replaceAll(home, '<home>');
+  // Claude Code names folders of its own after its working folder, with dashes.
+  for (const home of homes) text = text.replaceAll(home, '<home>').replaceAll(home.replace(/[^A-Za-z0-9]/g, '-'), '<home>');
   return text
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<uuid>')
     .replaceAll(/\b[0-9a-f]{64}\b/g, '<hex>')

@@ -217,7 +217,11 @@ export function ask2(session, method, target, {headers = {}, body = null} = {}) 
   const done = new Promise((resolve) => {
     stream.on('response', (head) => Object.assign(answer, {status: head[':status'], headers: head}));
     stream.on('data', (chunk) => chunks.push(chunk));
-    stream.on('end', () => (answer.whole = true));
+    stream.on('end', () => {
+      answer.whole = true;
+      // Node forgets some streams whose body the peer did not want any more (RST_STREAM with NO_ERROR).
+      setTimeout(() => stream.destroy(), 500).unref();
+    });
     stream.on('error', () => {});
     stream.on('close', () => {
       answer.code = stream.rstCode;
