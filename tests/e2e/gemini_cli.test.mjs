@@ -24,7 +24,13 @@ function outcomeOf({code, signal, json, home}) {
 }
 
 const normalise = ({straight, relayed}) => (text) =>
-  hideRunDetails(text, [straight.outcome.home, relayed?.outcome.home].filter(Boolean));
+  sortSkills(hideRunDetails(text, [straight.outcome.home, relayed?.outcome.home].filter(Boolean)));
+
+/** The CLI lists its skills as the file system gives them: in another order each time. */
+function sortSkills(text) {
+  return text.replaceAll(/<available_skills>.*?<\/available_skills>/gs, (list) =>
+    '<available_skills>' + (list.match(/<skill>.*?<\/skill>/gs) ?? []).sort().join('') + '</available_skills>');
+}
 
 const runWith = (mode, way, args, credential = way.credential('gemini', mode === 'api-key' ? 'key' : 'oauth')) =>
   runGemini({mode, base: way.base('gemini'), credential, args});

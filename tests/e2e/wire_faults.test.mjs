@@ -129,7 +129,8 @@ for (const service of Object.keys(kDialects)) {
         assert.deepEqual([answer.status, dialect.isWhole(answer.body)], [200, true]);
         if (i % 2 === 0) await new Promise((resolve) => setTimeout(resolve, 20));
       }
-      assert.equal((await world.mock.records()).filter(({status}) => status === 200).length, 6);
+      // One that the mock took in the moment of its closing is not answered, and is asked again.
+      assert.equal((await world.mock.records()).filter(({status, finished}) => status === 200 && finished).length, 6);
     }));
   });
 

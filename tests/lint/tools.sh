@@ -55,7 +55,7 @@ shell_all() { scripts | xargs -0 -r shellcheck -x -S warning -f gcc; }
 
 # tidy_errors: what clang-tidy said, once each (a header is seen by many files), as file:line: message.
 tidy_errors() {
-  grep -E ': (error|warning): ' | sed -E "s|^$PWD/||; s/^(.*:[0-9]+):[0-9]+: (error|warning): /\1: /" | sort -u
+  sed -nE "s|^$PWD/||; s/^(.*:[0-9]+):[0-9]+: (error|warning): /\1: /p" | sort -u
 }
 bad_tidy() {
   printf 'int* bad = 0;\n' >"$scratch/bad.cc"

@@ -175,7 +175,7 @@ export class Reply {
     this.record.finished = true;
     this.response.end();
     if (this.faults.has('close-idle') && !this.http2) {
-      this.response.once('finish', () => setTimeout(() => this.raw.end(), 20));
+      this.response.once('finish', () => setTimeout(() => this.raw.destroy(), 20));
     }
   }
 
