@@ -52,15 +52,24 @@ void ForEachParameter(std::string_view query, F f) {
   }
 }
 
-// A relay key may stand there as it may at Google.
-std::string WithoutKey(std::string_view query) {
+// What stands behind the path, byte by byte, but for a key: a relay's may stand there as it may at
+// Google.
+std::string QueryWithoutKey(std::string_view target) {
+  size_t mark = target.find('?');
+  if (mark == std::string_view::npos) return {};
   std::string kept;
-  ForEachParameter(query, [&](std::string_view name, std::string_view whole) {
-    if (whole.empty() || name == "key") return;
-    if (!kept.empty()) kept += '&';
-    kept += whole;
-  });
-  return kept;
+  bool taken = false;
+  for (size_t at = mark + 1; at <= target.size();) {
+    size_t end = std::min(target.find('&', at), target.size());
+    std::string_view part = target.substr(at, end - at);
+    at = end + 1;
+    if (part == "key" || part.starts_with("key=")) {
+      taken = true;
+      continue;
+    }
+    kept.append(kept.empty() ? "?" : "&").append(part);
+  }
+  return taken ? kept : std::string(target.substr(mark));
 }
 
 std::optional<int> Digits(std::string_view text, size_t at, size_t count) {
@@ -123,9 +132,7 @@ std::string SentPath(const Exchange& x) {
 Head BaseHead(const Exchange& x, const Url& endpoint) {
   Head head;
   head.method = head.Keep(x.method);
-  std::string target = endpoint.path + SentPath(x);
-  std::string query = WithoutKey(x.request.query());
-  if (!query.empty()) target += "?" + query;
+  std::string target = endpoint.path + SentPath(x) + QueryWithoutKey(x.request.target);
   head.target = head.Keep(target);
   head.authority = head.Keep(AuthorityOf(endpoint));
   std::string named;

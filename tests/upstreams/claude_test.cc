@@ -125,6 +125,24 @@ TEST(Claude, SendsTheBodyAndUnknownHeadersAsTheyCame) {
   EXPECT_EQ(seen.Field("x-api-key"), "sk-a");
 }
 
+TEST(Claude, R1PassesTheQueryByteByByteButForAKey) {
+  struct Row {
+    std::string_view came;
+    std::string_view sent;
+  };
+  for (const Row& row :
+       {Row{"?a&&b=%20c&=d&?e&", "?a&&b=%20c&=d&?e&"}, Row{"?", "?"}, Row{"?&", "?&"},
+        Row{"?key=x", ""}, Row{"?key", ""}, Row{"?a&key=x&&b", "?a&&b"}, Row{"?key=x&&b", "?&b"},
+        Row{"?a&key=x&key=y", "?a"}, Row{"?keys=x&a=key", "?keys=x&a=key"}}) {
+    SCOPED_TRACE(row.came);
+    ClusterWorld world({KeyAccount("a", "sk-a")});
+    world.Ask("POST /v1/messages" + std::string(row.came), "{}");
+    ASSERT_EQ(world.vendor.requests.size(), 1U);
+    EXPECT_EQ(world.vendor.requests[0].line(),
+              "POST /v1/messages" + std::string(row.sent) + " HTTP/1.1");
+  }
+}
+
 TEST(Claude, SendsNothingThatEndsHere) {
   ClusterWorld world({KeyAccount("a", "sk-a")});
   world.Ask("POST /v1/messages?key=cr_secret&beta=true", "{}",
