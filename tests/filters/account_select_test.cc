@@ -143,7 +143,7 @@ TEST(AccountSelect, LeaksNoLeaseWhereverItIsCut) {
     // The place gets free at its time, early or late, or comes with the cut.
     for (int free_at : {0, 44, 60}) {
       AccountPool::Taken held = std::unexpected(NoAccount{});
-      CancelScene scene;
+      CancelSceneOf<ExchangeWorld> scene;
       scene.begin = [&] {
         auto world = MakeWorld("{wait: 5s}", kNarrow);
         held = world->cluster->pool().TryTake(AnyWish());

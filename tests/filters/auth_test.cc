@@ -232,7 +232,7 @@ TEST_F(AuthTest, ForbidsPassthroughToKeysOfSomeModels) {
 
 TEST_F(AuthTest, LeaksNothingWhereverItIsCut) {
   for (Cut cut : {Cut::kClientGone, Cut::kAborted}) {
-    CancelScene scene;
+    CancelSceneOf<ExchangeWorld> scene;
     scene.begin = [] {
       auto world = std::make_unique<ExchangeWorld>(kClaudeChain);
       world->AddKey(kAlice, {.name = "alice", .models_allow = {"claude-*"}});

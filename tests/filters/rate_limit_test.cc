@@ -194,7 +194,7 @@ TEST_F(RateLimitTest, WarnsOfABudgetWithoutALimit) {
 
 TEST_F(RateLimitTest, LeaksNoPlaceWhereverItIsCut) {
   for (Cut cut : {Cut::kClientGone, Cut::kAborted}) {
-    CancelScene scene;
+    CancelSceneOf<ExchangeWorld> scene;
     scene.begin = [] {
       auto world = MakeWorld("{concurrency: 3}", {.concurrency = 2});
       world->Begin(ExchangeWorld::Request(kMessages, kAlice, kBody));

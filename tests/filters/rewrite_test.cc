@@ -222,7 +222,7 @@ TEST_F(RewriteTest, WarnsWhereTheAccountIsChosenByTheModelBeforeTheMap) {
 
 TEST_F(RewriteTest, LeaksNothingWhereverItIsCut) {
   for (Cut cut : {Cut::kClientGone, Cut::kAborted}) {
-    CancelScene scene;
+    CancelSceneOf<ExchangeWorld> scene;
     scene.begin = [] {
       auto world = MakeWorld(Chain("{strip-prefix: true, model-map: {fast: m}}", true));
       world->Begin(ExchangeWorld::Request(kMessages, {"x-api-key: cr_alice_0123456789"},

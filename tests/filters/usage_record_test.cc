@@ -227,7 +227,7 @@ TEST_F(UsageRecordTest, RecordsGemini) {
 
 TEST_F(UsageRecordTest, RecordsEachAnswerOnceWhereverItIsCut) {
   for (Cut cut : {Cut::kClientGone, Cut::kAborted}) {
-    CancelScene scene;
+    CancelSceneOf<ExchangeWorld> scene;
     scene.begin = [] {
       auto world = MakeWorld();
       world->upstream.reply = ScriptedUpstream::EventStream();

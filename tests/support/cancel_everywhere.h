@@ -11,29 +11,31 @@
 #include <string>
 #include <string_view>
 
-#include "tests/support/exchange_fixture.h"
+#include "tests/support/worker_fixture.h"
 
 namespace relay {
 
 // How an exchange is cut: the client breaks off, or the relay ends it from outside (a drain).
 enum class Cut : uint8_t { kClientGone, kAborted };
 
-struct CancelScene {
+template <class World>
+struct CancelSceneOf {
   // A fresh world, its request begun.
-  std::function<std::unique_ptr<ExchangeWorld>()> begin;
+  std::function<std::unique_ptr<World>()> begin;
   // Called before step n; makes things happen on the way (a place gets free, a clock moves).
-  std::function<void(ExchangeWorld& world, int step)> on_step = [](ExchangeWorld&, int) {};
+  std::function<void(World& world, int step)> on_step = [](World&, int) {};
   // Called after the cut: lets go of what the scene holds beside the exchange.
-  std::function<void(ExchangeWorld& world)> after_cut = [](ExchangeWorld&) {};
+  std::function<void(World& world)> after_cut = [](World&) {};
   // What must hold once all is over, beside what holds for every exchange.
-  std::function<void(ExchangeWorld& world)> check = [](ExchangeWorld&) {};
+  std::function<void(World& world)> check = [](World&) {};
 };
 
 // Returns the number of steps that were cut at, so that a test can tell that there were some.
-inline int CancelEverywhere(const CancelScene& scene, Cut cut) {
+template <class World>
+int CancelEverywhere(const CancelSceneOf<World>& scene, Cut cut) {
   for (int steps = 0; steps < 10'000; ++steps) {
     SCOPED_TRACE("cut after step " + std::to_string(steps));
-    std::unique_ptr<ExchangeWorld> world = scene.begin();
+    std::unique_ptr<World> world = scene.begin();
     bool began = false;
     bool over = false;
     for (int i = 0; i < steps && !over; ++i) {
@@ -60,16 +62,7 @@ inline int CancelEverywhere(const CancelScene& scene, Cut cut) {
     }
     scene.after_cut(*world);
     world->Run();
-    EXPECT_EQ(world->exchange(), nullptr);
-    EXPECT_EQ(world->exchange_metrics.active(), 0);
-    EXPECT_EQ(world->bodies.used(), 0U);
-    for (const Visits& visits : world->visits) {
-      EXPECT_EQ(visits.finished, visits.entered);
-      EXPECT_LE(visits.entered, 1);
-    }
-    for (const AccountPool::View& account : world->cluster->pool().Look()) {
-      EXPECT_EQ(account.in_flight, 0);
-    }
+    world->ExpectNothingHeld();
     scene.check(*world);
     if (over || testing::Test::HasFailure()) return steps;
   }

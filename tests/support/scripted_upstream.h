@@ -43,8 +43,8 @@ class TextPeer final : public TransportEvents {
   std::unique_ptr<Transport> transport_;
 };
 
-// Knows the calls of both vendors well enough for filters; reads model, session ("session") and
-// max_tokens from the body's top level.
+// Knows the calls of both vendors, and of OpenAI, well enough for filters; reads model, session
+// ("session") and max_tokens from the body's top level. `provider`: "claude", "gemini", "openai".
 class ScriptedUpstream final : public Upstream {
  public:
   struct Call {
@@ -102,19 +102,21 @@ class ScriptedUpstream final : public Upstream {
   std::string_view name() const override { return "vendor"; }
   std::string_view provider() const override { return provider_; }
   Duration idle_timeout() const override { return std::chrono::seconds(300); }
-  Dialect DialectOf(std::string_view) const override {
-    return provider_ == "gemini" ? Dialect::kGemini : Dialect::kAnthropic;
+  Dialect DialectOf(std::string_view path) const override {
+    if (provider_ == "openai") return Dialect::kOpenai;
+    if (provider_ != "gemini") return Dialect::kAnthropic;
+    return path.starts_with("/v1internal") ? Dialect::kCodeAssist : Dialect::kGemini;
   }
   std::optional<Ask> Recognise(std::string_view, std::string_view path) const override {
     Ask ask;
     ask.metered = true;
-    if (path.ends_with("/messages")) {
+    if (path.ends_with("/messages") || path.ends_with("/chat/completions")) {
       ask.operation = Operation::kGenerate;
     } else if (path.ends_with("/count_tokens") || path.ends_with(":countTokens")) {
       ask.operation = Operation::kCount;
     } else if (path.ends_with("/models")) {
       ask.operation = Operation::kModels;
-    } else if (path.ends_with(":generateContent")) {
+    } else if (path.ends_with("enerateContent")) {
       ask.operation = Operation::kGenerate;
     } else if (path.ends_with(":loadCodeAssist")) {
       ask.operation = Operation::kStartup;
@@ -161,7 +163,8 @@ class ScriptedUpstream final : public Upstream {
                    .request_bytes = static_cast<int64_t>(x.body.size()),
                    .generates = x.ask.operation == Operation::kGenerate};
     answer.meter = provider_ == "gemini" ? MakeGeminiMeter(seed) : MakeClaudeMeter(seed);
-    answer.meter->OnHead({answer.head.status, answer.head.Get("content-type"), ""});
+    answer.meter->OnHead(
+        {answer.head.status, answer.head.Get("content-type"), answer.head.Get("content-encoding")});
     co_return answer;
   }
 
