@@ -105,7 +105,8 @@ bool Exchange::FindRoute() {
     sent_path = std::exchange(path, std::move(rest));
     dialect = route->upstream->DialectOf(path);
   }
-  if (IsProbe(method, path)) {
+  // Also where the client took a route's prefix for the relay's own path: HEAD /api/hello.
+  if (IsProbe(method, path) || IsProbe(method, sent_path)) {
     outcome.end = Outcome::End::kComplete;
     Send(Reply{.content_type = ""});
     return false;
@@ -138,31 +139,32 @@ bool Exchange::BeginAnswer(Answer& answer) {
   transform_ = std::move(answer.transform);
   outcome.first_byte = loop.Now() - started_;
   std::string_view encoding = answer.head.Get("content-encoding");
-  events_ = answer.event_stream && (encoding.empty() || encoding == "identity");
+  bool events = answer.event_stream && (encoding.empty() || encoding == "identity");
   if (!client_->head_sent()) {
+    events_ = events;
     SendAnswerHead(answer);
     ForgetHeads(answer);
     return true;
   }
   // A keep-alive went first, and promised a stream.
   outcome.committed = true;
-  if (answer.head.status == 200 && events_) {
+  if (answer.head.status == 200 && events) {
     ForgetHeads(answer);
     return true;
   }
+  std::string said = "the upstream answered " + std::to_string(answer.head.status);
   outcome.end = Outcome::End::kFailed;
-  outcome.why = "the upstream answered " + std::to_string(answer.head.status) + " behind a 200";
-  BreakOff(Refusal{.fault = Fault::kReset,
-                   .message = "the upstream answered " + std::to_string(answer.head.status) + ": " +
-                              answer.first.ToString(),
-                   .party = Party::kUpstream});
+  outcome.why = said + " behind a 200";
+  if (!answer.first.empty()) said += ": " + answer.first.ToString();
+  BreakOff(Refusal{.fault = Fault::kReset, .message = std::move(said), .party = Party::kUpstream});
   return false;
 }
 
 void Exchange::SendAnswerHead(const Answer& answer) {
   Head head;
   head.status = answer.head.status;
-  if (transform_ == nullptr) head.content_length = answer.head.content_length;
+  // What may be added to, by a keep-alive or an error event, has no length that is known.
+  if (transform_ == nullptr && !events_) head.content_length = answer.head.content_length;
   std::string_view named = answer.head.Get("connection");
   head.fields.reserve(answer.head.fields.size() + 2);
   for (const Field& field : answer.head.fields) {
