@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// An upstream service as one worker uses it: its connections, and the one loop that sends, judges
-// and fails over until an answer is committed. The pool of accounts behind it is the process's.
+// An upstream service as one worker uses it: its connections, and requests sent over them (the
+// story of one is in sending.h). The pool of accounts behind it is the process's.
 #pragma once
 
 #include <expected>
@@ -56,17 +56,11 @@ class Cluster final : public Upstream {
   const ClusterConfig& config() const { return shared_->config; }
 
  private:
-  class Sending;
   Wish WishOf(const Exchange& x) const;
 
   Loop& loop_;
   std::shared_ptr<const ClusterShared> shared_;
   std::unique_ptr<UpstreamConnections> connections_;
 };
-
-// Why nobody serves, as the client is told: 503 for none or all resting, 429 with the earliest
-// reset when all are limited, 403 where only subscriptions are left for a client not the vendor's.
-Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_view model,
-                  TimePoint now);
 
 }  // namespace relay

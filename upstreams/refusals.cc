@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#include "upstreams/refusals.h"
+
+#include <algorithm>
+
+namespace relay {
+
+Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_view model,
+                  TimePoint now) {
+  std::string name = "'" + std::string(cluster) + "'";
+  Duration wait = std::max<Duration>(none.until - now, std::chrono::seconds(1));
+  Refusal refusal;
+  refusal.fault = Fault::kNoAccount;
+  switch (none.why) {
+    case NoAccount::Why::kEmpty:
+      refusal.message = "cluster " + name + " has no account; add one under clusters." +
+                        std::string(cluster) + ".accounts in relay.yaml";
+      refusal.final = true;
+      break;
+    case NoAccount::Why::kClient:
+      refusal.fault = Fault::kForbidden;
+      refusal.message = "cluster " + name +
+                        " has only subscription accounts left, which serve the vendor's own "
+                        "client alone; add an account with an api-key for other clients";
+      refusal.final = true;
+      break;
+    case NoAccount::Why::kCall:
+      refusal.fault = Fault::kNotFound;
+      refusal.message = "no account of cluster " + name +
+                        " is of the kind that can do this call; add one that is";
+      refusal.final = true;
+      break;
+    case NoAccount::Why::kModel:
+      refusal.fault = Fault::kNotFound;
+      refusal.message = "no account of cluster " + name + " serves the model '" +
+                        std::string(model) + "'; see models: of its accounts";
+      refusal.final = true;
+      break;
+    case NoAccount::Why::kUnsuited:
+      refusal.fault = Fault::kForbidden;
+      refusal.message = "no account of cluster " + name +
+                        " may serve this request; the relay's log has the vendor's reason";
+      refusal.final = true;
+      break;
+    case NoAccount::Why::kTried:
+    case NoAccount::Why::kRefused:
+      refusal.message = "the vendor accepts no credential of cluster " + name +
+                        "; renew them, the relay's log says which";
+      refusal.final = true;
+      break;
+    case NoAccount::Why::kLimited:
+      refusal.fault = Fault::kRateLimited;
+      refusal.message = "every account of cluster " + name + " is at its limit";
+      refusal.retry_after = wait;
+      break;
+    case NoAccount::Why::kResting:
+      refusal.fault = Fault::kOverloaded;
+      refusal.message = "every account of cluster " + name + " is out of order for a moment";
+      refusal.retry_after = wait;
+      break;
+    case NoAccount::Why::kBusy:
+      refusal.fault = Fault::kOverloaded;
+      refusal.message = "every account of cluster " + name + " carries as many requests as it may";
+      refusal.retry_after = std::chrono::seconds(1);
+      break;
+  }
+  return refusal;
+}
+
+Refusal RefusalOfWay(const Error& error, std::string_view cluster) {
+  Refusal refusal = ToRefusal(error);
+  refusal.final = false;
+  refusal.party = Party::kUpstream;
+  std::string upstream = "the upstream of cluster '" + std::string(cluster) + "' ";
+  switch (error.fault) {
+    case Fault::kConnect:
+    case Fault::kTls: refusal.message = upstream + "cannot be reached"; break;
+    case Fault::kTimeout: refusal.message = upstream + "did not answer in time"; break;
+    case Fault::kMalformed:
+    case Fault::kHeadTooLarge:
+      refusal.message = upstream + "sent an answer that breaks the rules of HTTP";
+      break;
+    default: refusal.message = upstream + "broke off before it answered"; break;
+  }
+  refusal.message += "; try again in a moment";
+  return refusal;
+}
+
+}  // namespace relay

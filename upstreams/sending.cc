@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: MIT
+#include "upstreams/sending.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/log.h"
+#include "core/http/sse.h"
+#include "upstreams/cluster.h"
+#include "upstreams/refusals.h"
+#include "upstreams/upstream_connections.h"
+
+namespace relay {
+namespace {
+
+// Of an answer that is judged before it goes on, in bytes and time.
+constexpr size_t kMostJudged = size_t{64} << 10;
+constexpr size_t kMostHeld = size_t{1} << 20;
+constexpr Duration kRefusalTime = std::chrono::seconds(10);
+// How long a request that failed waits for a busy account.
+constexpr Duration kFailoverWait = std::chrono::seconds(5);
+constexpr Duration kLimitedDefault = std::chrono::seconds(60);
+// Between tries of a start-up call on one account.
+constexpr Duration kStartupPauses[] = {std::chrono::milliseconds(250), std::chrono::seconds(1)};
+
+bool IsPlain(const Head& answer) {
+  std::string_view encoding = answer.Get("content-encoding");
+  return encoding.empty() || EqualsIgnoreCase(encoding, "identity");
+}
+
+}  // namespace
+
+Sending::Sending(Loop& loop, UpstreamConnections& connections, const ClusterShared& shared,
+                 Exchange& x, Wish wish)
+    : loop_(loop),
+      connections_(connections),
+      shared_(shared),
+      config_(shared.config),
+      pool_(*shared.pool),
+      provider_(*shared.provider),
+      x_(x),
+      wish_(std::move(wish)),
+      until_(loop_.Now() + config_.failover.within) {}
+
+Task<std::expected<Answer, Refusal>> Sending::Run() {
+  wish_.sticky = lease().sticky();
+  while (true) {
+    ++x_.outcome.attempts;
+    Attempt attempt = co_await Try(lease().details());
+    if (attempt.hopeless) co_return std::unexpected(ToRefusal(*attempt.error));
+    Note(attempt);
+    if (last_ == Kind::kFine || last_ == Kind::kRequest) co_return std::move(*attempt.answer);
+    if (RetriesHere(attempt)) {
+      attempt = Attempt();  // what it holds goes before the pause
+      co_await Sleep(loop_, kStartupPauses[pauses_++]);
+      continue;
+    }
+    ++attempts_;
+    if (!MayGoOn(attempt)) co_return GiveUp({});
+    attempt = Attempt();
+    std::expected<Unit, NoAccount> next = co_await NextLease();
+    if (!next) co_return GiveUp(next.error());
+  }
+}
+
+Sending::Reason Sending::ReasonOf(Kind kind) {
+  switch (kind) {
+    case Kind::kFine: return Reason::kOk;
+    case Kind::kRequest: return Reason::kRequest;
+    case Kind::kUnsuited: return Reason::kUnsuited;
+    case Kind::kLimited: return Reason::kLimited;
+    case Kind::kOverloaded: return Reason::kOverloaded;
+    case Kind::kRefused: return Reason::kRefused;
+    case Kind::kBroken: return Reason::kBroken;
+  }
+  return Reason::kBroken;
+}
+
+// No answer came, or one that is none.
+Sending::Attempt Sending::Failed(const Error& why, bool connecting) {
+  Attempt attempt;
+  attempt.judgement.kind = Kind::kBroken;
+  attempt.judgement.cause = why.what;
+  attempt.error = why;
+  if (connecting) {
+    attempt.reason = Reason::kConnect;
+  } else if (why.fault == Fault::kTimeout) {
+    attempt.reason = Reason::kTimeout;
+  } else if (why.fault == Fault::kMalformed) {
+    attempt.reason = Reason::kBroken;
+  } else {
+    attempt.reason = Reason::kReset;
+  }
+  return attempt;
+}
+
+Sending::Attempt Sending::LocalAnswer(Reply reply) {
+  Attempt attempt;
+  attempt.reason = Reason::kLocal;
+  Answer& answer = attempt.answer.emplace();
+  answer.head.status = reply.status;
+  answer.head.Add("content-type", reply.content_type);
+  for (const auto& [name, value] : reply.headers) answer.head.Add(name, value);
+  answer.head.content_length = reply.body.size();
+  answer.first.AppendCopy(reply.body);
+  return attempt;
+}
+
+Buffer Sending::BodyOf(const Call& call) const {
+  Buffer body;
+  call.edits.Apply(call.body ? Chunk::Copy(*call.body) : x_.body.chunk(), body);
+  return body;
+}
+
+// The head of an answer, on a connection that was used before or on a new one.
+Task<Result<Answer>> Sending::Begin(const Call& call) {
+  bool fresh = false;
+  while (true) {
+    connecting_ = true;
+    Buffer body = BodyOf(call);
+    Head head = call.head.Clone();
+    if (!body.empty() || head.method == "POST") head.content_length = body.size();
+    Result<std::unique_ptr<Stream>> stream = co_await connections_.Open(
+        call.endpoint, head, std::move(body), fresh, loop_.Now() + config_.timeouts.connect);
+    if (!stream) co_return std::unexpected(stream.error());
+    connecting_ = false;
+    Result<Head> answer = co_await (*stream)->ReadHead(loop_.Now() + config_.timeouts.first_byte);
+    if (answer) {
+      Answer begun;
+      begun.head = std::move(*answer);
+      begun.stream = std::move(*stream);
+      co_return begun;
+    }
+    // The upstream had closed the connection while it idled: nothing was tried yet.
+    bool stale = !fresh && (*stream)->reused() && answer.error().fault == Fault::kReset;
+    if (!stale) co_return std::unexpected(answer.error());
+    fresh = true;
+  }
+}
+
+Task<Sending::Attempt> Sending::Try(const Account& account) {
+  Result<Call> call = provider_.Prepare(account, x_);
+  if (!call) {
+    Attempt attempt;
+    attempt.error = call.error();
+    attempt.hopeless = true;
+    co_return attempt;
+  }
+  if (call->local) co_return LocalAnswer(std::move(*call->local));
+  Result<Answer> begun = co_await Begin(*call);
+  if (!begun) co_return Failed(begun.error(), connecting_);
+  Answer& answer = *begun;
+  if (answer.head.status / 100 != 2) {
+    Attempt refused = co_await ReadRefusal(std::move(answer));
+    co_return refused;
+  }
+  bool plain = IsPlain(answer.head);
+  if (call->transform != nullptr) {
+    if (!plain) {
+      Error unreadable{Party::kUpstream, Fault::kMalformed, "a compressed answer, unasked", true};
+      co_return Failed(unreadable, false);
+    }
+    answer.transform = std::move(call->transform);
+    if (!call->content_type.empty()) answer.head.Set("content-type", call->content_type);
+  }
+  answer.meter = provider_.Meter(x_);
+  if (answer.meter != nullptr) {
+    answer.meter->OnHead(
+        {answer.head.status, answer.head.Get("content-type"), answer.head.Get("content-encoding")});
+  }
+  // What a client takes for a stream need not say so; what says that it is JSON is none.
+  bool events = call->streams && !answer.head.Get("content-type").starts_with("application/json");
+  answer.event_stream = events && x_.ask.streams;
+  Attempt attempt;
+  if (events && plain) {
+    attempt = co_await HoldStream(std::move(answer));
+  } else {
+    attempt.answer = std::move(answer);
+  }
+  co_return attempt;
+}
+
+Task<Sending::Attempt> Sending::ReadRefusal(Answer answer) {
+  const TimePoint deadline = loop_.Now() + kRefusalTime;
+  while (answer.first.size() < kMostJudged) {
+    Result<Chunk> chunk = co_await answer.stream->Read(deadline);
+    if (!chunk) break;  // judged by what there is; if it passes, it breaks off as it did here
+    if (chunk->empty()) {
+      answer.stream.reset();
+      answer.head.content_length = answer.first.size();
+      break;
+    }
+    answer.first.Append(std::move(*chunk));
+  }
+  std::string body = answer.first.ToString();
+  if (body.size() > kMostJudged) body.resize(kMostJudged);
+  Attempt attempt;
+  attempt.judgement = provider_.Judge(answer.head, body, loop_.Now(), loop_.clock().Wall());
+  attempt.reason = ReasonOf(attempt.judgement.kind);
+  attempt.answer = std::move(answer);
+  co_return attempt;
+}
+
+// Up to the first complete event, on which the commit hangs.
+Task<Sending::Attempt> Sending::HoldStream(Answer answer) {
+  const TimePoint deadline = loop_.Now() + config_.timeouts.first_byte;
+  FirstEvent first;
+  while (!first.seen() && answer.first.size() < kMostHeld) {
+    Result<Chunk> chunk = co_await answer.stream->Read(deadline);
+    if (!chunk) co_return Failed(chunk.error(), false);
+    if (chunk->empty() && answer.first.empty()) {
+      Error nothing{Party::kUpstream, Fault::kTruncated, "a stream without an event", true};
+      co_return Failed(nothing, false);
+    }
+    if (chunk->empty()) {
+      answer.stream.reset();
+      break;
+    }
+    first.Feed(chunk->view());
+    answer.first.Append(std::move(*chunk));
+  }
+  Attempt attempt;
+  if (first.seen()) {
+    attempt.judgement = provider_.JudgeEvent(first.name(), first.data());
+  } else if (answer.stream == nullptr) {
+    attempt.judgement = {.kind = Kind::kBroken, .cause = "a stream without an event"};
+  }
+  attempt.reason = ReasonOf(attempt.judgement.kind);
+  attempt.answer = std::move(answer);
+  co_return attempt;
+}
+
+// Counts and reports an attempt, and keeps what may have to be told.
+void Sending::Note(Attempt& attempt) {
+  Judgement& judgement = attempt.judgement;
+  last_ = judgement.kind;
+  size_t index = lease().index();
+  UpstreamMetrics& metrics = *shared_.metrics;
+  metrics.Count(index, attempt.reason);
+  if (attempt.reason == Reason::kLocal) return;
+  if (last_ == Kind::kLimited) {
+    if (judgement.until == TimePoint()) judgement.until = loop_.Now() + kLimitedDefault;
+    bool sooner = limited_until_ == TimePoint() || judgement.until < limited_until_;
+    if (sooner) limited_until_ = judgement.until;
+  }
+  if (last_ == Kind::kOverloaded || last_ == Kind::kBroken) {
+    if (attempt.answer) {
+      kept_ = std::move(attempt.answer);
+    } else {
+      error_ = attempt.error;
+    }
+  }
+  // What does not generate has limits of its own, which say nothing of the account's others.
+  if (last_ == Kind::kLimited && x_.ask.operation != Operation::kGenerate) return;
+  bool changed = pool_.Report(index, judgement);
+  if (changed) metrics.Show(pool_);
+  if (last_ == Kind::kFine || last_ == Kind::kRequest) return;
+  Log(changed ? LogLevel::kWarn : LogLevel::kInfo, "attempt failed",
+      {{"id", x_.id},
+       {"cluster", config_.name},
+       {"account", lease().account()},
+       {"reason", NameOf(attempt.reason)},
+       {"cause", judgement.cause},
+       {"account_rests", changed}});
+}
+
+// The CLI never repeats its start-up calls, so they are repeated here, on the same account too.
+bool Sending::RetriesHere(const Attempt& attempt) const {
+  bool curable = attempt.judgement.kind == Kind::kLimited ||
+                 attempt.judgement.kind == Kind::kOverloaded ||
+                 attempt.judgement.kind == Kind::kBroken;
+  return curable && x_.ask.operation == Operation::kStartup && pauses_ < std::size(kStartupPauses);
+}
+
+bool Sending::MayGoOn(const Attempt& attempt) const {
+  const FailoverConfig& failover = config_.failover;
+  if (attempts_ >= failover.attempts || loop_.Now() >= until_) return false;
+  int status = attempt.judgement.status;
+  switch (attempt.reason) {
+    case Reason::kConnect: return failover.OnConnect();
+    case Reason::kReset:
+    case Reason::kTimeout: return failover.OnReset();
+    case Reason::kUnsuited: return true;
+    case Reason::kRefused: return failover.OnStatus(401);
+    case Reason::kLimited: return failover.OnStatus(429);
+    case Reason::kOverloaded:
+    case Reason::kBroken: return status == 0 ? failover.OnReset() : failover.OnStatus(status);
+    default: return false;
+  }
+}
+
+Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
+  wish_.tried.push_back(lease().index());
+  AccountPool::Taken taken = pool_.TryTake(wish_);
+  if (!taken && taken.error().why == NoAccount::Why::kBusy) {
+    x_.facts.lease.reset();
+    TimePoint deadline = std::min(until_, loop_.Now() + kFailoverWait);
+    taken = co_await pool_.Take(loop_, wish_, deadline);
+  }
+  if (!taken) co_return std::unexpected(taken.error());
+  x_.facts.sticky_moved = x_.facts.sticky_moved || (*taken)->moved();
+  x_.facts.lease = std::move(*taken);
+  co_return Unit{};
+}
+
+// `none`: why there is no other account; nothing where another one was not to be tried.
+std::expected<Answer, Refusal> Sending::GiveUp(const std::optional<NoAccount>& none) {
+  if (kept_) return std::move(*kept_);
+  TimePoint now = loop_.Now();
+  NoAccount why{NoAccount::Why::kRefused, {}};
+  if (none && none->why == NoAccount::Why::kLimited) why = *none;
+  if (limited_until_ != TimePoint()) {
+    bool sooner = why.until == TimePoint() || limited_until_ < why.until;
+    why = {NoAccount::Why::kLimited, sooner ? limited_until_ : why.until};
+    // Others were not asked: they may well serve.
+    if (!none && pool_.accounts().size() > wish_.tried.size() + 1) why.until = now;
+  }
+  if (why.why == NoAccount::Why::kRefused && error_) {
+    return std::unexpected(RefusalOfWay(*error_, config_.name));
+  }
+  if (why.why == NoAccount::Why::kRefused && last_ == Kind::kUnsuited) {
+    why.why = NoAccount::Why::kUnsuited;
+  }
+  return std::unexpected(RefusalOf(why, config_.name, x_.ask.model, now));
+}
+
+}  // namespace relay

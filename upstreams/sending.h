@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// One request on its way: attempt after attempt, until an answer is committed or nobody is left.
+#pragma once
+
+#include <expected>
+#include <optional>
+
+#include "core/config/root.h"
+#include "core/exchange/exchange.h"
+#include "upstreams/account_pool.h"
+#include "upstreams/provider.h"
+#include "upstreams/upstream_metrics.h"
+
+namespace relay {
+
+struct ClusterShared;
+class UpstreamConnections;
+
+class Sending {
+ public:
+  // All outlive this. `x` holds a lease; `wish` is what it was taken for.
+  Sending(Loop& loop, UpstreamConnections& connections, const ClusterShared& shared, Exchange& x,
+          Wish wish);
+
+  Task<std::expected<Answer, Refusal>> Run();
+
+ private:
+  using Kind = Judgement::Kind;
+  using Reason = UpstreamMetrics::Reason;
+  // What one attempt came to.
+  struct Attempt {
+    Judgement judgement;
+    Reason reason = Reason::kOk;
+    std::optional<Answer> answer;
+    std::optional<Error> error;  // of the way to the upstream and back
+    bool hopeless = false;       // `error` is the request's own: no account can help
+  };
+
+  static Reason ReasonOf(Kind kind);
+  static Attempt Failed(const Error& why, bool connecting);
+  static Attempt LocalAnswer(Reply reply);
+  Task<Attempt> Try(const Account& account);
+  Task<Result<Answer>> Begin(const Call& call);
+  Task<Attempt> ReadRefusal(Answer answer);
+  Task<Attempt> HoldStream(Answer answer);
+  Task<std::expected<Unit, NoAccount>> NextLease();
+  Buffer BodyOf(const Call& call) const;
+  void Note(Attempt& attempt);
+  bool RetriesHere(const Attempt& attempt) const;
+  bool MayGoOn(const Attempt& attempt) const;
+  std::expected<Answer, Refusal> GiveUp(const std::optional<NoAccount>& none);
+  AccountLease& lease() const { return static_cast<AccountLease&>(*x_.facts.lease); }
+
+  Loop& loop_;
+  UpstreamConnections& connections_;
+  const ClusterShared& shared_;
+  const ClusterConfig& config_;
+  AccountPool& pool_;
+  const Provider& provider_;
+  Exchange& x_;
+  Wish wish_;
+  const TimePoint until_;  // no try begins after it
+  int attempts_ = 0;
+  size_t pauses_ = 0;
+  bool connecting_ = false;
+  // What is left to say when nobody can serve.
+  std::optional<Answer> kept_;  // the vendor's own words
+  std::optional<Error> error_;
+  TimePoint limited_until_{};
+  Kind last_ = Kind::kFine;
+};
+
+}  // namespace relay
