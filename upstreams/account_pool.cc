@@ -145,17 +145,14 @@ AccountPool::Taken AccountPool::TryTake(const Wish& wish) {
 
 // A waiter while it lives: in the queue until it is granted an account, which goes on to the next
 // if the waiter dies before it took it.
-class AccountPool::Place {
+class AccountPool::Ticket final : public WaitTicket {
  public:
-  Place(AccountPool& pool, Loop& loop, Wish wish)
-      : pool_(pool), ticket_(std::make_shared<Ticket>(loop, std::move(wish))) {}
-  Place(const Place&) = delete;
-  Place& operator=(const Place&) = delete;
-  ~Place() {
-    ticket_->alive = false;
+  Ticket(AccountPool& pool, Loop& loop, Wish wish)
+      : WaitTicket(loop), pool_(pool), wish_(std::move(wish)) {}
+  ~Ticket() {
     std::lock_guard lock(pool_.mutex_);
-    LeaveLocked();
-    if (ticket_->granted) pool_.ReleaseLocked(ticket_->granted->index);
+    if (linked()) pool_.waiting_.Leave(*this);
+    if (granted_) pool_.ReleaseLocked(granted_->index);
   }
 
   // What was granted or can be had now; nothing while it must wait, until `again` at the latest.
@@ -163,60 +160,56 @@ class AccountPool::Place {
     Choosing choice = std::unexpected(NoAccount());
     {
       std::lock_guard lock(pool_.mutex_);
-      if (ticket_->granted) {
-        choice = *std::exchange(ticket_->granted, {});
+      if (granted_) {
+        choice = *std::exchange(granted_, {});
       } else {
-        choice = pool_.ChooseLocked(ticket_->wish, pool_.clock_.Now());
+        choice = pool_.ChooseLocked(wish_, pool_.clock_.Now());
         bool busy = !choice && choice.error().why == NoAccount::Why::kBusy;
         if (busy && may_wait && EnterLocked()) {
           // An account that rests may be ready before a busy one is free.
           if (choice.error().until != TimePoint()) again = std::min(again, choice.error().until);
           return {};
         }
-        LeaveLocked();
+        if (linked()) pool_.waiting_.Leave(*this);
       }
     }
     if (!choice) return Taken(std::unexpected(choice.error()));
     return Taken(std::make_unique<AccountLease>(pool_.shared_from_this(), choice->index,
-                                                choice->moved, ticket_->wish.sticky));
+                                                choice->moved, wish_.sticky));
   }
-  Event& event() { return ticket_->event; }
+
+  // Under the pool's mutex, as is the next.
+  const Wish& wish() const { return wish_; }
+  // Takes it out of the queue; `choice` is counted in flight already.
+  void GrantLocked(const Choice& choice) {
+    pool_.waiting_.Leave(*this);
+    granted_ = choice;
+    Wake();
+  }
 
  private:
   bool EnterLocked() {
-    if (queued_ && Find() != pool_.waiting_.end()) return true;
+    if (linked()) return true;
     if (pool_.waiting_.size() >= kMostWaiting) return false;
-    pool_.waiting_.push_back(ticket_);
-    queued_ = true;
+    pool_.waiting_.Enter(*this);
     return true;
-  }
-  void LeaveLocked() {
-    if (!std::exchange(queued_, false)) return;
-    if (auto at = Find(); at != pool_.waiting_.end()) pool_.waiting_.erase(at);
-  }
-  std::deque<std::shared_ptr<Ticket>>::iterator Find() {
-    return std::find(pool_.waiting_.begin(), pool_.waiting_.end(), ticket_);
   }
 
   AccountPool& pool_;
-  std::shared_ptr<Ticket> ticket_;
-  bool queued_ = false;
+  const Wish wish_;
+  std::optional<Choice> granted_;
 };
 
+AccountPool::~AccountPool() = default;
+
 Task<AccountPool::Taken> AccountPool::Take(Loop& loop, Wish wish, TimePoint deadline) {
-  auto place = std::make_unique<Place>(*this, loop, std::move(wish));
+  Ticket ticket(*this, loop, std::move(wish));
   while (true) {
     TimePoint again = deadline;
-    std::optional<Taken> taken = place->Try(loop.Now() < deadline, again);
+    std::optional<Taken> taken = ticket.Try(loop.Now() < deadline, again);
     if (taken) co_return std::move(*taken);
-    co_await place->event().Wait(again);
+    co_await ticket.Wait(again);
   }
-}
-
-void AccountPool::WakeLocked(const std::shared_ptr<Ticket>& ticket) {
-  ticket->loop.Post([ticket] {
-    if (ticket->alive) ticket->event.NotifyAll();
-  });
 }
 
 void AccountPool::Release(size_t index) {
@@ -227,14 +220,9 @@ void AccountPool::Release(size_t index) {
 void AccountPool::ReleaseLocked(size_t index) {
   --states_[index].in_flight;
   TimePoint now = clock_.Now();
-  auto next = std::find_if(
-      waiting_.begin(), waiting_.end(),
-      [&](const std::shared_ptr<Ticket>& ticket) { return !Hindrance(index, ticket->wish, now); });
-  if (next == waiting_.end()) return;
-  std::shared_ptr<Ticket> ticket = std::move(*next);
-  waiting_.erase(next);
-  ticket->granted = OccupyLocked(index, ticket->wish, now);
-  WakeLocked(ticket);
+  Ticket* next =
+      waiting_.Find([&](const Ticket& ticket) { return !Hindrance(index, ticket.wish(), now); });
+  if (next != nullptr) next->GrantLocked(OccupyLocked(index, next->wish(), now));
 }
 
 // Nobody else could serve what this account serves.
@@ -279,7 +267,7 @@ bool AccountPool::Report(size_t index, const Judgement& judgement) {
   state.cause = judgement.cause;
   state.until = std::clamp(until, now + kLeastRest, now + kMostRest);
   // Those who wait for this account look for another, or learn that there is none.
-  for (const std::shared_ptr<Ticket>& ticket : waiting_) WakeLocked(ticket);
+  waiting_.ForEach([](Ticket& ticket) { ticket.Wake(); });
   return true;
 }
 

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <expected>
 #include <memory>
 #include <mutex>
@@ -15,8 +14,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "core/async/event.h"
 #include "core/async/task.h"
+#include "core/async/wait_queue.h"
 #include "core/base/clock.h"
 #include "core/exchange/upstream.h"
 #include "upstreams/account.h"
@@ -95,6 +94,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
 
   // `clock` outlives this.
   AccountPool(std::vector<Account> accounts, const Clock& clock);
+  ~AccountPool();
 
   using Taken = std::expected<std::unique_ptr<AccountLease>, NoAccount>;
   // Sticky account, then priority, then least in flight, then least recently used.
@@ -135,18 +135,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     size_t index = 0;
     bool moved = false;
   };
-  // A waiter's place in the queue. The pool posts to its loop only while it stands in the queue,
-  // under the mutex, so the loop is there.
-  struct Ticket {
-    Ticket(Loop& its_loop, Wish its_wish)
-        : loop(its_loop), wish(std::move(its_wish)), event(its_loop) {}
-    Loop& loop;
-    const Wish wish;
-    Event event;                    // its loop's thread only
-    bool alive = true;              // its loop's thread only
-    std::optional<Choice> granted;  // under the mutex; counted in flight already
-  };
-  class Place;
+  class Ticket;
 
   using Choosing = std::expected<Choice, NoAccount>;
   Choosing ChooseLocked(const Wish& wish, TimePoint now);
@@ -155,7 +144,6 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   Choice OccupyLocked(size_t index, const Wish& wish, TimePoint now);
   void Release(size_t index);
   void ReleaseLocked(size_t index);
-  static void WakeLocked(const std::shared_ptr<Ticket>& ticket);
   void Remember(const std::string& sticky, size_t index, TimePoint now);
   bool LastOfItsKind(size_t index, TimePoint now) const;
   bool Rests(size_t index, TimePoint now) const {
@@ -167,7 +155,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   std::mutex mutex_;
   std::vector<State> states_;
   std::unordered_map<std::string, Sticky> sticky_;
-  std::deque<std::shared_ptr<Ticket>> waiting_;
+  WaitQueue<Ticket> waiting_;
   uint64_t turn_ = 0;
 };
 

@@ -55,6 +55,26 @@ class List {
     head_.prev_->next_ = &node;
     head_.prev_ = &node;
   }
+  // Puts `item`, which stands in no list of this Tag, behind the last one that is not after it, so
+  // that a sorted list stays sorted.
+  template <class Less>
+  void InsertSorted(T& item, Less less) {
+    Node& node = item;
+    Node* before = head_.prev_;
+    while (before != &head_ && less(item, *static_cast<T*>(before))) before = before->prev_;
+    node.prev_ = before;
+    node.next_ = before->next_;
+    before->next_->prev_ = &node;
+    before->next_ = &node;
+  }
+  // The first for which `wanted(const T&)` holds; null when there is none.
+  template <class F>
+  T* Find(F wanted) {
+    for (Node* node = head_.next_; node != &head_; node = node->next_) {
+      if (wanted(*static_cast<const T*>(node))) return static_cast<T*>(node);
+    }
+    return nullptr;
+  }
   T* PopFront() {
     T* item = front();
     if (item != nullptr) static_cast<Node*>(item)->Unlink();
