@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/config/root.h"
-#include "core/exchange/body.h"
+#include "core/exchange/body_budget.h"
 #include "core/exchange/metrics.h"
 #include "core/metrics/metrics.h"
 #include "core/store/keys.h"

@@ -6,12 +6,6 @@
 
 namespace relay {
 
-bool BodyBudget::Take(size_t bytes) {
-  if (used_.fetch_add(bytes) + bytes <= bound_) return true;
-  used_ -= bytes;
-  return false;
-}
-
 void Body::Reserve(size_t size) {
   if (block_ != nullptr && block_->capacity() >= size + kSpare) return;
   Block* larger = Block::Make(size + kSpare);

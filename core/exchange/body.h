@@ -1,28 +1,13 @@
 // SPDX-License-Identifier: MIT
-// A request's body in one piece, and the process-wide bound on what all bodies hold together.
+// A request's body in one piece.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <string_view>
 
 #include "core/base/buffer.h"
 
 namespace relay {
-
-// Bytes of bodies in memory, over all workers. One for the process.
-class BodyBudget {
- public:
-  explicit BodyBudget(size_t bound) : bound_(bound) {}
-  bool Take(size_t bytes);  // false: over the bound, nothing taken
-  void Give(size_t bytes) { used_ -= bytes; }
-  size_t used() const { return used_; }
-  size_t bound() const { return bound_; }
-
- private:
-  const size_t bound_;
-  std::atomic<size_t> used_{0};
-};
 
 // Grows in one block, so that it can be scanned once and sent by writev. The block has spare
 // bytes behind the text, as vectorised scanners need.

@@ -11,6 +11,7 @@
 #include "core/exchange/metrics.h"
 #include "core/exchange/path.h"
 #include "core/exchange/worker.h"
+#include "core/store/keys.h"
 #include "core/store/limiter.h"
 
 namespace relay {
@@ -100,18 +101,17 @@ Task<Result<Unit>> Exchange::LoadBody() {
 }
 
 Task<Result<Unit>> Exchange::ReadWholeBody() {
+  if (request.content_length && *request.content_length > 0) {
+    Result<Unit> taken = co_await TakeBodyBytes(*request.content_length);
+    if (!taken) co_return taken;
+    body.Reserve(*request.content_length);
+  }
   if (request.expects_continue) {
     Head go_on;
     go_on.status = 100;
     client_->SendHead(go_on, false);
   }
-  const TimePoint last = loop.Now() + worker.limits.body_timeout;
-  if (request.content_length && *request.content_length > 0) {
-    if (auto taken = TakeBodyBytes(*request.content_length); !taken) {
-      co_return std::unexpected(taken.error());
-    }
-    body.Reserve(*request.content_length);
-  }
+  TimePoint last = loop.Now() + worker.limits.body_timeout;
   while (!client_->at_end()) {
     TimePoint deadline = std::min(last, loop.Now() + worker.limits.body_idle);
     Result<Chunk> chunk = co_await client_->Read(deadline);
@@ -123,9 +123,10 @@ Task<Result<Unit>> Exchange::ReadWholeBody() {
       co_return std::unexpected(std::move(why));
     }
     if (body.size() + chunk->size() > held_) {
-      if (auto taken = TakeBodyBytes(body.size() + chunk->size() - held_); !taken) {
-        co_return std::unexpected(taken.error());
-      }
+      TimePoint asked = loop.Now();
+      Result<Unit> taken = co_await TakeBodyBytes(body.size() + chunk->size() - held_);
+      if (!taken) co_return taken;
+      last += loop.Now() - asked;  // that wait was not the client's
     }
     body.Append(chunk->view());
   }
@@ -134,17 +135,33 @@ Task<Result<Unit>> Exchange::ReadWholeBody() {
   co_return Unit{};
 }
 
-Result<Unit> Exchange::TakeBodyBytes(size_t bytes) {
-  if (!worker.bodies.Take(bytes)) {
-    return Fail(Party::kRelay, Fault::kOverloaded,
-                "too many request bodies are in memory; try again in a moment", true);
+Task<Result<Unit>> Exchange::TakeBodyBytes(size_t bytes) {
+  if (held_ + bytes > worker.bodies.bound()) {
+    return Result<Unit>(Fail(Party::kClient, Fault::kBodyTooLarge,
+                             "the request's body is larger than all memory for bodies"));
+  }
+  if (!worker.bodies.TryTake(BodyOwner(), bytes)) return WaitForBodyRoom(bytes);
+  held_ += bytes;
+  return Result<Unit>(Unit{});
+}
+
+Task<Result<Unit>> Exchange::WaitForBodyRoom(size_t bytes) {
+  TimePoint deadline = loop.Now() + worker.limits.body_room;
+  bool taken = co_await worker.bodies.Take(loop, BodyOwner(), bytes, deadline);
+  if (!taken) {
+    co_return Fail(Party::kRelay, Fault::kOverloaded,
+                   "too many request bodies are in memory; try again in a moment", true);
   }
   held_ += bytes;
-  return Unit{};
+  co_return Unit{};
+}
+
+const void* Exchange::BodyOwner() const {
+  return facts.key == nullptr ? nullptr : facts.key->scope.get();
 }
 
 void Exchange::FreeBody() {
-  worker.bodies.Give(std::exchange(held_, 0));
+  worker.bodies.Give(BodyOwner(), std::exchange(held_, 0));
   json = JsonIndex();
   edits = Edits();
   body.Clear();

@@ -120,13 +120,17 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   Task<Result<Unit>> ReadWholeBody();
   void RefuseWith(const Refusal& refusal);
   void CompleteHead(Head& head) const;
-  Result<Unit> TakeBodyBytes(size_t bytes);
+  // Waits for room in the memory for bodies if there is none.
+  Task<Result<Unit>> TakeBodyBytes(size_t bytes);
+  Task<Result<Unit>> WaitForBodyRoom(size_t bytes);
+  // Whose share of that memory it takes.
+  const void* BodyOwner() const;
 
   std::unique_ptr<Stream> client_;
   std::string peer_;
   TimePoint started_;
   size_t entered_ = 0;  // filters whose OnRequest began
-  size_t held_ = 0;     // bytes of the body taken from the worker's budget
+  size_t held_ = 0;     // bytes of the body taken from the process's budget
   std::unique_ptr<UsageMeter> meter_;
   std::unique_ptr<AnswerTransform> transform_;
   bool ending_ = false;

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "core/async/loop.h"
-#include "core/exchange/body.h"
+#include "core/exchange/body_budget.h"
 #include "core/exchange/chain.h"
 #include "core/exchange/exchange.h"
 #include "core/http/connection.h"
@@ -31,7 +31,8 @@ struct ExchangeLimits {
   uint64_t body_bytes = uint64_t{32} << 20;
   Duration body_timeout = std::chrono::seconds(120);
   Duration body_idle = std::chrono::seconds(30);
-  Duration silence = std::chrono::seconds(15);  // until a keep-alive goes out
+  Duration body_room = std::chrono::seconds(10);  // how long a body waits for memory
+  Duration silence = std::chrono::seconds(15);    // until a keep-alive goes out
 };
 
 class Worker final : public ServerHandler {

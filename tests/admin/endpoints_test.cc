@@ -143,7 +143,7 @@ TEST_F(EndpointsTest, MetricsAreOpenAndNameNobodyWithoutAToken) {
 }
 
 TEST_F(EndpointsTest, MetricsShowWhatTheProcessTakes) {
-  EXPECT_TRUE(services->bodies.Take(12'345));
+  EXPECT_TRUE(services->bodies.TryTake(nullptr, 12'345));
   std::string text = Ask("GET", "/metrics")->body;
   EXPECT_NE(text.find("\nrelay_buffered_body_bytes 12345\n"), std::string::npos);
   EXPECT_EQ(text.find("\nprocess_open_fds 0\n"), std::string::npos);

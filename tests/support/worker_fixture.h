@@ -146,7 +146,7 @@ class WorkerWorld {
   Loop loop{clock};
   Metrics metrics;
   ExchangeMetrics exchange_metrics{metrics};
-  BodyBudget bodies{size_t{64} << 20};
+  BodyBudget bodies{size_t{16} << 20};
   NoEndpoints endpoints;
   ScriptedUpstream upstream;
   Worker worker;

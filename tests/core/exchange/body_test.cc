@@ -3,8 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <thread>
-#include <vector>
+#include <string>
 
 namespace relay {
 namespace {
@@ -42,37 +41,6 @@ TEST(Body, ItsChunkOutlivesIt) {
     EXPECT_EQ(body.size(), 0U);
   }
   EXPECT_EQ(chunk.view(), "kept");
-}
-
-TEST(BodyBudget, TakesUpToItsBoundAndNotAByteMore) {
-  BodyBudget budget(100);
-  EXPECT_TRUE(budget.Take(60));
-  EXPECT_FALSE(budget.Take(41));
-  EXPECT_EQ(budget.used(), 60U);
-  EXPECT_TRUE(budget.Take(40));
-  EXPECT_FALSE(budget.Take(1));
-  budget.Give(100);
-  EXPECT_EQ(budget.used(), 0U);
-  EXPECT_TRUE(budget.Take(100));
-}
-
-TEST(BodyBudget, HoldsItsBoundOverThreads) {
-  constexpr size_t kBound = 1000;
-  BodyBudget budget(kBound);
-  std::vector<std::thread> threads;
-  std::atomic<bool> over{false};
-  for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([&] {
-      for (int i = 0; i < 10'000; ++i) {
-        if (!budget.Take(300)) continue;
-        if (budget.used() > kBound + 3 * 300) over = true;  // others' refused tries pass by
-        budget.Give(300);
-      }
-    });
-  }
-  for (auto& thread : threads) thread.join();
-  EXPECT_FALSE(over);
-  EXPECT_EQ(budget.used(), 0U);
 }
 
 }  // namespace

@@ -114,19 +114,6 @@ TEST(RequestBody, R30_IsGivenItsTimeAndNoMore) {
   EXPECT_EQ(slow.status(), 408);
 }
 
-TEST(RequestBody, IsRefusedWhenTooManyAreInMemory) {
-  StoryWorld world("claude", {Act::kReadBody});
-  ASSERT_TRUE(world.bodies.Take(world.bodies.bound() - 10));
-  world.Ask(kMessages, {}, R"({"model":"m"})");
-  EXPECT_EQ(world.status(), 503);
-  EXPECT_THAT(world.answer_head(), HasSubstr("retry-after: 1"));
-  EXPECT_THAT(world.answer_head(), Not(HasSubstr("x-should-retry")));
-  EXPECT_EQ(world.bodies.used(), world.bodies.bound() - 10);
-  world.bodies.Give(world.bodies.bound() - 10);
-  world.Ask(kMessages, {}, R"({"model":"m"})");
-  EXPECT_EQ(world.status(), 200);
-}
-
 TEST(RequestBody, IsFreedAtTheCommit) {
   StoryWorld world("claude", {Act::kReadBody});
   world.BeginStream();
