@@ -292,7 +292,7 @@ Http2Session::Http2Session(Side side, const Bounds& bounds, const Clock& clock)
     : side_(side),
       bounds_(bounds),
       reader_(side == Side::kServer ? kPreface : 0),
-      watch_(clock, bounds.header_bytes) {
+      watch_(clock, side == Side::kServer, bounds.header_bytes) {
   int made = side == Side::kServer
                  ? nghttp2_session_server_new2(&session_, Http2Callbacks::Get(), this, Options())
                  : nghttp2_session_client_new2(&session_, Http2Callbacks::Get(), this, Options());
@@ -336,8 +336,9 @@ Result<Unit> Http2Session::Read(Chunk bytes, StreamEvents& to) {
     size_t size = reader_.Next(bytes.view(), begun);
     if (begun) {
       const FrameHeader& header = reader_.header();
-      if (!watch_.OnFrame(header, Find(header.stream) != nullptr)) {
-        Terminate(Http2Error::kEnhanceYourCalm, "too many frames that nobody needs");
+      if (auto code = watch_.OnFrame(header, Find(header.stream) != nullptr)) {
+        Terminate(*code, *code == Http2Error::kProtocol ? "a stream begins after a newer one"
+                                                        : "too many frames that nobody needs");
         break;
       }
     }

@@ -21,16 +21,6 @@ struct nghttp2_session;
 
 namespace relay {
 
-// RFC 9113 §7, those that we send or tell apart.
-enum class Http2Error : uint32_t {
-  kNone = 0x0,
-  kProtocol = 0x1,
-  kInternal = 0x2,
-  kRefusedStream = 0x7,
-  kCancel = 0x8,
-  kEnhanceYourCalm = 0xb,
-};
-
 // One stream, from its first frame until the library has closed it.
 struct Http2Stream {
   explicit Http2Stream(StreamId its_id) : id(its_id) {}

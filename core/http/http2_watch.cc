@@ -49,11 +49,31 @@ size_t FrameReader::Next(std::string_view bytes, bool& begun) {
   return used + payload;
 }
 
-bool FrameWatch::OnFrame(const FrameHeader& header, bool known) {
+std::optional<Http2Error> FrameWatch::OnFrame(const FrameHeader& header, bool known) {
+  if (!NoteStream(header, known)) return Http2Error::kProtocol;
+  if (!Endure(header, known)) return Http2Error::kEnhanceYourCalm;
+  return std::nullopt;
+}
+
+bool FrameWatch::NoteStream(const FrameHeader& header, bool known) {
+  begins_ = false;
+  if (!peer_opens_ || !header.is(FrameType::kHeaders) || known) return true;
+  if (header.stream > newest_) {
+    // RFC 9113 §5.1.1: with it all before it that were not opened are closed. The library remembers
+    // too little to tell them from those whose last frames crossed a reset of ours.
+    skipped_ = header.stream - newest_ - 1;
+    newest_ = header.stream;
+    begins_ = true;
+    return true;
+  }
+  return header.stream == newest_ || header.stream < newest_ - skipped_;
+}
+
+bool FrameWatch::Endure(const FrameHeader& header, bool known) {
   if (header.type > static_cast<uint8_t>(FrameType::kContinuation)) return CountOddity();
   switch (static_cast<FrameType>(header.type)) {
     case FrameType::kHeaders:
-    case FrameType::kContinuation: return OnBlock(header);
+    case FrameType::kContinuation: return OnBlock(header, known);
     case FrameType::kData:
       return (known && (header.length > 0 || header.end_stream())) || CountOddity();
     case FrameType::kReset: return known || CountOddity();
@@ -71,12 +91,12 @@ bool FrameWatch::OnFrame(const FrameHeader& header, bool known) {
   return true;
 }
 
-bool FrameWatch::OnBlock(const FrameHeader& header) {
+bool FrameWatch::OnBlock(const FrameHeader& header, bool known) {
   in_block_ = !header.end_headers();
   if (header.is(FrameType::kHeaders)) {
     continued_ = 0;
     continuations_ = 0;
-    return true;
+    return known || begins_ || CountOddity();
   }
   continued_ += header.length;
   return ++continuations_ <= kMostContinuations && continued_ <= continued_bytes_;

@@ -5,11 +5,22 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "core/base/clock.h"
 
 namespace relay {
+
+// RFC 9113 §7, those that we send or tell apart.
+enum class Http2Error : uint32_t {
+  kNone = 0x0,
+  kProtocol = 0x1,
+  kInternal = 0x2,
+  kRefusedStream = 0x7,
+  kCancel = 0x8,
+  kEnhanceYourCalm = 0xb,
+};
 
 // Allows `burst` events at once and `per_second` in the long run.
 class TokenBucket {
@@ -78,12 +89,13 @@ class FrameReader {
 // What a peer may do that costs us more than it does any good.
 class FrameWatch {
  public:
-  // `continued_bytes`: bound of what CONTINUATION adds to one header block, compressed.
-  FrameWatch(const Clock& clock, size_t continued_bytes)
-      : clock_(clock), continued_bytes_(continued_bytes) {}
+  // `peer_opens`: the peer is a client, whose HEADERS may begin streams. `continued_bytes`: bound
+  // of what CONTINUATION adds to one header block, compressed.
+  FrameWatch(const Clock& clock, bool peer_opens, size_t continued_bytes)
+      : clock_(clock), peer_opens_(peer_opens), continued_bytes_(continued_bytes) {}
 
-  // One frame's header; `known`: its stream is open. False: the connection must end.
-  bool OnFrame(const FrameHeader& header, bool known);
+  // One frame's header; `known`: its stream is open. The connection must end with what is returned.
+  std::optional<Http2Error> OnFrame(const FrameHeader& header, bool known);
   // Something odd that only the payload shows. False: the connection must end.
   bool CountOddity();
   // The peer took a stream back, or made us do it. False: the connection must end.
@@ -94,14 +106,22 @@ class FrameWatch {
   bool in_block() const { return in_block_; }
 
  private:
-  bool OnBlock(const FrameHeader& header);
+  // False: more than may be endured.
+  bool Endure(const FrameHeader& header, bool known);
+  bool OnBlock(const FrameHeader& header, bool known);
+  // Remembers the stream if the frame begins one. False: none can have been closed by either side.
+  bool NoteStream(const FrameHeader& header, bool known);
 
   const Clock& clock_;
+  const bool peer_opens_;
   const size_t continued_bytes_;
   size_t continued_ = 0;
   size_t continuations_ = 0;
   size_t pings_ = 0;
   bool in_block_ = false;
+  bool begins_ = false;   // this frame's stream
+  uint32_t newest_ = 0;   // stream that the peer opened
+  uint32_t skipped_ = 0;  // as many before the newest one were never opened
   TokenBucket resets_{100, 20};
   TokenBucket settings_{10, 10};
   TokenBucket ping_rate_{10, 10};
