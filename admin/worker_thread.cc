@@ -140,9 +140,7 @@ void WorkerThread::BeginDrain(Duration timeout) {
   goodbye_at_ = loop_.Now() + std::min(kIdleGrace, timeout);
   end_at_ = loop_.Now() + timeout;
   for (const auto& door : doors_) door->listener->Close();
-  connections_.ForEach([](Connection& connection) {
-    if (connection.active_streams() > 0) connection.GoAway();
-  });
+  connections_.ForEach([](Connection& connection) { connection.Drain(); });
   drain_step_.ArmIn(kDrainStep);
 }
 

@@ -302,6 +302,11 @@ void Connection::GoAway() {
   FlushSoon();
 }
 
+void Connection::Drain() {
+  draining_ = true;
+  if (multiplexed_ || active_streams() > 0) GoAway();
+}
+
 void Connection::CloseNow() {
   Die(Error{Party::kRelay, Fault::kCancelled, "the relay stops"});
 }

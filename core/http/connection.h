@@ -31,8 +31,11 @@ class Connection : public Mortal,
   size_t active_streams() const { return streams_.size() + tails_.size(); }
   bool closing() const { return closing_; }
   // No further messages: says so to the peer, and ends once the present ones are done; at once when
-  // there are none. For draining: call it for each of the worker's list.
+  // there are none.
   void GoAway();
+  // The same for a peer that nobody can warn: on an idle HTTP/1 connection a request may be on its
+  // way. It is answered still, as the last one; GoAway later ends those that stay idle.
+  void Drain();
   // Ends in this turn without another word; its streams are told. For a stop that waits no longer.
   void CloseNow();
 
@@ -75,6 +78,7 @@ class Connection : public Mortal,
   }
   size_t Unsent() const { return unsent_ + (transport_ ? transport_->Pending() : 0); }
   bool multiplexed() const { return multiplexed_; }
+  bool draining() const { return draining_; }
   // Whether a stream was given back since the last call.
   bool TakeReleased() { return std::exchange(released_, false); }
 
@@ -113,6 +117,7 @@ class Connection : public Mortal,
   bool multiplexed_ = false;
   bool crowded_ = false;  // somebody waits for room
   bool released_ = false;
+  bool draining_ = false;
   bool ending_ = false;  // whatever is lost now is lost with the connection
   bool closing_ = false;
   bool dead_ = false;

@@ -66,6 +66,7 @@ void ServerConnection::OnHead(StreamId id, Head head, bool end) {
   }
   std::unique_ptr<Stream> stream = MakeStream(id);
   if (end) EndInbound(*stream);
+  if (draining()) GoAway();
   handler_.OnRequest(std::move(stream), std::move(head));
 }
 

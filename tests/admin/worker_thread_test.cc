@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <thread>
 
 #include "admin/endpoints.h"
 #include "tests/admin/fixture.h"
@@ -113,14 +114,16 @@ TEST(WorkerThread, KeysRoutesAndPathsAreJudged) {
   EXPECT_TRUE(Get(other, "/nowhere").starts_with("HTTP/1.1 404 "));
 }
 
-TEST(WorkerThread, DrainingClosesThePortAndSaysSoOnOpenConnections) {
+TEST(WorkerThread, R39DrainingClosesThePortAndSaysSoOnOpenConnections) {
   Relay relay;
   PlainSocket client = relay.Connect();
   EXPECT_NE(Get(client, "/ready").find("HTTP/1.1 200 OK"), std::string::npos);
   relay.Drain(20s);
+  for (int i = 0; i < 1000 && relay.Connect().open(); ++i) std::this_thread::yield();
   std::string ready = Get(client, "/ready");
   EXPECT_TRUE(ready.starts_with("HTTP/1.1 503 ")) << ready;
   EXPECT_NE(ready.find(R"({"status":"draining")"), std::string::npos);
+  EXPECT_NE(ready.find("Connection: close\r\n"), std::string::npos) << ready;
   client.ReadAll();  // it ends without our doing
   relay.WaitUntilDrained();
   EXPECT_FALSE(relay.Connect().open());
@@ -143,7 +146,7 @@ TEST(WorkerThread, AConnectionThatNeverSpokeDoesNotHoldTheDrain) {
   relay.WaitUntilDrained();
 }
 
-TEST(WorkerThread, AStreamThatDoesNotEndGetsItsDialectsErrorEvent) {
+TEST(WorkerThread, R39AStreamThatDoesNotEndGetsItsDialectsErrorEvent) {
   HoldingUpstream upstream{std::string(kBegun)};
   Relay relay(upstream.port());
   PlainSocket client = relay.Connect();
@@ -158,7 +161,7 @@ TEST(WorkerThread, AStreamThatDoesNotEndGetsItsDialectsErrorEvent) {
   relay.WaitUntilDrained();
 }
 
-TEST(WorkerThread, ARequestWithoutAnAnswerYetIsRefusedAtTheEndOfTheDrain) {
+TEST(WorkerThread, R39ARequestWithoutAnAnswerYetIsRefusedAtTheEndOfTheDrain) {
   HoldingUpstream upstream("");
   Relay relay(upstream.port());
   PlainSocket client = relay.Connect();

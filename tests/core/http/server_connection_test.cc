@@ -78,7 +78,7 @@ TEST_F(ServerConnectionTest, AnswersOneRequestAfterAnotherOnOneConnection) {
   EXPECT_FALSE(client.ended);
 }
 
-TEST_F(ServerConnectionTest, AnswersPipelinedRequestsOneAtATimeAndInOrder) {
+TEST_F(ServerConnectionTest, R8AnswersPipelinedRequestsOneAtATimeAndInOrder) {
   StoryServer& server = Serve(SayHiWhenTold);
   RawPeer client = Raw(MemoryLine::kClient);
   client.Send(std::string(kGet) + "GET /b HTTP/1.1\r\nHost: h\r\n\r\n" + Post("/c", "body"));
@@ -113,7 +113,7 @@ TEST_F(ServerConnectionTest, AnswersManyPipelinedRequestsCutAnywhere) {
   EXPECT_EQ(server.seen.size(), 500U);
 }
 
-TEST_F(ServerConnectionTest, HoldsAtMostSoMuchOfLaterRequests) {
+TEST_F(ServerConnectionTest, R8HoldsAtMostSoMuchOfLaterRequests) {
   StoryServer& server = Serve(SayHiWhenTold);
   RawPeer client = Raw(MemoryLine::kClient);
   line->cut = [](size_t) { return size_t{1000}; };
@@ -171,7 +171,7 @@ TEST_F(ServerConnectionTest, WritesOnceATurn) {
   EXPECT_EQ(line->writes(MemoryLine::kServer), 1);
 }
 
-TEST_F(ServerConnectionTest, LetsEachPieceLeaveInTheTurnInWhichItCame) {
+TEST_F(ServerConnectionTest, R33LetsEachPieceLeaveInTheTurnInWhichItCame) {
   StoryServer& server = Serve([](Call& call) -> Task<Unit> {
     call.Begin();
     while (true) {
@@ -191,7 +191,7 @@ TEST_F(ServerConnectionTest, LetsEachPieceLeaveInTheTurnInWhichItCame) {
   }
 }
 
-TEST_F(ServerConnectionTest, TellsTheStoryInTheSameTurnThatItsClientLeft) {
+TEST_F(ServerConnectionTest, R32TellsTheStoryInTheSameTurnThatItsClientLeft) {
   for (int way = 0; way < 3; ++way) {
     line = std::make_unique<MemoryLine>(loop);
     StoryServer& server = Serve(SayHiWhenTold);
@@ -213,7 +213,7 @@ TEST_F(ServerConnectionTest, TellsTheStoryInTheSameTurnThatItsClientLeft) {
   }
 }
 
-TEST_F(ServerConnectionTest, NoticesThatItsClientLeftThoughLaterBytesAreHeld) {
+TEST_F(ServerConnectionTest, R32NoticesThatItsClientLeftThoughLaterBytesAreHeld) {
   StoryServer& server = Serve(SayHiWhenTold);
   RawPeer client = Raw(MemoryLine::kClient);
   client.Send(std::string(kGet) + std::string(kGet));
@@ -224,7 +224,7 @@ TEST_F(ServerConnectionTest, NoticesThatItsClientLeftThoughLaterBytesAreHeld) {
   EXPECT_EQ(server.seen.size(), 1U);
 }
 
-TEST_F(ServerConnectionTest, NoticesThatItsClientLeftThoughNobodyReadsItsBody) {
+TEST_F(ServerConnectionTest, R32NoticesThatItsClientLeftThoughNobodyReadsItsBody) {
   StoryServer& server = Serve(ReadNothing);
   RawPeer client = Raw(MemoryLine::kClient);
   client.Send(Post("/", std::string(100'000, 'b')));
@@ -248,7 +248,7 @@ TEST_F(ServerConnectionTest, TellsTheStoryThatTheBodyWasCut) {
   EXPECT_EQ(client.text, "");
 }
 
-TEST_F(ServerConnectionTest, AnswersWhatIsRefusedThenClosesWithoutReadingOn) {
+TEST_F(ServerConnectionTest, R6AnswersWhatIsRefusedThenClosesWithoutReadingOn) {
   StoryServer& server = Serve(SayHi);
   RawPeer client = Raw(MemoryLine::kClient);
   client.Send("GET / HTTP/1.1\r\nHost: h\r\nBad Name: x\r\n\r\n" + std::string(kGet));
@@ -283,7 +283,7 @@ TEST_F(ServerConnectionTest, LetsTheStoryAnswerABodyThatIsTooLarge) {
   EXPECT_TRUE(server.lost.empty());
 }
 
-TEST_F(ServerConnectionTest, ReadsALittleOfABodyThatWasAnsweredEarly) {
+TEST_F(ServerConnectionTest, R6ReadsALittleOfABodyThatWasAnsweredEarly) {
   StoryServer& server = Serve(SayHi);
   RawPeer client = Raw(MemoryLine::kClient);
   std::string body(50'000, 'b');
@@ -299,7 +299,7 @@ TEST_F(ServerConnectionTest, ReadsALittleOfABodyThatWasAnsweredEarly) {
   EXPECT_FALSE(client.ended);
 }
 
-TEST_F(ServerConnectionTest, NeverTakesAnUnreadBodyForARequest) {
+TEST_F(ServerConnectionTest, R6NeverTakesAnUnreadBodyForARequest) {
   StoryServer& server = Serve(SayHi);
   RawPeer client = Raw(MemoryLine::kClient);
   std::string hidden;
@@ -339,7 +339,7 @@ TEST_F(ServerConnectionTest, ClosesWhenAStoryEndsWithoutAnAnswer) {
   EXPECT_EQ(server.seen.size(), 1U);
 }
 
-TEST_F(ServerConnectionTest, SaysContinueOnlyWhenTheStoryDoes) {
+TEST_F(ServerConnectionTest, R10SaysContinueOnlyWhenTheStoryDoes) {
   StoryServer& server = Serve([](Call& call) -> Task<Unit> {
     co_await call.server.go.Wait();
     Head go_on;
@@ -380,7 +380,7 @@ TEST_F(ServerConnectionTest, StopsTheStoryWhenTheClientReadsNoMore) {
   EXPECT_GT(client.size, 10'000'000U);
 }
 
-TEST_F(ServerConnectionTest, NoticesThatAClientLeftWhoReadNoMore) {
+TEST_F(ServerConnectionTest, R32NoticesThatAClientLeftWhoReadNoMore) {
   StoryServer& server = Serve(SendMuch);
   RawPeer client = Raw(MemoryLine::kClient);
   line->asleep[MemoryLine::kClient] = true;
@@ -392,7 +392,7 @@ TEST_F(ServerConnectionTest, NoticesThatAClientLeftWhoReadNoMore) {
   EXPECT_EQ(server.alive, 0);
 }
 
-TEST_F(ServerConnectionTest, ReadsNoMoreThanTheStoryTakes) {
+TEST_F(ServerConnectionTest, R31ReadsNoMoreThanTheStoryTakes) {
   StoryServer& server = Serve(ReadNothing);
   RawPeer client = Raw(MemoryLine::kClient);
   std::string body(3'000'000, 'b');
@@ -404,7 +404,7 @@ TEST_F(ServerConnectionTest, ReadsNoMoreThanTheStoryTakes) {
   EXPECT_EQ(client.text, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n3000000");
 }
 
-TEST_F(ServerConnectionTest, KeepsNoReadBlockForAFewBytesThatWait) {
+TEST_F(ServerConnectionTest, R31KeepsNoReadBlockForAFewBytesThatWait) {
   StoryServer& server = Serve([](Call& call) -> Task<Unit> {
     co_await call.server.go.Wait();
     Result<Chunk> chunk = co_await call.stream->Read(TimePoint::max());
@@ -422,7 +422,7 @@ TEST_F(ServerConnectionTest, KeepsNoReadBlockForAFewBytesThatWait) {
 
 // Time ------------------------------------------------------------------------------------------
 
-TEST_F(ServerConnectionTest, GivesAHeadItsTimeInTotal) {
+TEST_F(ServerConnectionTest, R30GivesAHeadItsTimeInTotal) {
   StoryServer& server = Serve(SayHi);
   RawPeer client = Raw(MemoryLine::kClient);
   for (std::string_view head = kGet; !client.ended && !head.empty(); head.remove_prefix(1)) {
@@ -433,7 +433,7 @@ TEST_F(ServerConnectionTest, GivesAHeadItsTimeInTotal) {
   EXPECT_TRUE(server.seen.empty());
 }
 
-TEST_F(ServerConnectionTest, GivesEachHeadItsOwnTime) {
+TEST_F(ServerConnectionTest, R30GivesEachHeadItsOwnTime) {
   StoryServer& server = Serve(SayHi);
   RawPeer client = Raw(MemoryLine::kClient);
   for (int i = 0; i < 4; ++i) {
@@ -446,7 +446,7 @@ TEST_F(ServerConnectionTest, GivesEachHeadItsOwnTime) {
   EXPECT_FALSE(client.ended);
 }
 
-TEST_F(ServerConnectionTest, ClosesWhatIsIdleForTooLong) {
+TEST_F(ServerConnectionTest, R30ClosesWhatIsIdleForTooLong) {
   Serve(SayHi);
   RawPeer client = Raw(MemoryLine::kClient);
   client.Send(kGet);
@@ -460,14 +460,14 @@ TEST_F(ServerConnectionTest, ClosesWhatIsIdleForTooLong) {
   EXPECT_TRUE(line->gone(MemoryLine::kServer));
 }
 
-TEST_F(ServerConnectionTest, ClosesWhatNeverSaysAWord) {
+TEST_F(ServerConnectionTest, R30ClosesWhatNeverSaysAWord) {
   Serve(SayHi);
   RawPeer client = Raw(MemoryLine::kClient);
   After(seconds(61));
   EXPECT_TRUE(client.ended);
 }
 
-TEST_F(ServerConnectionTest, ClosesWhatBeginsLikeHttp2AndGoesNoFurther) {
+TEST_F(ServerConnectionTest, R30ClosesWhatBeginsLikeHttp2AndGoesNoFurther) {
   Serve(SayHi);
   RawPeer client = Raw(MemoryLine::kClient);
   client.Send("PRI * HT");
@@ -486,7 +486,7 @@ TEST_F(ServerConnectionTest, LeavesTimeToWhoeverAnswers) {
   EXPECT_EQ(client.text, kHi);
 }
 
-TEST_F(ServerConnectionTest, GivesTheRestOfABodyThatWasAnsweredEarlyItsTime) {
+TEST_F(ServerConnectionTest, R30GivesTheRestOfABodyThatWasAnsweredEarlyItsTime) {
   Serve(SayHi);
   RawPeer client = Raw(MemoryLine::kClient);
   client.Send(Post("/early", std::string(1000, 'b')).substr(0, 500));
@@ -508,7 +508,7 @@ TEST_F(ServerConnectionTest, TellsThePostOfAMethodThatBeginsLikeHttp2FromIt) {
 
 // Draining --------------------------------------------------------------------------------------
 
-TEST_F(ServerConnectionTest, ClosesAtOnceWhenItDrainsIdle) {
+TEST_F(ServerConnectionTest, R39ClosesAtOnceWhenItDrainsIdle) {
   Serve(SayHi);
   RawPeer client = Raw(MemoryLine::kClient);
   client.Send(kGet);
@@ -520,7 +520,7 @@ TEST_F(ServerConnectionTest, ClosesAtOnceWhenItDrainsIdle) {
   EXPECT_TRUE(line->gone(MemoryLine::kServer));
 }
 
-TEST_F(ServerConnectionTest, ClosesAtOnceWhenItDrainsUnused) {
+TEST_F(ServerConnectionTest, R39ClosesAtOnceWhenItDrainsUnused) {
   Serve(SayHi);
   RawPeer client = Raw(MemoryLine::kClient);
   Settle();
@@ -529,7 +529,7 @@ TEST_F(ServerConnectionTest, ClosesAtOnceWhenItDrainsUnused) {
   EXPECT_TRUE(client.ended);
 }
 
-TEST_F(ServerConnectionTest, AnswersWhatIsUnderWayWhenItDrainsAndThenCloses) {
+TEST_F(ServerConnectionTest, R39AnswersWhatIsUnderWayWhenItDrainsAndThenCloses) {
   StoryServer& server = Serve(SayHiWhenTold);
   RawPeer client = Raw(MemoryLine::kClient);
   client.Send(std::string(kGet) + std::string(kGet));
@@ -542,6 +542,35 @@ TEST_F(ServerConnectionTest, AnswersWhatIsUnderWayWhenItDrainsAndThenCloses) {
   EXPECT_EQ(client.text, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
   EXPECT_TRUE(client.ended);
   EXPECT_EQ(server.seen.size(), 1U);
+}
+
+TEST_F(ServerConnectionTest, R39AnswersARequestThatCrossesTheDrainAsTheLastOne) {
+  StoryServer& server = Serve(SayHi);
+  RawPeer client = Raw(MemoryLine::kClient);
+  client.Send(kGet.substr(0, 9));
+  Settle();
+  connection()->Drain();
+  Settle();
+  EXPECT_FALSE(client.ended);
+  client.Send(std::string(kGet.substr(9)) + std::string(kGet));
+  Settle();
+  EXPECT_EQ(client.text, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+  EXPECT_TRUE(client.ended);
+  EXPECT_EQ(server.seen.size(), 1U);
+}
+
+TEST_F(ServerConnectionTest, R39EndsAnIdleDrainWhenNoRequestCame) {
+  Serve(SayHi);
+  RawPeer client = Raw(MemoryLine::kClient);
+  client.Send(kGet);
+  Settle();
+  connection()->Drain();
+  Settle();
+  EXPECT_FALSE(client.ended);
+  connection()->GoAway();
+  Settle();
+  EXPECT_TRUE(client.ended);
+  EXPECT_EQ(client.text, kHi);
 }
 
 TEST_F(ServerConnectionTest, CutsWhatIsUnderWayWhenItIsToldToCloseNow) {
