@@ -121,7 +121,7 @@ TEST_F(AuthTest, GivesOneAnswerToNoKeyAndToWrongOnes) {
   EXPECT_TRUE(world->upstream.calls.empty());
 }
 
-TEST_F(AuthTest, NeverReadsTheBodyOfAStranger) {
+TEST_F(AuthTest, R6NeverReadsTheBodyOfAStranger) {
   auto world = MakeWorld();
   world->Begin(
       "POST /api/v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n{\"mod");

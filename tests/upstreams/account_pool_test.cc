@@ -182,7 +182,7 @@ TEST(AccountPool, CountsASubscriptionForNoReplacementOfAKey) {
   EXPECT_TRUE(p.pool->Report(1, {.kind = Kind::kOverloaded}));
 }
 
-TEST(AccountPool, ParksAfterFiveFailuresInARow) {
+TEST(AccountPool, R36ParksAfterFiveFailuresInARow) {
   Pool p({Make("a"), Make("b")});
   for (int i = 0; i < 4; ++i) EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kBroken}));
   p.pool->Report(0, {.kind = Kind::kFine});
@@ -203,7 +203,7 @@ TEST(AccountPool, KeepsALimitThoughAnOlderRequestEndsWell) {
   EXPECT_EQ(p.Next(), "a");
 }
 
-TEST(AccountPool, IgnoresWhatTheRequestIsToBlameFor) {
+TEST(AccountPool, R11IgnoresWhatTheRequestIsToBlameFor) {
   Pool p({Make("a")});
   for (int i = 0; i < 20; ++i) {
     EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kRequest}));

@@ -78,7 +78,7 @@ TEST(Cluster, HoldsAStreamUpToItsFirstWholeEvent) {
   EXPECT_THAT(world.body(), HasSubstr(kStart.substr(40)));
 }
 
-TEST(Cluster, MovesToTheNextAccountOnEachFault) {
+TEST(Cluster, R36MovesToTheNextAccountOnEachFault) {
   const std::vector<std::pair<std::string, Scripted>> kFaults = {
       {"401", Json(401, kAuthError)},
       {"403", Json(403, R"({"type":"error","error":{"type":"permission_error","message":"no"}})")},
@@ -224,7 +224,7 @@ TEST(Cluster, NeverShowsARefusedCredentialEvenWithoutFailover) {
   EXPECT_EQ(world.vendor.requests.size(), 1U);
 }
 
-TEST(Cluster, SendsAgainAtOnceOnAStaleConnection) {
+TEST(Cluster, R36SendsAgainAtOnceOnAStaleConnection) {
   ClusterWorld world({KeyAccount("a", "sk-a")});
   world.AskClaude(false);
   EXPECT_EQ(world.status(), 200);

@@ -105,7 +105,7 @@ TEST_F(ClientConnectionTest, EndsAtOnceWhenTheUpstreamClosesItIdle) {
   }
 }
 
-TEST_F(ClientConnectionTest, EndsAtOnceWhenTheUpstreamSendsWhatNobodyAskedFor) {
+TEST_F(ClientConnectionTest, R12EndsAtOnceWhenTheUpstreamSendsWhatNobodyAskedFor) {
   Connect();
   UseOnce();
   upstream->Send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
@@ -115,7 +115,7 @@ TEST_F(ClientConnectionTest, EndsAtOnceWhenTheUpstreamSendsWhatNobodyAskedFor) {
   EXPECT_TRUE(line->gone(MemoryLine::kClient));
 }
 
-TEST_F(ClientConnectionTest, NeverReusesWhatSentMoreThanItsAnswer) {
+TEST_F(ClientConnectionTest, R12NeverReusesWhatSentMoreThanItsAnswer) {
   Connect();
   auto asked = Ask(Get("/"));
   upstream->Send(
@@ -127,7 +127,7 @@ TEST_F(ClientConnectionTest, NeverReusesWhatSentMoreThanItsAnswer) {
   EXPECT_TRUE(connections.empty());
 }
 
-TEST_F(ClientConnectionTest, TellsAStaleConnectionFromABrokenAnswer) {
+TEST_F(ClientConnectionTest, R36TellsAStaleConnectionFromABrokenAnswer) {
   struct Case {
     bool used;
     std::string_view sent;
@@ -204,7 +204,7 @@ TEST_F(ClientConnectionTest, GivesWhatCameBeforeAnAnswerWasCut) {
   EXPECT_EQ(chunk.error().fault, Fault::kTruncated);
 }
 
-TEST_F(ClientConnectionTest, CallsNonsenseTheUpstreamsFault) {
+TEST_F(ClientConnectionTest, R12CallsNonsenseTheUpstreamsFault) {
   for (std::string_view nonsense :
        {"SSH-2.0-OpenSSH_9.2\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
@@ -245,7 +245,7 @@ TEST_F(ClientConnectionTest, TakesAnAnswerThatCameBeforeTheBodyWasSent) {
   EXPECT_TRUE(asked->whole);
 }
 
-TEST_F(ClientConnectionTest, ResetsTheUpstreamInTheSameTurnWhenTheStoryEnds) {
+TEST_F(ClientConnectionTest, R32ResetsTheUpstreamInTheSameTurnWhenTheStoryEnds) {
   Connect();
   auto asked = Ask(Get("/"));
   upstream->Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
@@ -288,7 +288,7 @@ TEST_F(ClientConnectionTest, ClosesWhenItStaysIdle) {
   EXPECT_TRUE(upstream->ended);
 }
 
-TEST_F(ClientConnectionTest, ReadsNoMoreThanTheStoryTakes) {
+TEST_F(ClientConnectionTest, R31ReadsNoMoreThanTheStoryTakes) {
   Connect();
   auto asked = Ask(Get("/"), "", /*reads=*/false);
   std::string body(3'000'000, 'b');

@@ -755,7 +755,7 @@ TEST(R10Expect, NobodyIsToldToSendWhatIsTooLarge) {
   EXPECT_EQ(server.Out(), "");
 }
 
-TEST(Http1Server, GoAwayClosesAfterTheAnswer) {
+TEST(R39Drain, GoAwayClosesAfterTheAnswer) {
   Server server;
   server.Feed(kGet);
   server.codec->GoAway();
@@ -767,7 +767,7 @@ TEST(Http1Server, GoAwayClosesAfterTheAnswer) {
   EXPECT_EQ(server.Told(), "GET /a end");
 }
 
-TEST(Http1Server, GoAwayWithinAnAnswerClosesBehindIt) {
+TEST(R39Drain, GoAwayWithinAnAnswerClosesBehindIt) {
   Server server;
   server.Feed(kGet);
   server.SendHead(200, false);
@@ -777,7 +777,7 @@ TEST(Http1Server, GoAwayWithinAnAnswerClosesBehindIt) {
   EXPECT_THAT(server.Out(), ::testing::EndsWith("0\r\n\r\n"));
 }
 
-TEST(Http1Server, GoAwayWhenIdleClosesAtOnceButNotWithinAHead) {
+TEST(R39Drain, GoAwayWhenIdleClosesAtOnceButNotWithinAHead) {
   Server idle;
   EXPECT_FALSE(idle.codec->must_close());
   idle.codec->GoAway();

@@ -98,7 +98,7 @@ TEST_F(Http2ConnectionTest, CarriesManyRequestsAtOnce) {
   EXPECT_TRUE(client->usable());
 }
 
-TEST_F(Http2ConnectionTest, BoundsWhatAStalledStreamHoldsAndLetsOthersPass) {
+TEST_F(Http2ConnectionTest, R31BoundsWhatAStalledStreamHoldsAndLetsOthersPass) {
   StoryServer& server = Connect(Various);
   auto stalled = Ask(Get("/much"), "", /*reads=*/false);
   Settle();
@@ -124,7 +124,7 @@ TEST_F(Http2ConnectionTest, SendsTheRestOfAnAnswerWhoseStoryHasEnded) {
   EXPECT_EQ(connections.front()->active_streams(), 0U);
 }
 
-TEST_F(Http2ConnectionTest, GivesUpAStreamWhoseWindowStaysClosed) {
+TEST_F(Http2ConnectionTest, R30GivesUpAStreamWhoseWindowStaysClosed) {
   StoryServer& server = Connect(Various);
   auto much = Ask(Get("/much"), "", /*reads=*/false);
   auto rest = Ask(Get("/rest"), "", /*reads=*/false);
@@ -158,7 +158,7 @@ TEST_F(Http2ConnectionTest, KeepsAStreamWhoseClientIsSlowButReads) {
   EXPECT_EQ(server.alive, 1);
 }
 
-TEST_F(Http2ConnectionTest, TellsTheStoryInTheSameTurnThatItsStreamWasReset) {
+TEST_F(Http2ConnectionTest, R32TellsTheStoryInTheSameTurnThatItsStreamWasReset) {
   StoryServer& server = Connect(Various);
   auto gone = Ask(Get("/wait"));
   auto stays = Ask(Get("/wait"));
@@ -173,7 +173,7 @@ TEST_F(Http2ConnectionTest, TellsTheStoryInTheSameTurnThatItsStreamWasReset) {
   EXPECT_TRUE(stays->whole);
 }
 
-TEST_F(Http2ConnectionTest, TellsAllStoriesThatTheConnectionBroke) {
+TEST_F(Http2ConnectionTest, R32TellsAllStoriesThatTheConnectionBroke) {
   StoryServer& server = Connect(Various);
   std::vector<std::unique_ptr<Asked>> all;
   for (int i = 0; i < 5; ++i) all.push_back(Ask(Get("/wait")));
@@ -234,7 +234,7 @@ TEST_F(Http2ConnectionTest, TellsAStaleConnectionFromAStreamThatWasReset) {
 
 // Time ------------------------------------------------------------------------------------------
 
-TEST_F(Http2ConnectionTest, ClosesWhatIsIdleForTooLong) {
+TEST_F(Http2ConnectionTest, R30ClosesWhatIsIdleForTooLong) {
   Connect(Various);
   auto asked = Ask(Get("/hi"));
   End(std::move(asked));
@@ -244,7 +244,7 @@ TEST_F(Http2ConnectionTest, ClosesWhatIsIdleForTooLong) {
   EXPECT_TRUE(connections.empty());
 }
 
-TEST_F(Http2ConnectionTest, GivesHalfAHeaderBlockItsTimeThoughOtherStreamsRun) {
+TEST_F(Http2ConnectionTest, R30GivesHalfAHeaderBlockItsTimeThoughOtherStreamsRun) {
   line = std::make_unique<MemoryLine>(loop, "h2");
   StoryServer& server = Serve(Various);
   RawPeer peer = Raw(MemoryLine::kClient);
@@ -291,7 +291,7 @@ TEST_F(Http2ConnectionTest, AsksASilentUpstreamForASignOfLife) {
 
 // Draining --------------------------------------------------------------------------------------
 
-TEST_F(Http2ConnectionTest, ServesWhatIsUnderWayWhenItDrainsAndThenCloses) {
+TEST_F(Http2ConnectionTest, R39ServesWhatIsUnderWayWhenItDrainsAndThenCloses) {
   StoryServer& server = Connect(Various);
   auto asked = Ask(Get("/wait"));
   connections.front()->GoAway();
@@ -308,7 +308,7 @@ TEST_F(Http2ConnectionTest, ServesWhatIsUnderWayWhenItDrainsAndThenCloses) {
   EXPECT_TRUE(connections.empty());
 }
 
-TEST_F(Http2ConnectionTest, ClosesSoonWhenItDrainsIdleThoughItsClientSaysNothing) {
+TEST_F(Http2ConnectionTest, R39ClosesSoonWhenItDrainsIdleThoughItsClientSaysNothing) {
   line = std::make_unique<MemoryLine>(loop, "h2");
   Serve(Various);
   RawPeer peer = Raw(MemoryLine::kClient);

@@ -11,7 +11,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-TEST(Http2Server, AnnouncesItsBoundsAndWindows) {
+TEST(Http2Server, R20AnnouncesItsBoundsAndWindows) {
   CodecLimits limits;
   limits.streams = 7;
   limits.header_bytes = 4096;
@@ -194,7 +194,7 @@ TEST(Http2Server, RefusesWithAnAnswerWhatHasAStatus) {
   }
 }
 
-TEST(Http2Server, RefusesALargeHeadThatIsSmallWhenCompressed) {
+TEST(Http2Server, R20RefusesALargeHeadThatIsSmallWhenCompressed) {
   CodecLimits limits;
   limits.header_bytes = 4096;
   Server server(limits);
@@ -225,7 +225,7 @@ struct Bad {
   Lines lines;
 };
 
-TEST(Http2Server, ResetsAStreamWhoseHeadIsMalformed) {
+TEST(Http2Server, R25ResetsAStreamWhoseHeadIsMalformed) {
   auto without = [](std::string_view name) {
     Lines lines = Request();
     std::erase_if(lines, [&](const auto& line) { return line.first == name; });
@@ -341,7 +341,7 @@ TEST(Http2Server, ReadsBodiesOfStreamsThatTakeTurns) {
   EXPECT_EQ(server.Told(), "1 POST /a +12 end | 3 PUT /a +abc end");
 }
 
-TEST(Http2Server, ReopensAStreamsWindowOnlyForWhatWasTaken) {
+TEST(Http2Server, R20ReopensAStreamsWindowOnlyForWhatWasTaken) {
   Server server;
   server.Feed(Headers(1, Request("POST"), 0));
   for (int i = 0; i < 3; ++i) server.Feed(Data(1, std::string(16384, 'x')));
@@ -421,7 +421,7 @@ TEST(Http2Server, ResetsAStreamWhoseBodyGrowsTooLargeWhileItIsAnswered) {
   EXPECT_EQ(server.Out(), "HEADERS 1 :status=200 | RST 1 CANCEL");
 }
 
-TEST(Http2Server, ResetsAStreamWhoseBodyIsNotAsLongAsAnnounced) {
+TEST(Http2Server, R25ResetsAStreamWhoseBodyIsNotAsLongAsAnnounced) {
   for (const std::string& rest :
        {Data(1, "abc", kEnd), Data(1, "abcdef", kEnd), Data(1, "abcd") + Data(1, "efg"),
         Data(1, "", kEnd), Data(1, "abc") + Headers(1, {{"x", "y"}})}) {
@@ -689,7 +689,7 @@ TEST(Http2Server, CanResetStreamsFromWithinEvents) {
 
 // The end of a connection ----------------------------------------------------------------------
 
-TEST(Http2Server, GivesNoticeBeforeItGoesAway) {
+TEST(Http2Server, R39GivesNoticeBeforeItGoesAway) {
   Server server;
   server.Feed(Headers(1, Request()));
   server.reader.quiet = false;
@@ -707,7 +707,7 @@ TEST(Http2Server, GivesNoticeBeforeItGoesAway) {
   EXPECT_EQ(server.Out(), "HEADERS 1 :status=200 end | HEADERS 3 :status=200 end");
 }
 
-TEST(Http2Server, GoesAwayAtOnceWhenItIsAskedTwice) {
+TEST(Http2Server, R39GoesAwayAtOnceWhenItIsAskedTwice) {
   Server server;
   server.codec->GoAway();
   server.codec->GoAway();

@@ -70,7 +70,7 @@ TEST_F(ListenerTest, TheIpv6WildcardTakesIpv4ToldAsSuch) {
   EXPECT_TRUE(transport->peer().starts_with("127.0.0.1:")) << transport->peer();
 }
 
-TEST_F(ListenerTest, AcceptingWaitsAtTheLimitAndGoesOnWhenAConnectionEnds) {
+TEST_F(ListenerTest, R34AcceptingWaitsAtTheLimitAndGoesOnWhenAConnectionEnds) {
   ListenOptions options;
   options.connections = 2;
   auto listener = Listen(std::move(options));
@@ -111,7 +111,7 @@ TEST_F(ListenerTest, ClosingServesWhoWasLetInAndNobodyElse) {
   TurnFor(loop, 5);
 }
 
-TEST_F(ListenerTest, ConnectionsSendSmallPiecesAtOnce) {
+TEST_F(ListenerTest, R33ConnectionsSendSmallPiecesAtOnce) {
   auto listener = Listen();
   RawClient client(listener->bound());
   auto transport = TakeAccepted();
@@ -151,7 +151,7 @@ class NoMoreDescriptors {
   rlimit before_{};
 };
 
-TEST_F(ListenerTest, WithoutDescriptorsItPausesWithoutSpinningAndRecovers) {
+TEST_F(ListenerTest, R34WithoutDescriptorsItPausesWithoutSpinningAndRecovers) {
   auto listener = Listen();
   loop.Turn();
   RawClient client(listener->bound());

@@ -212,7 +212,7 @@ TEST_F(TcpTransport, TellsAResetOnce) {
   EXPECT_EQ(server->Pending(), 0U);
 }
 
-TEST_F(TcpTransport, TellsThatAClientLeftThoughReadsArePaused) {
+TEST_F(TcpTransport, R32TellsThatAClientLeftThoughReadsArePaused) {
   for (bool reset : {false, true}) {
     seen = Recorder();
     Connect();
@@ -266,7 +266,7 @@ TEST_F(TcpTransport, AWriteToAConnectionThatIsGoneIsToldLaterNotInside) {
   EXPECT_EQ(seen.broken.size(), 1U);
 }
 
-TEST_F(TcpTransport, APeerThatTakesNothingForTooLongIsDropped) {
+TEST_F(TcpTransport, R30APeerThatTakesNothingForTooLongIsDropped) {
   ListenOptions options;
   options.write_stall = seconds(60);
   Connect(std::move(options), /*receive_buffer=*/4096);
@@ -326,7 +326,7 @@ TEST_F(TcpTransport, DestroyedWithNothingUnsentItEndsInPeace) {
   EXPECT_EQ(got, "bye");
 }
 
-TEST_F(TcpTransport, LingeringDeliversTheAnswerThoughThePeerGoesOnSending) {
+TEST_F(TcpTransport, R6LingeringDeliversTheAnswerThoughThePeerGoesOnSending) {
   Connect();
   WriteText(*server, "413");
   client->Send(Pattern(20U << 10));
@@ -346,7 +346,7 @@ TEST_F(TcpTransport, LingeringDeliversTheAnswerThoughThePeerGoesOnSending) {
   EXPECT_EQ(seen.calls, 0);
 }
 
-TEST_F(TcpTransport, LingeringEndsAfterASecondOrTooManyBytes) {
+TEST_F(TcpTransport, R6LingeringEndsAfterASecondOrTooManyBytes) {
   Connect();
   LingerAndClose(loop, std::move(server));
   TurnFor(loop, 5);
@@ -366,7 +366,7 @@ TEST_F(TcpTransport, LingeringEndsAfterASecondOrTooManyBytes) {
   }));
 }
 
-TEST_F(TcpTransport, LingeringWaitsForASlowReaderOfWhatIsPending) {
+TEST_F(TcpTransport, R6LingeringWaitsForASlowReaderOfWhatIsPending) {
   Connect({}, /*receive_buffer=*/4096);
   std::string big = Pattern(8U << 20);
   WriteText(*server, big);

@@ -376,7 +376,7 @@ TEST_F(TlsTest, TamperedBytesBreakTheConnectionWithAnAlert) {
   EXPECT_EQ(raw.why, "sslv3 alert bad record mac");
 }
 
-TEST_F(TlsTest, AHandshakeHasItsTime) {
+TEST_F(TlsTest, R30AHandshakeHasItsTime) {
   ListenTls();
   RawClient silent(listener->bound());
   server = TakeAccepted();
