@@ -24,7 +24,7 @@ FROM debian:12-slim
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       ca-certificates tzdata \
-      libcctz2 libfmt9 libnghttp2-14 libprometheus-cpp-core1.0 libsimdjson14 libspdlog1.10 \
+      libcctz2 libfmt9 libmimalloc2.0 libnghttp2-14 libprometheus-cpp-core1.0 libsimdjson14 libspdlog1.10 \
       libsqlite3-0 libssl3 libuv1 libyaml-cpp0.7 && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --uid 1000 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin relay && \

@@ -7,7 +7,7 @@
 export build_packages=(
   clang-19 lld-19 llvm-19 libstdc++-12-dev cmake ninja-build pkg-config
   libuv1-dev node-llhttp libnghttp2-dev libssl-dev zlib1g-dev libyaml-cpp-dev libsqlite3-dev
-  libspdlog-dev libfmt-dev prometheus-cpp-dev libcctz-dev libsimdjson-dev rapidjson-dev)
+  libspdlog-dev libfmt-dev prometheus-cpp-dev libcctz-dev libsimdjson-dev libmimalloc-dev rapidjson-dev)
 
 # What the quickstart wants beside it.
 export quickstart_packages=(curl ca-certificates)
