@@ -48,7 +48,7 @@ bool WriteAll(JournalFiles& files, int file, std::string_view bytes) {
 Result<std::string> ReadFile(const std::string& path) {
   auto fail = [&path](int code) {
     return Fail(Party::kRelay, Fault::kInternal,
-                "the journal '" + path + "' cannot be read: " + TextOf(code));
+                "the journal '" + path + "' cannot be read: " + TextOf(code), true);
   };
   int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return fail(errno);
@@ -287,7 +287,7 @@ Result<std::vector<ReplayedEpoch>> ReadJournals(const std::string& folder) {
   }
   if (error) {
     return Fail(Party::kRelay, Fault::kInternal,
-                "the journals in '" + folder + "' cannot be read: " + error.message());
+                "the journals in '" + folder + "' cannot be read: " + error.message(), true);
   }
   std::vector<ReplayedEpoch> replayed;
   for (auto& [epoch, numbers] : epochs) {

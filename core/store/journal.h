@@ -77,7 +77,7 @@ class Journal {
   static bool Sync(File& file);
 
   // Removes this epoch's segments below `segment`. Only when that one is synced, and when the store
-  // has what was in them.
+  // has what was in them. Lines may be written meanwhile.
   void RemoveBefore(uint64_t segment);
 
  private:
@@ -110,7 +110,7 @@ struct ReplayedEpoch {
 };
 
 // Reads every epoch of `folder`; none if there is no such folder. Changes nothing. Errors: cannot
-// be read, or written by a newer version.
+// be read (retryable), or written by a newer version.
 Result<std::vector<ReplayedEpoch>> ReadJournals(const std::string& folder);
 
 }  // namespace relay

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <exception>
 
+#include "core/store/ledger_books.h"
+#include "core/store/ledger_rows.h"
+
 namespace relay {
 
 void LedgerTotals::Add(const LedgerEntry& entry) {
@@ -51,27 +54,59 @@ const std::string* Ledger::KeepModelLocked(std::string_view model) {
   return Keep(models_, full ? kOther : model);
 }
 
-void Ledger::Open(const LedgerEntry& entry) noexcept {
+void Ledger::Load(const std::vector<DayRow>& days, const std::vector<LedgerEntry>& recent) {
   std::lock_guard lock(mutex_);
+  for (const DayRow& row : days) {
+    RowId id{Keep(names_, row.key), Keep(names_, row.model), Keep(names_, row.account)};
+    days_[row.day][id].Add(row.totals);
+  }
+  for (const LedgerEntry& entry : recent) {
+    recent_[closed_++ % kRecent] = std::make_shared<const LedgerEntry>(entry);
+  }
+}
+
+Period Ledger::PeriodOf(WallTime when) const {
+  return {zone_.DayOf(when), HourOf(when)};
+}
+
+void Ledger::Open(LedgerEntry entry) noexcept {
   try {
-    open_.insert(entry.id);
+    {
+      std::lock_guard lock(mutex_);
+      open_.insert(entry.id);
+      if (books_ == nullptr) return;
+      entry.model = *KeepModelLocked(entry.model);
+    }
+    Period period = PeriodOf(entry.when);
+    books_->Open(std::move(entry), period);
   } catch (const std::exception&) {
-    // Only the count of what is unsettled suffers.
+    // Only a crash would tell: the close line has all of it again.
   }
 }
 
 void Ledger::Close(LedgerEntry entry) noexcept {
-  // Its old holder's strings are freed behind the lock.
-  std::shared_ptr<const LedgerEntry> kept;
   try {
-    kept = std::make_shared<const LedgerEntry>(std::move(entry));
-    int32_t today = zone_.DayOf(kept->when);
-    std::lock_guard lock(mutex_);
-    open_.erase(kept->id);
-    RowId id{Keep(names_, kept->key), KeepModelLocked(kept->model), Keep(names_, kept->account)};
-    days_[today][id].Add(*kept);
-    while (days_.rbegin()->first - days_.begin()->first >= kDays) days_.erase(days_.begin());
-    std::swap(recent_[closed_++ % kRecent], kept);
+    Period period = PeriodOf(entry.when);
+    auto kept = std::make_shared<const LedgerEntry>(std::move(entry));
+    // Its old holder's strings are freed behind the lock.
+    std::shared_ptr<const LedgerEntry> slot = kept;
+    const std::string* model = nullptr;
+    {
+      std::lock_guard lock(mutex_);
+      open_.erase(kept->id);
+      model = KeepModelLocked(kept->model);
+      RowId id{Keep(names_, kept->key), model, Keep(names_, kept->account)};
+      days_[period.day][id].Add(*kept);
+      while (days_.rbegin()->first - days_.begin()->first >= kDays) days_.erase(days_.begin());
+      std::swap(recent_[closed_++ % kRecent], slot);
+    }
+    if (books_ == nullptr) return;
+    if (*model != kept->model) {
+      LedgerEntry renamed = *kept;
+      renamed.model = *model;
+      kept = std::make_shared<const LedgerEntry>(std::move(renamed));
+    }
+    books_->Close(std::move(kept), period);
   } catch (const std::exception&) {
     std::lock_guard lock(mutex_);
     ++lost_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What was used, by whom, of whom: absolute totals by day, key, model and account, and the newest
-// exchanges. In memory and process-wide; a journal and a store stand behind the same two calls.
+// exchanges. In memory and process-wide; journal and store stand behind the same two calls, in
+// books (ledger_books.h).
 #pragma once
 
 #include <array>
@@ -63,6 +64,10 @@ struct LedgerRow {
 
 enum class LedgerBy : uint8_t { kKey, kModel, kAccount, kDay };
 
+class LedgerBooks;
+struct DayRow;
+struct Period;
+
 // Thread-safe. Writers hold its mutex for a few lookups; readers for one day's rows at a time.
 class Ledger {
  public:
@@ -75,14 +80,24 @@ class Ledger {
   // Days are counted in `zone`.
   explicit Ledger(Zone zone = Zone()) : zone_(std::move(zone)) {}
 
+  // From now on what is opened and closed is also written to `books`, before the call returns.
+  // Before other threads use this; null: no more, after they did. Not owned.
+  void WriteTo(LedgerBooks* books) { books_ = books; }
+  // Adds what was used before this run. Its models do not count among the kModels. Before other
+  // threads use this.
+  void Load(const std::vector<DayRow>& days, const std::vector<LedgerEntry>& recent);
+
   // The upstream has told some usage: should nothing close it, it settles as estimated.
-  void Open(const LedgerEntry& entry) noexcept;
+  void Open(LedgerEntry entry) noexcept;
   // The last word on an exchange, said once, before the bytes that tell the client of the end
   // leave.
   void Close(LedgerEntry entry) noexcept;
   // The name under which `model` is counted: itself, or "other" once kModels are known. Valid as
   // long as this.
   std::string_view CountedAs(std::string_view model) noexcept;
+
+  // The rows that an exchange which ends then counts for.
+  Period PeriodOf(WallTime when) const;
 
   // Sorted by name; days as "2026-11-24".
   std::vector<LedgerRow> Sum(LedgerBy by) const;
@@ -116,6 +131,7 @@ class Ledger {
   std::vector<std::pair<RowId, LedgerTotals>> CopyDay(int32_t day) const;
 
   const Zone zone_;
+  LedgerBooks* books_ = nullptr;
   mutable std::mutex mutex_;
   Names names_;  // of keys and accounts: as many as were ever configured
   Names models_;

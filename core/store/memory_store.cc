@@ -11,7 +11,11 @@ void MemoryStore::Load(Done<LedgerImage> done) {
     std::lock_guard lock(mutex_);
     image.folded = folded_.All();
     for (const auto& [name, epoch] : epochs_) {
-      if (!epoch.folded) image.epochs.push_back({name, epoch.sequence, epoch.rows.All()});
+      if (epoch.folded) {
+        image.ended.push_back(name);
+      } else {
+        image.epochs.push_back({name, epoch.sequence, epoch.rows.All()});
+      }
     }
     image.recent.assign(recent_.begin(), recent_.end());
   }

@@ -120,6 +120,7 @@ class SqliteStore::Tables {
   // Makes it when there is none.
   Result<Epoch> FindEpoch(const std::string& name);
   Result<Unit> FlushOne(const LedgerFlush& flush);
+  Result<Unit> FoldOne(const std::string& epoch);
   Result<Unit> PutRecent(const std::vector<LedgerEntry>& entries);
   Result<Unit> LoadRows(int64_t epoch, RowSet& to);
   Result<ObjectWritten> WriteChecked(const ObjectWrite& write);
@@ -260,6 +261,15 @@ Result<Unit> SqliteStore::Tables::Flush(const std::vector<LedgerFlush>& flushes)
 }
 
 Result<Unit> SqliteStore::Tables::Fold(const std::string& name) {
+  // This commit waits for the disk, and takes all earlier ones with it.
+  if (auto set = db_.Run("PRAGMA synchronous = FULL"); !set) return set;
+  Result<Unit> folded = FoldOne(name);
+  // Fails for want of memory at most, and then only costs time.
+  auto reset [[maybe_unused]] = db_.Run("PRAGMA synchronous = NORMAL");
+  return folded;
+}
+
+Result<Unit> SqliteStore::Tables::FoldOne(const std::string& name) {
   return Together([&]() -> Result<Unit> {
     auto epoch = FindEpoch(name);
     if (!epoch) return std::unexpected(std::move(epoch.error()));
@@ -323,6 +333,9 @@ Result<LedgerImage> SqliteStore::Tables::Load() {
       return std::unexpected(std::move(loaded.error()));
     }
   }
+  if (!row) return std::unexpected(std::move(row.error()));
+  SqliteStatement ended(db_, "SELECT name FROM epochs WHERE folded = 1 ORDER BY id");
+  for (row = ended.Step(); row && *row; row = ended.Step()) image.ended.push_back(ended.Text(0));
   if (!row) return std::unexpected(std::move(row.error()));
   SqliteStatement recent(db_, "SELECT entry FROM recent ORDER BY number");
   for (row = recent.Step(); row && *row; row = recent.Step()) {

@@ -21,8 +21,8 @@ class SqliteStore final : public Store {
   // Of the tables. A file with a newer one is refused, an older one is brought up to date.
   static constexpr int64_t kSchema = 1;
 
-  // Opens or makes the file and looks through it. Errors name the file and say what to do: no
-  // right, damaged, not a relay's, a newer relay's.
+  // Opens or makes the file and looks through it. Errors name the file and say what to do: damaged,
+  // not a relay's, a newer relay's; and, retryable, those of the disk: no right, no space.
   static Result<std::unique_ptr<Store>> Open(const std::string& path);
   SqliteStore(const SqliteStore&) = delete;
   SqliteStore& operator=(const SqliteStore&) = delete;

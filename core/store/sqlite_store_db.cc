@@ -12,8 +12,25 @@
 namespace relay {
 namespace {
 
-std::unexpected<Error> FileTrouble(const std::string& path, const std::string& what) {
-  return Fail(Party::kRelay, Fault::kInternal, "the store '" + path + "': " + what);
+std::unexpected<Error> FileTrouble(const std::string& path, const std::string& what,
+                                   bool retryable) {
+  return Fail(Party::kRelay, Fault::kInternal, "the store '" + path + "': " + what, retryable);
+}
+
+// The disk, its rights or another process are at fault, not what is in the file.
+bool IsPassing(int code) {
+  switch (code & 0xff) {  // without what extends it
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_PROTOCOL:
+    case SQLITE_NOMEM: return true;
+    default: return false;
+  }
 }
 
 }  // namespace
@@ -25,13 +42,13 @@ void SqliteDb::Close::operator()(sqlite3* db) const {
 Result<SqliteDb> SqliteDb::Open(const std::string& path) {
   // SQLite would make it readable for everybody; its other files take after this one.
   int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (file < 0) return FileTrouble(path, std::generic_category().message(errno));
+  if (file < 0) return FileTrouble(path, std::generic_category().message(errno), true);
   ::close(file);
   sqlite3* opened = nullptr;
   int code =
       sqlite3_open_v2(path.c_str(), &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
   SqliteDb db(opened, path);
-  if (opened == nullptr) return FileTrouble(path, sqlite3_errstr(code));
+  if (opened == nullptr) return FileTrouble(path, sqlite3_errstr(code), true);
   if (code != SQLITE_OK) return db.Trouble();
   sqlite3_extended_result_codes(opened, 1);
   // Somebody may be looking with another program.
@@ -41,7 +58,7 @@ Result<SqliteDb> SqliteDb::Open(const std::string& path) {
 }
 
 std::unexpected<Error> SqliteDb::Trouble() const {
-  return FileTrouble(path_, sqlite3_errmsg(db_.get()));
+  return FileTrouble(path_, sqlite3_errmsg(db_.get()), IsPassing(sqlite3_errcode(db_.get())));
 }
 
 Result<Unit> SqliteDb::Run(const std::string& sql) {

@@ -26,7 +26,7 @@ class SqliteDb {
   Result<std::string> Text(const std::string& sql);
   // Rows that the last statement changed.
   int64_t Changes() const;
-  // What went wrong last, as an error of this file.
+  // What went wrong last, as an error of this file; retryable where the file itself is good.
   std::unexpected<Error> Trouble() const;
   sqlite3* get() const { return db_.get(); }
 

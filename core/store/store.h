@@ -42,6 +42,7 @@ struct EpochRows {
 struct LedgerImage {
   RowSet folded;                    // of all epochs that were folded, in sum
   std::vector<EpochRows> epochs;    // the others
+  std::vector<std::string> ended;   // names of those that were folded
   std::vector<LedgerEntry> recent;  // oldest first
 };
 
@@ -95,7 +96,8 @@ class Store {
   // All of the flushes or none.
   virtual void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) = 0;
   // The epoch has ended: adds its rows to the folded ones, once. Flushes of it are ignored from
-  // then on, and so is folding it again.
+  // then on, and so is folding it again. When it is done, all of the epoch is there to stay,
+  // whatever happens to the machine: its journal is needed no more.
   virtual void Fold(std::string epoch, Done<Unit> done) = 0;
   // Drops folded rows before `kept_from`.
   virtual void Expire(Period kept_from, Done<Unit> done) = 0;

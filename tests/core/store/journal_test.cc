@@ -18,6 +18,7 @@
 #include "core/store/crc32c.h"
 #include "core/store/journal_lines.h"
 #include "tests/core/store/entries.h"
+#include "tests/core/store/full_disk.h"
 #include "tests/core/store/temp_folder.h"
 
 namespace relay {
@@ -41,28 +42,6 @@ ReplayedEpoch ReplayOf(const std::string& folder) {
   EXPECT_EQ(replayed->size(), 1U);
   return std::move(replayed->front());
 }
-
-// A disk with room for some bytes.
-class FullDisk final : public JournalFiles {
- public:
-  int Create(const char* path) override {
-    if (no_files) return errno = ENOSPC, -1;
-    return JournalFiles::Create(path);
-  }
-  ssize_t Write(int file, const void* data, size_t size) override {
-    if (interrupts > 0) return --interrupts, errno = EINTR, -1;
-    if (failure != 0) return errno = failure, -1;
-    if (room == 0) return errno = ENOSPC, -1;
-    size_t some = std::min({size, room, piece});
-    room -= some;
-    return JournalFiles::Write(file, data, some);
-  }
-  size_t room = SIZE_MAX;
-  size_t piece = SIZE_MAX;  // the most that one write takes
-  int failure = 0;
-  int interrupts = 0;
-  bool no_files = false;
-};
 
 TEST(Journal, GivesBackEveryFieldOfAnEntry) {
   TempFolder temp;

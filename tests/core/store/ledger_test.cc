@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include "core/store/ledger_rows.h"
+
 namespace relay {
 namespace {
 
@@ -121,6 +123,38 @@ TEST(Ledger, ForgetsDaysAfterFourHundred) {
   for (int day = 0; day < 450; ++day) ledger.Close(Entry("a", "m", 1, kNoon + day * 24h));
   EXPECT_EQ(ledger.Sum(LedgerBy::kDay).size(), 400U);
   EXPECT_EQ(ledger.Sum(LedgerBy::kKey)[0].totals.requests, 400);
+}
+
+TEST(Ledger, AddsWhatEarlierRunsUsed) {
+  Ledger before;
+  before.Close(Entry("alice", "m", 100));
+  before.Close(Entry("bob", "m", 10));
+  Ledger ledger;
+  int32_t day = ledger.PeriodOf(kNoon).day;
+  ledger.Load({{day, "alice", "m", "claude/team", before.Sum(LedgerBy::kKey)[0].totals},
+               {day, "bob", "m", "claude/team", before.Sum(LedgerBy::kKey)[1].totals}},
+              {Entry("alice", "m", 100), Entry("bob", "m", 10)});
+  ledger.Close(Entry("bob", "m", 1));
+  auto keys = ledger.Sum(LedgerBy::kKey);
+  ASSERT_EQ(Names(keys), "alice bob ");
+  EXPECT_EQ(keys[0].totals.input, 100);
+  EXPECT_EQ(keys[1].totals.input, 11);
+  EXPECT_EQ(keys[1].totals.requests, 2);
+  auto recent = ledger.Recent(10);
+  ASSERT_EQ(recent.size(), 3U);
+  EXPECT_EQ(recent[0].usage.input, 1);
+  EXPECT_EQ(recent[2].usage.input, 100);
+}
+
+TEST(Ledger, LetsOldModelsTakeNoPlacesFromNewOnes) {
+  std::vector<DayRow> rows;
+  for (size_t i = 0; i < 2 * Ledger::kModels; ++i) {
+    rows.push_back({1, "alice", "old-" + std::to_string(i), "claude/team", {.requests = 1}});
+  }
+  Ledger ledger;
+  ledger.Load(rows, {});
+  EXPECT_EQ(ledger.Sum(LedgerBy::kModel).size(), 2 * Ledger::kModels);
+  EXPECT_EQ(ledger.CountedAs("new"), "new");
 }
 
 TEST(Ledger, BoundsTheModelsThatAnswersName) {

@@ -129,6 +129,7 @@ TEST_P(StoreContract, FoldsAnEpochOnceAndTakesNoMoreOfIt) {
   Flush({FlushOf("a", 1, 10), FlushOf("b", 1, 5)});
   Fold("a");
   Fold("a");
+  EXPECT_EQ(Load().ended, std::vector<std::string>{"a"});
   Flush({FlushOf("a", 2, 1000)});
   Fold("a");
   LedgerImage image = Load();

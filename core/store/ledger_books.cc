@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT
+#include "core/store/ledger_books.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+#include <utility>
+
+namespace relay {
+
+struct LedgerBooks::Book {
+  Book(std::string folder, std::string epoch, JournalFiles& files, uint64_t segment_bytes)
+      : journal(std::move(folder), std::move(epoch), files, segment_bytes) {}
+
+  using Opened = std::map<std::string, DatedEntry>;
+
+  mutable std::mutex mutex;
+  Journal journal;
+  LedgerRows rows;
+  Opened open;
+  // Closed and not taken, oldest first; the store keeps no more of them either.
+  std::vector<std::shared_ptr<const LedgerEntry>> recent;
+  size_t recent_at = 0;  // where the oldest is, once there are kRecent
+  bool touched = false;  // since the last sync
+  bool must_begin = true;
+  int sync_trouble = 0;
+
+  // The keeper's alone.
+  int64_t sequence = 0;
+  uint64_t taken_segment = 0;    // the one being written when the last flush was taken
+  uint64_t arrived_segment = 0;  // the store has what the segments before this one held
+  uint64_t synced_segment = 0;
+  Period forgotten;
+
+  bool WantsBegin() const { return must_begin || journal.broken() || journal.full(); }
+  int Trouble() const { return sync_trouble != 0 ? sync_trouble : journal.trouble(); }
+  // Allocates nothing: the room was made at the start.
+  void KeepRecent(std::shared_ptr<const LedgerEntry>& entry) {
+    if (recent.size() < Store::kRecent) {
+      recent.push_back(std::move(entry));
+    } else {
+      std::swap(recent[recent_at], entry);
+      recent_at = (recent_at + 1) % Store::kRecent;
+    }
+  }
+};
+
+LedgerBooks::LedgerBooks(std::string folder, const std::string& run, size_t count,
+                         JournalFiles& files, uint64_t segment_bytes)
+    : folder_(std::move(folder)) {
+  for (size_t i = 0; i < std::max<size_t>(count, 1); ++i) {
+    books_.push_back(
+        std::make_unique<Book>(folder_, run + "-" + std::to_string(i), files, segment_bytes));
+    books_.back()->recent.reserve(Store::kRecent);
+  }
+}
+
+LedgerBooks::~LedgerBooks() = default;
+
+LedgerBooks::Book& LedgerBooks::BookOf(std::string_view id) const {
+  return *books_[std::hash<std::string_view>{}(id) % books_.size()];
+}
+
+LedgerBooks::Book* LedgerBooks::Find(const std::string& epoch) const {
+  for (const auto& book : books_) {
+    if (book->journal.epoch() == epoch) return book.get();
+  }
+  return nullptr;
+}
+
+// --- Writers -----------------------------------------------------------------------------------
+
+void LedgerBooks::Open(LedgerEntry entry, Period period) {
+  Book& book = BookOf(entry.id);
+  // Made outside the lock, and put in as it is.
+  Book::Opened one;
+  std::string id = entry.id;
+  auto made = one.emplace(std::move(id), DatedEntry{std::move(entry), period}).first;
+  {
+    std::lock_guard lock(book.mutex);
+    made->second.period = book.rows.Held(period);
+    const DatedEntry& opened = made->second;
+    book.journal.Open(opened.entry, opened.period);
+    book.touched = true;
+    book.open.merge(one);
+  }
+  Ring();
+}
+
+void LedgerBooks::Close(std::shared_ptr<const LedgerEntry> entry, Period period) {
+  Book& book = BookOf(entry->id);
+  Book::Opened::node_type opened;
+  {
+    std::lock_guard lock(book.mutex);
+    period = book.rows.Held(period);
+    book.rows.Add(*entry, period);
+    opened = book.open.extract(entry->id);
+    book.journal.Close(*entry, period);
+    book.touched = true;
+    book.KeepRecent(entry);
+  }
+  Ring();
+}
+
+// --- The keeper --------------------------------------------------------------------------------
+
+Result<Unit> LedgerBooks::Begin() {
+  Result<Unit> result;
+  // Whether it can be made shows when a file is.
+  ::mkdir(folder_.c_str(), 0700);
+  for (const auto& book : books_) {
+    std::lock_guard lock(book->mutex);
+    if (!book->WantsBegin()) continue;
+    EpochImage image{book->rows.All(), {}};
+    image.open.reserve(book->open.size());
+    for (const auto& [id, opened] : book->open) image.open.push_back(opened);
+    Result<Unit> begun = book->journal.Begin(image);
+    if (begun) {
+      book->must_begin = false;
+      book->sync_trouble = 0;
+      book->touched = true;
+    } else if (result) {
+      result = std::move(begun);
+    }
+  }
+  return result;
+}
+
+bool LedgerBooks::Sync() {
+  int failed = 0;
+  for (const auto& book : books_) {
+    std::shared_ptr<Journal::File> file;
+    uint64_t segment = 0;
+    {
+      std::lock_guard lock(book->mutex);
+      if (!std::exchange(book->touched, false)) continue;
+      file = book->journal.file();
+      segment = book->journal.segment();
+    }
+    // Broken since: what it holds is in memory, and goes into the next segment.
+    if (file == nullptr) continue;
+    if (Journal::Sync(*file)) {
+      book->synced_segment = segment;
+      continue;
+    }
+    failed = errno;
+    std::lock_guard lock(book->mutex);
+    // The system may have dropped what it could not write, and would not say so a second time.
+    if (book->journal.segment() == segment) {
+      book->must_begin = true;
+      book->sync_trouble = failed;
+    }
+  }
+  errno = failed;
+  return failed == 0;
+}
+
+void LedgerBooks::Tidy() {
+  for (const auto& book : books_) {
+    book->journal.RemoveBefore(std::min(book->arrived_segment, book->synced_segment));
+  }
+}
+
+std::vector<LedgerFlush> LedgerBooks::Take() {
+  std::vector<LedgerFlush> flushes;
+  for (const auto& book : books_) {
+    LedgerFlush flush;
+    std::vector<std::shared_ptr<const LedgerEntry>> recent;
+    recent.reserve(Store::kRecent);
+    size_t oldest = 0;
+    {
+      std::lock_guard lock(book->mutex);
+      book->taken_segment = book->journal.segment();
+      if (!book->rows.changed() && book->recent.empty()) continue;
+      flush.rows = book->rows.TakeChanged();
+      recent.swap(book->recent);
+      oldest = std::exchange(book->recent_at, 0);
+    }
+    flush.epoch = book->journal.epoch();
+    flush.sequence = ++book->sequence;
+    std::ranges::rotate(recent, recent.begin() + static_cast<ptrdiff_t>(oldest));
+    for (const auto& entry : recent) flush.recent.push_back(*entry);
+    flushes.push_back(std::move(flush));
+  }
+  return flushes;
+}
+
+void LedgerBooks::Arrived(const std::vector<LedgerFlush>& flushes, Period before) {
+  for (const auto& book : books_) book->arrived_segment = book->taken_segment;
+  for (const LedgerFlush& flush : flushes) {
+    Book* book = Find(flush.epoch);
+    // It walks through all rows: not at every flush.
+    if (before.day == book->forgotten.day && before.hour == book->forgotten.hour) continue;
+    book->forgotten = before;
+    std::lock_guard lock(book->mutex);
+    book->rows.Forget(before);
+  }
+}
+
+void LedgerBooks::GiveBack(std::vector<LedgerFlush> flushes) {
+  for (LedgerFlush& flush : flushes) {
+    Book* book = Find(flush.epoch);
+    std::vector<std::shared_ptr<const LedgerEntry>> recent;
+    recent.reserve(Store::kRecent);
+    for (LedgerEntry& entry : flush.recent) {
+      recent.push_back(std::make_shared<const LedgerEntry>(std::move(entry)));
+    }
+    std::lock_guard lock(book->mutex);
+    book->rows.GiveBack(flush.rows);
+    recent.swap(book->recent);
+    size_t count = recent.size();
+    size_t oldest = std::exchange(book->recent_at, 0);
+    for (size_t i = 0; i < count; ++i) book->KeepRecent(recent[(oldest + i) % count]);
+  }
+}
+
+int LedgerBooks::trouble() const {
+  for (const auto& book : books_) {
+    std::lock_guard lock(book->mutex);
+    if (int trouble = book->Trouble(); trouble != 0) return trouble;
+  }
+  return 0;
+}
+
+bool LedgerBooks::wants_begin() const {
+  return std::ranges::any_of(books_, [](const auto& book) {
+    std::lock_guard lock(book->mutex);
+    return book->WantsBegin();
+  });
+}
+
+bool LedgerBooks::changed() const {
+  return std::ranges::any_of(books_, [](const auto& book) {
+    std::lock_guard lock(book->mutex);
+    return book->rows.changed() || !book->recent.empty();
+  });
+}
+
+bool LedgerBooks::touched() const {
+  return std::ranges::any_of(books_, [](const auto& book) {
+    std::lock_guard lock(book->mutex);
+    return book->touched;
+  });
+}
+
+bool LedgerBooks::settled() const {
+  return std::ranges::all_of(books_, [](const auto& book) {
+    std::lock_guard lock(book->mutex);
+    return book->open.empty();
+  });
+}
+
+std::vector<std::string> LedgerBooks::flushed_epochs() const {
+  std::vector<std::string> names;
+  for (const auto& book : books_) {
+    if (book->sequence > 0) names.push_back(book->journal.epoch());
+  }
+  return names;
+}
+
+void LedgerBooks::RemoveAll() {
+  for (const auto& book : books_) book->journal.RemoveBefore(book->journal.segment() + 1);
+}
+
+// --- Sleeping and waking -----------------------------------------------------------------------
+
+// A sleeper sets the flag before he looks into the books, and a writer looks at it after he left
+// his: by the book's lock one of them sees what the other did.
+void LedgerBooks::Ring() {
+  if (asleep_.load(std::memory_order_relaxed) &&
+      asleep_.exchange(false, std::memory_order_relaxed)) {
+    Wake();
+  }
+}
+
+void LedgerBooks::Wake() {
+  {
+    std::lock_guard lock(mutex_);
+    rung_ = true;
+  }
+  wake_.notify_one();
+}
+
+void LedgerBooks::WaitForEntry(Duration most) {
+  asleep_.store(true, std::memory_order_relaxed);
+  if (!touched()) WaitFor(most);
+  asleep_.store(false, std::memory_order_relaxed);
+}
+
+void LedgerBooks::WaitFor(Duration most) {
+  std::unique_lock lock(mutex_);
+  wake_.wait_for(lock, most, [this] { return rung_; });
+  rung_ = false;
+}
+
+}  // namespace relay

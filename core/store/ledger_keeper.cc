@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: MIT
+#include "core/store/ledger_keeper.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+#include <map>
+#include <system_error>
+#include <unordered_set>
+#include <utility>
+
+#include "core/base/log.h"
+
+namespace relay {
+namespace {
+
+constexpr Duration kLong = std::chrono::hours(1);
+
+// Exchanges of all that are known once, in the order of their ends.
+std::vector<LedgerEntry> Newest(std::vector<LedgerEntry> entries) {
+  std::unordered_set<std::string_view> seen;
+  std::vector<LedgerEntry> kept;
+  for (LedgerEntry& entry : entries) {
+    if (seen.insert(entry.id).second) kept.push_back(entry);
+  }
+  std::ranges::sort(kept, [](const LedgerEntry& a, const LedgerEntry& b) {
+    return a.when != b.when ? a.when < b.when : a.id < b.id;
+  });
+  size_t surplus = kept.size() - std::min(kept.size(), Store::kRecent);
+  kept.erase(kept.begin(), kept.begin() + static_cast<ptrdiff_t>(surplus));
+  return kept;
+}
+
+void TellOfReplay(const ReplayedEpoch& replayed) {
+  if (replayed.damaged_lines > 0) {
+    Log(LogLevel::kError, "damaged journal",
+        {{"epoch", replayed.epoch},
+         {"lines", static_cast<uint64_t>(replayed.damaged_lines)},
+         {"note", "the disk has changed what was written: some usage may be missing"}});
+  }
+  Log(LogLevel::kInfo, "journal replayed",
+      {{"epoch", replayed.epoch},
+       {"exchanges", static_cast<uint64_t>(replayed.entries.size())},
+       {"unclosed", static_cast<uint64_t>(replayed.unclosed)},
+       {"torn_bytes", static_cast<uint64_t>(replayed.torn_bytes)}});
+}
+
+}  // namespace
+
+Result<LedgerPast> ReadPast(Store& store, const std::string& journals) {
+  auto image = Await<LedgerImage>([&](auto done) { store.Load(std::move(done)); });
+  if (!image) return std::unexpected(std::move(image.error()));
+  auto replayed = ReadJournals(journals);
+  if (!replayed) return std::unexpected(std::move(replayed.error()));
+
+  LedgerPast past;
+  past.recent = std::move(image->recent);
+  LedgerRows sum;
+  sum.AddAll(image->folded);
+  std::map<std::string, EpochRows> epochs;
+  for (EpochRows& epoch : image->epochs) epochs[epoch.epoch] = std::move(epoch);
+  for (ReplayedEpoch& epoch : *replayed) {
+    TellOfReplay(epoch);
+    if (std::ranges::find(image->ended, epoch.epoch) != image->ended.end()) {
+      past.dead.push_back({{}, std::move(epoch.files)});
+      continue;
+    }
+    std::ranges::copy(epoch.entries, std::back_inserter(past.recent));
+    // What the store has of it is older, and has the rows that the journal forgot.
+    auto known = epochs.extract(epoch.epoch);
+    if (!known && epoch.rows.empty()) {
+      past.dead.push_back({{}, std::move(epoch.files)});
+      continue;
+    }
+    LedgerRows rows;
+    int64_t sequence = 0;
+    if (known) {
+      rows.Set(known.mapped().rows);
+      sequence = known.mapped().sequence;
+    }
+    rows.Set(epoch.rows);
+    sum.AddAll(rows.All());
+    past.dead.push_back({{epoch.epoch, sequence + 1, std::move(epoch.rows), epoch.entries},
+                         std::move(epoch.files)});
+  }
+  for (auto& [name, epoch] : epochs) {
+    sum.AddAll(epoch.rows);
+    past.dead.push_back({{name, epoch.sequence, {}, {}}, {}});
+  }
+  past.days = sum.All().days;
+  past.recent = Newest(std::move(past.recent));
+  return past;
+}
+
+// --- When to do what ---------------------------------------------------------------------------
+
+LedgerKeeper::LedgerKeeper(Store& store, LedgerBooks& books, const Ledger& ledger,
+                           const Clock& clock, std::vector<DeadEpoch> dead)
+    : store_(store),
+      books_(books),
+      ledger_(ledger),
+      clock_(clock),
+      dead_(std::make_move_iterator(dead.begin()), std::make_move_iterator(dead.end())),
+      due_(clock.Now()) {}
+
+LedgerKeeper::~LedgerKeeper() {
+  StopThread();
+  // The store answers into this object.
+  if (calling_) WaitForAnswer();
+}
+
+void LedgerKeeper::Start() {
+  Step();
+  thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
+}
+
+void LedgerKeeper::StopThread() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  books_.Wake();
+  thread_.join();
+}
+
+void LedgerKeeper::Run(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    bool busy = books_.touched();
+    Duration wait = Step();
+    if (stop.stop_requested()) return;
+    if (busy) {
+      books_.Rest(std::min(wait, kSyncEvery));
+    } else {
+      books_.WaitForEntry(wait);
+    }
+  }
+}
+
+Duration LedgerKeeper::Step() {
+  if (books_.touched() && !books_.Sync()) Count(Op::kSync);
+  TellOfJournal();
+  TimePoint now = clock_.Now();
+  // After a pause the first entry waits for others to come with it.
+  if (std::exchange(idle_, false)) due_ = now + kFlushEvery;
+  if (now >= due_) {
+    due_ = now + kFlushEvery;
+    if (books_.wants_begin()) BeginJournals();
+    books_.Tidy();
+    BeginRound();
+  }
+  Advance();
+  idle_ = !calling_ && dead_.empty() && !books_.changed() && !books_.wants_begin();
+  return idle_ ? kLong : std::max<Duration>(due_ - now, std::chrono::milliseconds(1));
+}
+
+void LedgerKeeper::BeginJournals() {
+  if (!books_.Begin()) Count(Op::kJournal);
+  TellOfJournal();
+}
+
+void LedgerKeeper::TellOfJournal() {
+  int trouble = books_.trouble();
+  {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(status_.journal_fails, trouble != 0) == (trouble != 0)) return;
+    if (trouble != 0) ++status_.errors[static_cast<size_t>(Op::kJournal)];
+  }
+  if (trouble == 0) {
+    Log(LogLevel::kInfo, "journal recovered", {{"note", "it holds all of this run again"}});
+    return;
+  }
+  std::string why = std::generic_category().message(trouble);
+  Log(LogLevel::kError, "journal fails",
+      {{"why", why},
+       {"note",
+        "requests are served and counted, and it is tried again every second; until then a crash "
+        "loses what the store has not been told"}});
+}
+
+// --- Calls of the store, one at a time ---------------------------------------------------------
+
+void LedgerKeeper::BeginRound() {
+  if (in_round_) return;
+  in_round_ = true;
+  flush_wanted_ = true;
+}
+
+void LedgerKeeper::Advance() {
+  while (TakeAnswer() && in_round_) in_round_ = CallNext();
+}
+
+// What is used now goes before what earlier runs left. False: nothing is left to do.
+bool LedgerKeeper::CallNext() {
+  if (std::exchange(flush_wanted_, false)) {
+    flushes_ = books_.Take();
+    if (!flushes_.empty()) {
+      store_.Flush(flushes_, Answering(Op::kFlush));
+      return true;
+    }
+    books_.Arrived({}, {});
+  }
+  while (!dead_.empty() && dead_.front().last.epoch.empty()) RemoveDeadFiles();
+  if (!dead_.empty()) {
+    const LedgerFlush& last = dead_.front().last;
+    if (last.rows.empty() && last.recent.empty()) {
+      store_.Fold(last.epoch, Answering(Op::kFold));
+    } else {
+      store_.Flush({last}, Answering(Op::kReplay));
+    }
+    return true;
+  }
+  Period today = ledger_.PeriodOf(clock_.Wall());
+  if (expired_on_ == today.day) return false;
+  store_.Expire({today.day - kKeptDays + 1, today.hour - kKeptHours + 1}, Answering(Op::kExpire));
+  return true;
+}
+
+Store::Done<Unit> LedgerKeeper::Answering(Op op) {
+  calling_ = op;
+  return [this](Result<Unit> answer) {
+    // All of it under the lock: who waits for the answer may then take this and the books down.
+    std::lock_guard lock(mutex_);
+    answer_ = std::move(answer);
+    books_.Wake();
+    answered_.notify_all();
+  };
+}
+
+void LedgerKeeper::WaitForAnswer() {
+  std::unique_lock lock(mutex_);
+  answered_.wait(lock, [this] { return answer_.has_value(); });
+}
+
+// False: a call is under way.
+bool LedgerKeeper::TakeAnswer() {
+  if (!calling_) return true;
+  std::optional<Result<Unit>> answer;
+  {
+    std::lock_guard lock(mutex_);
+    answer.swap(answer_);
+  }
+  if (!answer) return false;
+  Op op = *std::exchange(calling_, std::nullopt);
+  if (*answer) {
+    OnDone(op);
+  } else {
+    OnFailed(op, answer->error().what);
+  }
+  return true;
+}
+
+void LedgerKeeper::OnDone(Op op) {
+  Period now = ledger_.PeriodOf(clock_.Wall());
+  switch (op) {
+    case Op::kFlush:
+      // Rows of yesterday are held for a clock that is put back a little.
+      books_.Arrived(flushes_, {now.day - 1, now.hour - 24});
+      flushes_.clear();
+      break;
+    case Op::kReplay:
+      dead_.front().last.rows = {};
+      dead_.front().last.recent.clear();
+      break;
+    case Op::kFold: RemoveDeadFiles(); break;
+    case Op::kExpire: expired_on_ = now.day; break;
+    case Op::kJournal:
+    case Op::kSync: break;
+  }
+  {
+    std::lock_guard lock(mutex_);
+    if (!std::exchange(status_.store_fails, false)) return;
+  }
+  Log(LogLevel::kInfo, "store recovered", {{"kind", store_.kind()}});
+}
+
+void LedgerKeeper::RemoveDeadFiles() {
+  for (const std::string& file : dead_.front().files) ::unlink(file.c_str());
+  dead_.pop_front();
+}
+
+void LedgerKeeper::OnFailed(Op op, const std::string& why) {
+  in_round_ = false;
+  if (op == Op::kFlush) books_.GiveBack(std::exchange(flushes_, {}));
+  Count(op);
+  {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(status_.store_fails, true)) return;
+  }
+  Log(LogLevel::kError, "store fails",
+      {{"op", NameOf(op)},
+       {"why", why},
+       {"note", "requests are served and counted, and it is tried again every second"}});
+}
+
+// --- The end -----------------------------------------------------------------------------------
+
+void LedgerKeeper::Finish() {
+  StopThread();
+  if (books_.touched() && !books_.Sync()) Count(Op::kSync);
+  if (books_.trouble() != 0) BeginJournals();
+  // A round that was under way may have taken its flush before the last entries came.
+  for (int round = 0; round < 2; ++round) {
+    BeginRound();
+    Advance();
+    while (calling_) {
+      WaitForAnswer();
+      Advance();
+    }
+  }
+  if (!books_.changed() && books_.settled()) {
+    if (FoldAll()) return;
+  } else if (books_.trouble() != 0) {
+    Log(LogLevel::kError, "usage is lost",
+        {{"note", "neither the journal nor the store could be written"}});
+    return;
+  }
+  Log(LogLevel::kWarn, "usage is left in the journal",
+      {{"note", "the next start brings it to the store"}});
+}
+
+bool LedgerKeeper::FoldAll() {
+  for (const std::string& epoch : books_.flushed_epochs()) {
+    auto folded = Await<Unit>([&](auto done) { store_.Fold(epoch, std::move(done)); });
+    if (folded) continue;
+    OnFailed(Op::kFold, folded.error().what);
+    return false;
+  }
+  books_.RemoveAll();
+  return true;
+}
+
+// --- What is told ------------------------------------------------------------------------------
+
+void LedgerKeeper::Count(Op op) {
+  std::lock_guard lock(mutex_);
+  ++status_.errors[static_cast<size_t>(op)];
+}
+
+LedgerKeeper::Status LedgerKeeper::status() const {
+  std::lock_guard lock(mutex_);
+  return status_;
+}
+
+std::string_view LedgerKeeper::NameOf(Op op) {
+  switch (op) {
+    case Op::kJournal: return "journal";
+    case Op::kSync: return "sync";
+    case Op::kFlush: return "flush";
+    case Op::kReplay: return "replay";
+    case Op::kFold: return "fold";
+    case Op::kExpire: return "expire";
+  }
+  return "";
+}
+
+}  // namespace relay

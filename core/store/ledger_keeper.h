@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+// Brings the ledger's books behind the requests to where they last: the journal to the disk every
+// few milliseconds, sums and exchanges to the store every second, and what earlier runs left in
+// their journals, under their own epochs, once. A thread of its own, that sleeps while nothing is
+// used.
+//
+// A store or disk that fails costs nothing of it: all stays in memory and is tried again. The first
+// failure and the recovery are events of the log.
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/base/error.h"
+#include "core/store/ledger_books.h"
+#include "core/store/store.h"
+
+namespace relay {
+
+// What an earlier run has left to do: its last sums, to be flushed and folded.
+struct DeadEpoch {
+  LedgerFlush last;                // no rows: the store has them; no epoch: nothing to fold either
+  std::vector<std::string> files;  // of its journal, to be removed then
+};
+
+struct LedgerPast {
+  std::vector<DayRow> days;         // of all runs, in sum
+  std::vector<LedgerEntry> recent;  // oldest first
+  std::vector<DeadEpoch> dead;
+};
+
+// All of store and journals together. Waits; changes nothing. Errors are those of Store::Load and
+// ReadJournals.
+Result<LedgerPast> ReadPast(Store& store, const std::string& journals);
+
+class LedgerKeeper {
+ public:
+  // A power cut takes at most what was used in 50 ms (R38): the rest is for the disk.
+  static constexpr Duration kSyncEvery = std::chrono::milliseconds(30);
+  static constexpr Duration kFlushEvery = std::chrono::seconds(1);
+  static constexpr int32_t kKeptDays = Ledger::kDays;
+  static constexpr int64_t kKeptHours = int64_t{31} * 24;
+
+  // What may fail: beginning or writing the journal, its way to the disk, and calls of the store.
+  enum class Op : uint8_t { kJournal, kSync, kFlush, kReplay, kFold, kExpire };
+  static constexpr size_t kOps = 6;
+  static std::string_view NameOf(Op op);
+
+  struct Status {
+    bool journal_fails = false;
+    bool store_fails = false;
+    std::array<uint64_t, kOps> errors{};  // since the start
+    bool degraded() const { return journal_fails || store_fails; }
+  };
+
+  // All of these outlive it. `ledger` tells the calendar.
+  LedgerKeeper(Store& store, LedgerBooks& books, const Ledger& ledger, const Clock& clock,
+               std::vector<DeadEpoch> dead);
+  LedgerKeeper(const LedgerKeeper&) = delete;
+  LedgerKeeper& operator=(const LedgerKeeper&) = delete;
+  // Stops where it stands, as a crash would: what is in the journal only is for the next run.
+  ~LedgerKeeper();
+
+  // Begins the journals, and the thread.
+  void Start();
+  // When nobody uses the ledger any more: stops the thread, brings all to the store and folds the
+  // epochs of this run, so that nothing is left in the journal. Waits for the store.
+  void Finish();
+
+  // What is due now, on the caller's thread, when there is no other. The time until more is.
+  Duration Step();
+
+  Status status() const;
+
+ private:
+  void Run(const std::stop_token& stop);
+  void StopThread();
+  void BeginJournals();
+  void TellOfJournal();
+  void BeginRound();
+  void Advance();
+  bool CallNext();
+  void RemoveDeadFiles();
+  Store::Done<Unit> Answering(Op op);
+  void WaitForAnswer();
+  bool TakeAnswer();
+  void OnDone(Op op);
+  void OnFailed(Op op, const std::string& why);
+  bool FoldAll();
+  void Count(Op op);
+
+  Store& store_;
+  LedgerBooks& books_;
+  const Ledger& ledger_;
+  const Clock& clock_;
+
+  // The stepping thread's.
+  std::deque<DeadEpoch> dead_;
+  std::vector<LedgerFlush> flushes_;  // under way
+  std::optional<Op> calling_;         // of the store
+  bool in_round_ = false;             // one call after the other, until none is left or one fails
+  bool flush_wanted_ = false;
+  bool idle_ = false;
+  TimePoint due_;
+  int32_t expired_on_ = INT32_MIN;
+
+  mutable std::mutex mutex_;
+  std::condition_variable answered_;
+  std::optional<Result<Unit>> answer_;  // not yet taken
+  Status status_;
+
+  std::jthread thread_;
+};
+
+}  // namespace relay

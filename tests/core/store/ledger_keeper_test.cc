@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: MIT
+#include "core/store/ledger_keeper.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "core/store/memory_store.h"
+#include "core/store/sqlite_store.h"
+#include "tests/core/store/entries.h"
+#include "tests/core/store/full_disk.h"
+#include "tests/core/store/temp_folder.h"
+
+namespace relay {
+namespace {
+
+using namespace std::chrono_literals;
+using Op = LedgerKeeper::Op;
+
+// A store that outlives its users, fails as told, and answers when it is told to.
+class TestStore final : public Store {
+ public:
+  explicit TestStore(Store& inner) : inner_(inner) {}
+  std::string_view kind() const override { return "test"; }
+  void Load(Done<LedgerImage> done) override { inner_.Load(std::move(done)); }
+  void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) override {
+    ++calls["flush"];
+    if (!Fails(done)) inner_.Flush(std::move(flushes), Later(std::move(done)));
+  }
+  void Fold(std::string epoch, Done<Unit> done) override {
+    ++calls["fold"];
+    if (!Fails(done)) inner_.Fold(std::move(epoch), Later(std::move(done)));
+  }
+  void Expire(Period kept_from, Done<Unit> done) override {
+    ++calls["expire"];
+    expired = kept_from;
+    if (!Fails(done)) inner_.Expire(kept_from, Later(std::move(done)));
+  }
+  void LoadStates(std::string, Done<std::vector<StateBlob>> done) override {
+    done(std::vector<StateBlob>());
+  }
+  void PutStates(std::vector<StateBlob>, Done<Unit> done) override { done(Unit()); }
+  void LoadObjects(Done<Directory> done) override { done(Directory()); }
+  void WriteObject(ObjectWrite, Done<ObjectWritten> done) override { done(ObjectWritten()); }
+
+  // Gives the answers that were held back.
+  void Answer() {
+    for (auto& [done, result] : std::exchange(held_, {})) done(std::move(result));
+  }
+
+  std::map<std::string, int> calls;
+  Period expired;
+  bool fails = false;
+  bool done_but_lost = false;  // with `fails`: it is done, and the answer gets lost
+  bool holds = false;
+
+ private:
+  // Where it fails without having done anything.
+  bool Fails(Done<Unit>& done) {
+    if (!fails || done_but_lost) return false;
+    Give(std::move(done), Fail(Party::kRelay, Fault::kInternal, "disk full"));
+    return true;
+  }
+  Done<Unit> Later(Done<Unit> done) {
+    return [this, done = std::move(done)](Result<Unit> result) mutable {
+      if (fails) result = Fail(Party::kRelay, Fault::kInternal, "the answer was lost");
+      Give(std::move(done), std::move(result));
+    };
+  }
+  void Give(Done<Unit> done, Result<Unit> result) {
+    if (holds) {
+      held_.emplace_back(std::move(done), std::move(result));
+    } else {
+      done(std::move(result));
+    }
+  }
+  Store& inner_;
+  std::vector<std::pair<Done<Unit>, Result<Unit>>> held_;
+};
+
+// What lasts: a disk, and the store.
+struct World {
+  TempFolder temp;
+  ManualClock clock;
+  FullDisk disk;
+  MemoryStore kept;
+  TestStore store{kept};
+  int runs = 0;
+  std::string journals() const { return temp.File("journal"); }
+  size_t files() const {
+    size_t count = 0;
+    if (!std::filesystem::exists(journals())) return 0;
+    for ([[maybe_unused]] const auto& file : std::filesystem::directory_iterator(journals()))
+      ++count;
+    return count;
+  }
+};
+
+// One process, stepped by hand. It ends like one that was killed, unless it is told to Finish.
+struct Process {
+  explicit Process(World& w, uint64_t segment_bytes = Journal::kSegmentBytes)
+      : world(w), books(w.journals(), "run" + std::to_string(++w.runs), 2, w.disk, segment_bytes) {
+    auto past = ReadPast(world.store, world.journals());
+    EXPECT_TRUE(past) << past.error().what;
+    ledger.Load(past->days, past->recent);
+    keeper.emplace(world.store, books, ledger, world.clock, std::move(past->dead));
+    ledger.WriteTo(&books);
+    keeper->Step();
+  }
+  void Open(const std::string& id, int64_t n) { ledger.Open(EntryOf(id, n)); }
+  void Close(const std::string& id, int64_t n) { ledger.Close(EntryOf(id, n)); }
+  LedgerEntry EntryOf(const std::string& id, int64_t n) const {
+    LedgerEntry entry = TestEntry(id, n);
+    entry.when = world.clock.Wall();
+    return entry;
+  }
+  // As the thread would, `seconds` long.
+  void Pass(int seconds) {
+    for (int i = 0; i < seconds * 4; ++i) {
+      world.clock.Advance(250ms);
+      keeper->Step();
+    }
+  }
+  LedgerTotals Sum() const {
+    LedgerTotals sum;
+    for (const LedgerRow& row : ledger.Sum(LedgerBy::kKey)) sum.Add(row.totals);
+    return sum;
+  }
+  World& world;
+  LedgerBooks books;
+  Ledger ledger;
+  std::optional<LedgerKeeper> keeper;
+};
+
+// What the store alone knows.
+LedgerTotals InStore(World& world) {
+  auto image = Await<LedgerImage>([&](auto done) { world.kept.Load(std::move(done)); });
+  LedgerTotals sum = SumOf(image->folded);
+  for (const EpochRows& epoch : image->epochs) sum.Add(SumOf(epoch.rows));
+  return sum;
+}
+
+TEST(LedgerKeeper, R38_BringsWhatAKilledProcessUsedToTheNextOnceAndSettlesTheOpen) {
+  World world;
+  {
+    Process killed(world);
+    killed.Close("a", 1);
+    killed.Pass(2);
+    EXPECT_EQ(InStore(world).input, 1);
+    killed.Open("b", 2);
+    killed.Close("b", 4);
+    killed.Open("c", 8);
+    killed.world.clock.Advance(10ms);
+    killed.keeper->Step();
+    EXPECT_EQ(InStore(world).input, 1) << "it is not time to flush";
+  }
+  for (int run = 0; run < 3; ++run) {
+    Process next(world);
+    EXPECT_EQ(next.Sum().input, 1 + 4 + 8) << run;
+    EXPECT_EQ(next.Sum().requests, 3);
+    EXPECT_EQ(next.Sum().estimated, 1);
+    auto recent = next.ledger.Recent(10);
+    ASSERT_EQ(recent.size(), 3U);
+    std::set<std::string> ids;
+    for (const LedgerEntry& entry : recent) {
+      ids.insert(entry.id);
+      EXPECT_EQ(entry.usage.estimated, entry.id == "c");
+    }
+    EXPECT_EQ(ids, (std::set<std::string>{"a", "b", "c"}));
+    EXPECT_EQ(next.ledger.unsettled(), 0U);
+    EXPECT_EQ(InStore(world).input, 13);
+    EXPECT_EQ(world.files(), 2U) << "its own journals only";
+  }
+}
+
+TEST(LedgerKeeper, LeavesNothingBehindWhenItFinishes) {
+  World world;
+  {
+    Process process(world);
+    process.Close("a", 1);
+    process.Close("b", 2);
+    process.keeper->Finish();
+    EXPECT_EQ(world.files(), 0U);
+  }
+  auto image = Await<LedgerImage>([&](auto done) { world.kept.Load(std::move(done)); });
+  EXPECT_TRUE(image->epochs.empty());
+  EXPECT_EQ(SumOf(image->folded).input, 3);
+  EXPECT_EQ(Process(world).Sum().input, 3);
+}
+
+TEST(LedgerKeeper, TellsTheStoreNothingOfARunThatWasNotUsed) {
+  World world;
+  {
+    Process killed(world);
+  }
+  {
+    Process process(world);
+    process.Pass(2);
+    EXPECT_EQ(world.files(), 2U);
+    process.keeper->Finish();
+  }
+  EXPECT_EQ(world.files(), 0U);
+  EXPECT_EQ(world.store.calls["flush"], 0);
+  EXPECT_EQ(world.store.calls["fold"], 0);
+}
+
+TEST(LedgerKeeper, LeavesTheJournalOfAnExchangeThatNobodyClosed) {
+  World world;
+  {
+    Process process(world);
+    process.Close("a", 1);
+    process.Open("b", 2);
+    process.keeper->Finish();
+    EXPECT_EQ(world.files(), 2U);
+  }
+  Process next(world);
+  EXPECT_EQ(next.Sum().input, 3);
+  EXPECT_EQ(next.Sum().estimated, 1);
+}
+
+TEST(LedgerKeeper, KeepsAllOfItWhileTheStoreFails) {
+  World world;
+  {
+    Process process(world);
+    world.store.fails = true;
+    process.Close("a", 1);
+    process.Pass(3);
+    process.Close("b", 2);
+    process.Pass(2);
+    LedgerKeeper::Status status = process.keeper->status();
+    EXPECT_TRUE(status.store_fails);
+    EXPECT_FALSE(status.journal_fails);
+    EXPECT_TRUE(status.degraded());
+    EXPECT_GE(status.errors[static_cast<size_t>(Op::kFlush)], 3U);
+    EXPECT_EQ(InStore(world).requests, 0);
+    EXPECT_EQ(process.Sum().input, 3);
+
+    world.store.fails = false;
+    process.Pass(2);
+    EXPECT_FALSE(process.keeper->status().degraded());
+    EXPECT_EQ(InStore(world).input, 3);
+    world.store.fails = true;
+    process.Close("c", 4);
+    process.keeper->Finish();
+    EXPECT_EQ(world.files(), 2U) << "it waits in the journal";
+  }
+  world.store.fails = false;
+  Process next(world);
+  EXPECT_EQ(next.Sum().input, 7);
+  EXPECT_EQ(InStore(world).input, 7);
+}
+
+TEST(LedgerKeeper, CountsNothingTwiceWhenAnswersGetLost) {
+  World world;
+  world.store.done_but_lost = true;
+  Process(world).Close("a", 1);
+  world.store.fails = true;
+  {
+    Process process(world);
+    process.Close("b", 2);
+    process.Pass(3);
+    process.keeper->Finish();
+    EXPECT_GE(world.store.calls["flush"], 3);
+  }
+  world.store.fails = false;
+  Process next(world);
+  next.Pass(2);
+  EXPECT_EQ(next.Sum().input, 3);
+  EXPECT_EQ(InStore(world).input, 3);
+}
+
+// Killed after the store has folded an epoch, before its journal was removed.
+TEST(LedgerKeeper, CountsAFoldedEpochsJournalNoSecondTime) {
+  World world;
+  Process(world).Close("a", 5);
+  TempFolder copy;
+  std::filesystem::copy(world.journals(), copy.File("journal"));
+  Process(world).keeper->Step();
+  std::filesystem::copy(
+      copy.File("journal"), world.journals(),
+      std::filesystem::copy_options::skip_existing | std::filesystem::copy_options::recursive);
+  EXPECT_EQ(world.files(), 4U);
+  Process next(world);
+  EXPECT_EQ(next.Sum().input, 5);
+  EXPECT_EQ(next.ledger.Recent(10).size(), 1U);
+  EXPECT_EQ(InStore(world).input, 5);
+  EXPECT_EQ(world.files(), 2U);
+}
+
+TEST(LedgerKeeper, GoesOnWithoutADiskAndBeginsAnewWhenThereIsOne) {
+  World world;
+  {
+    Process process(world);
+    process.Close("a", 1);
+    world.disk.room = 0;
+    process.Close("b", 2);
+    process.world.clock.Advance(LedgerKeeper::kSyncEvery);
+    process.keeper->Step();
+    EXPECT_TRUE(process.keeper->status().journal_fails) << "told at once";
+    process.Pass(3);
+    EXPECT_GE(process.keeper->status().errors[static_cast<size_t>(Op::kJournal)], 3U);
+    EXPECT_EQ(InStore(world).input, 3) << "the store has it all the same";
+    process.Close("c", 4);
+    world.disk.room = SIZE_MAX;
+    process.Pass(1);
+    EXPECT_FALSE(process.keeper->status().degraded());
+    process.Close("d", 8);
+  }
+  EXPECT_EQ(Process(world).Sum().input, 15);
+}
+
+TEST(LedgerKeeper, BeginsADiskThatWasFullAtTheStart) {
+  World world;
+  world.disk.no_files = true;
+  Process process(world);
+  EXPECT_TRUE(process.keeper->status().journal_fails);
+  process.Close("a", 1);
+  world.disk.no_files = false;
+  process.Pass(1);
+  EXPECT_FALSE(process.keeper->status().degraded());
+  EXPECT_EQ(ReadPast(world.store, world.journals())->days.size(), 1U);
+}
+
+TEST(LedgerKeeper, R38_SyncsWhileTheStoreTakesItsTime) {
+  World world;
+  Process process(world);
+  world.store.holds = true;
+  process.Close("a", 1);
+  process.Pass(2);
+  EXPECT_EQ(world.store.calls["flush"], 1);
+  int syncs = world.disk.syncs;
+  for (int i = 0; i < 5; ++i) {
+    process.Close("b" + std::to_string(i), 1);
+    world.clock.Advance(LedgerKeeper::kSyncEvery);
+    EXPECT_LE(process.keeper->Step(), LedgerKeeper::kFlushEvery);
+    EXPECT_FALSE(process.books.touched());
+  }
+  EXPECT_EQ(world.disk.syncs, syncs + 5);
+  process.Pass(3);
+  EXPECT_EQ(world.store.calls["flush"], 1) << "one at a time";
+  world.store.holds = false;
+  world.store.Answer();
+  process.Pass(2);
+  EXPECT_EQ(InStore(world).input, 6);
+}
+
+TEST(LedgerKeeper, LeavesTheStoreAloneWhileNothingIsUsed) {
+  World world;
+  Process process(world);
+  process.Close("a", 1);
+  process.Pass(3);
+  auto calls = world.store.calls;
+  process.Pass(60);
+  EXPECT_EQ(world.store.calls, calls);
+  EXPECT_GE(process.keeper->Step(), 1min) << "it sleeps";
+  // The first entry after a pause waits for others to come with it.
+  process.Close("b", 2);
+  process.keeper->Step();
+  EXPECT_EQ(world.store.calls, calls);
+  process.Pass(2);
+  EXPECT_EQ(world.store.calls["flush"], calls["flush"] + 1);
+}
+
+TEST(LedgerKeeper, ExpiresAtTheStartAndOnceADay) {
+  World world;
+  Process process(world);
+  EXPECT_EQ(world.store.calls["expire"], 1);
+  EXPECT_EQ(world.store.expired.day, kTestDay - 399);
+  EXPECT_EQ(world.store.expired.hour, HourOf(kTestNoon) - 31 * 24 + 1);
+  process.Close("a", 1);
+  process.Pass(2);
+  EXPECT_EQ(world.store.calls["expire"], 1);
+  world.clock.Advance(24h);
+  process.Close("b", 1);
+  process.Pass(2);
+  EXPECT_EQ(world.store.calls["expire"], 2);
+  EXPECT_EQ(world.store.expired.day, kTestDay - 398);
+}
+
+TEST(LedgerKeeper, RollsFullSegmentsAndRemovesTheOld) {
+  World world;
+  int64_t n = 0;
+  {
+    Process process(world, 4096);
+    for (int second = 0; second < 30; ++second) {
+      for (int i = 0; i < 40; ++i) process.Close(std::to_string(++n), 1);
+      process.Pass(1);
+      EXPECT_LE(world.files(), 6U);
+    }
+    EXPECT_FALSE(std::filesystem::exists(world.journals() + "/run1-0.1"));
+  }
+  EXPECT_EQ(Process(world).Sum().requests, n);
+}
+
+TEST(LedgerKeeper, ServesAnAnswerThatComesAfterItIsTold) {
+  World world;
+  world.store.holds = true;
+  auto process = std::make_unique<Process>(world);
+  process->Close("a", 1);
+  process->Pass(2);
+  std::thread late([&] { world.store.Answer(); });
+  process.reset();  // waits for it
+  late.join();
+  world.store.holds = false;
+  EXPECT_EQ(Process(world).Sum().input, 1);
+}
+
+TEST(LedgerKeeper, CountsTheModelsOfAHostileUpstreamAsTheLedgerDoes) {
+  World world;
+  Process process(world);
+  constexpr size_t kInvented = 2 * Ledger::kModels;
+  for (size_t i = 0; i < kInvented; ++i) {
+    LedgerEntry entry = process.EntryOf(std::to_string(i), 1);
+    entry.model = "model-" + std::to_string(i);
+    process.ledger.Open(entry);
+    process.ledger.Close(std::move(entry));
+  }
+  process.Pass(2);
+  auto image = Await<LedgerImage>([&](auto done) { world.kept.Load(std::move(done)); });
+  std::set<std::string> models;
+  for (const EpochRows& epoch : image->epochs) {
+    for (const DayRow& row : epoch.rows.days) models.insert(row.model);
+  }
+  EXPECT_EQ(models.size(), Ledger::kModels + 1);
+  // They do not take the places of this run's models.
+  Process next(world);
+  EXPECT_EQ(next.Sum().requests, static_cast<int64_t>(kInvented));
+  EXPECT_EQ(next.ledger.CountedAs("claude-haiku-4-5"), "claude-haiku-4-5");
+}
+
+TEST(LedgerKeeper, WorksOnItsThreadWithTheEmbeddedStore) {
+  TempFolder temp;
+  constexpr int kThreads = 3;
+  constexpr int kEach = 400;
+  for (int run = 0; run < 2; ++run) {
+    auto store = SqliteStore::Open(temp.File("relay.db"));
+    ASSERT_TRUE(store) << store.error().what;
+    LedgerBooks books(temp.File("journal"), "run" + std::to_string(run), kThreads);
+    Ledger ledger;
+    auto past = ReadPast(**store, temp.File("journal"));
+    ASSERT_TRUE(past) << past.error().what;
+    ledger.Load(past->days, past->recent);
+    LedgerKeeper keeper(**store, books, ledger, SystemClock::Get(), std::move(past->dead));
+    ledger.WriteTo(&books);
+    keeper.Start();
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&ledger, t] {
+        for (int i = 0; i < kEach; ++i) {
+          LedgerEntry entry = TestEntry(std::to_string(t) + "/" + std::to_string(i), 1);
+          entry.when = SystemClock::Get().Wall();
+          ledger.Open(entry);
+          ledger.Close(entry);
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    keeper.Finish();
+    EXPECT_FALSE(keeper.status().degraded());
+    EXPECT_EQ(ledger.Sum(LedgerBy::kKey)[0].totals.requests, (run + 1) * kThreads * kEach);
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(temp.File("journal")));
+  auto store = SqliteStore::Open(temp.File("relay.db"));
+  auto past = ReadPast(**store, temp.File("journal"));
+  ASSERT_TRUE(past);
+  EXPECT_TRUE(past->dead.empty());
+  EXPECT_EQ(SumOf({past->days, {}}).requests, 2 * kThreads * kEach);
+}
+
+// Any order of requests, steps, failures and crashes against a plain count. Only a crash while the
+// journal fails may lose something, and then no more than what the store has not been told.
+TEST(LedgerKeeper, R38_AgreesWithAModelThroughRandomCrashes) {
+  for (unsigned seed = 1; seed <= 10; ++seed) {
+    std::mt19937 random(seed);
+    auto chance = [&](int percent) { return static_cast<int>(random() % 100) < percent; };
+    World world;
+    int64_t requests = 0;
+    int64_t estimated = 0;
+    int64_t ids = 0;
+    for (int run = 0; run < 12; ++run) {
+      world.store.fails = false;
+      Process process(world, 1500);
+      ASSERT_EQ(process.Sum().requests, requests) << "seed " << seed << ", run " << run;
+      ASSERT_EQ(process.Sum().estimated, estimated) << "seed " << seed << ", run " << run;
+      std::vector<std::string> open;
+      int steps = static_cast<int>(random() % 60);
+      for (int i = 0; i < steps; ++i) {
+        std::string id = std::to_string(++ids);
+        if (chance(50)) {
+          process.Open(id, 1);
+          open.push_back(id);
+        } else if (!open.empty() && chance(50)) {
+          process.Close(open.back(), 1);
+          open.pop_back();
+          ++requests;
+        } else {
+          process.Close(id, 1);
+          ++requests;
+        }
+        if (chance(10)) world.store.fails = !world.store.fails;
+        if (chance(10)) world.store.done_but_lost = !world.store.done_but_lost;
+        if (chance(10)) world.store.holds = !world.store.holds;
+        if (chance(20)) world.store.Answer();
+        if (chance(5)) world.disk.room = random() % 200;
+        if (chance(40)) {
+          world.clock.Advance(std::chrono::milliseconds(random() % 900));
+          process.keeper->Step();
+        }
+      }
+      world.disk.room = SIZE_MAX;
+      world.store.holds = false;
+      world.store.Answer();
+      // A disk that is well again; from then on a crash loses nothing.
+      process.Pass(2);
+      ASSERT_FALSE(process.keeper->status().journal_fails);
+      if (chance(30)) process.keeper->Finish();
+      requests += static_cast<int64_t>(open.size());
+      estimated += static_cast<int64_t>(open.size());
+    }
+    world.store.fails = false;
+    Process last(world);
+    ASSERT_EQ(last.Sum().requests, requests) << "seed " << seed;
+    last.Pass(2);
+    ASSERT_EQ(InStore(world).requests, requests) << "seed " << seed;
+    ASSERT_EQ(InStore(world).estimated, estimated) << "seed " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace relay
