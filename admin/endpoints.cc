@@ -57,7 +57,16 @@ ProcessEndpoints::ProcessEndpoints(Services& services)
       buffered_(services.metrics.MakeGauge("relay_buffered_body_bytes",
                                            "Bytes of request bodies in memory")),
       uptime_(services.metrics.MakeGauge("relay_uptime_seconds", "Since the relay was started")),
-      cpu_(services.metrics.MakeCounter("process_cpu_seconds_total", "User and system time")) {
+      cpu_(services.metrics.MakeCounter("process_cpu_seconds_total", "User and system time")),
+      unsettled_(services.metrics.MakeGauge(
+          "relay_usage_unsettled", "Exchanges that have used something and have not ended")),
+      degraded_(services.metrics.MakeGauge(
+          "relay_state_degraded", "1 while the store or the journal fails or is not there")) {
+  for (size_t op = 0; op < LedgerKeeper::kOps; ++op) {
+    std::string name(LedgerKeeper::NameOf(static_cast<LedgerKeeper::Op>(op)));
+    errors_.push_back(services.metrics.MakeCounter(
+        "relay_state_errors_total", "Failures of the store and the journal", {{"op", name}}));
+  }
   services.metrics
       .MakeGauge("relay_build_info", "Which relay this is", {{"version", RELAY_VERSION}})
       .Set(1);
@@ -84,7 +93,8 @@ std::optional<Reply> ProcessEndpoints::Answer(const Head& request, std::string_v
 std::string ProcessEndpoints::HealthText() const {
   JsonText body;
   body.BeginObject();
-  body.Field("status", phase_ == Phase::kDraining ? "draining" : "ok");
+  std::string_view well = StateStatus().degraded() ? "degraded" : "ok";
+  body.Field("status", phase_ == Phase::kDraining ? "draining" : well);
   body.Field("timestamp", IsoTime(services_.clock.Wall()));
   body.Field(
       "uptime",
@@ -108,8 +118,24 @@ Reply ProcessEndpoints::Ready() const {
     for (const auto& [state, count] : states) body.Field(state, count);
     body.EndObject();
   }
-  body.EndObject().Field("store", "memory").EndObject();
+  body.EndObject();
+  body.Field("store", services_.state == nullptr ? "memory" : services_.state->kind());
+  body.EndObject();
   return Reply{.status = phase_ == Phase::kServing ? 200 : 503, .body = body.Take()};
+}
+
+LedgerKeeper::Status ProcessEndpoints::StateStatus() const {
+  return services_.state == nullptr ? LedgerKeeper::Status() : services_.state->status();
+}
+
+void ProcessEndpoints::UpdateStateSeries() {
+  LedgerKeeper::Status status = StateStatus();
+  unsettled_.Set(static_cast<double>(services_.ledger.unsettled()));
+  degraded_.Set(status.degraded() ? 1 : 0);
+  for (size_t op = 0; op < errors_.size(); ++op) {
+    uint64_t fresh = status.errors[op] - std::exchange(errors_told_[op], status.errors[op]);
+    if (fresh > 0) errors_[op].Add(static_cast<double>(fresh));
+  }
 }
 
 void ProcessEndpoints::UpdateProcessSeries() {
@@ -131,6 +157,7 @@ Reply ProcessEndpoints::MetricsText(const Head& request) {
   }
   std::lock_guard lock(mutex_);
   UpdateProcessSeries();
+  UpdateStateSeries();
   return Reply{.content_type = std::string(kPrometheusText),
                .body = services_.metrics.Text(/*detailed=*/!token.empty())};
 }

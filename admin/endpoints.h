@@ -2,11 +2,13 @@
 // The relay's own answers: /health, /ready and /metrics (design §10). They ask nobody else.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "admin/services.h"
 #include "core/exchange/worker.h"
@@ -29,7 +31,9 @@ class ProcessEndpoints final : public Endpoints {
  private:
   Reply Ready() const;
   Reply MetricsText(const Head& request);
+  LedgerKeeper::Status StateStatus() const;
   void UpdateProcessSeries();
+  void UpdateStateSeries();
 
   Services& services_;
   const TimePoint started_;
@@ -42,6 +46,10 @@ class ProcessEndpoints final : public Endpoints {
   Gauge buffered_;
   Gauge uptime_;
   Counter cpu_;
+  Gauge unsettled_;
+  Gauge degraded_;
+  std::array<uint64_t, LedgerKeeper::kOps> errors_told_{};
+  std::vector<Counter> errors_;  // by operation
 };
 
 }  // namespace relay

@@ -77,11 +77,6 @@ void LogNotes(const Config& config, const Problems& problems) {
   for (const std::string& line : ReportLines(config, problems)) {
     Log(LogLevel::kWarn, "configuration", {{"note", line}});
   }
-  if (config.store.kind != StoreConfig::Kind::kMemory) {
-    Log(LogLevel::kWarn, "not built yet",
-        {{"what", "the embedded store"},
-         {"note", "state is kept in memory: usage and limits begin anew with a restart"}});
-  }
   if (!config.admin.password.empty()) {
     Log(LogLevel::kWarn, "not built yet",
         {{"what", "the admin page"}, {"note", "ADMIN_USERNAME and ADMIN_PASSWORD have no effect"}});
@@ -101,6 +96,10 @@ class LogSession {
   LogSession& operator=(const LogSession&) = delete;
   ~LogSession() { StopLog(); }
 };
+
+int WorkersOf(const Config& config) {
+  return config.workers > 0 ? config.workers : UsableCores();
+}
 
 Result<std::vector<ListenPoint>> PointsOf(const Config& config) {
   std::vector<ListenPoint> points;
@@ -200,8 +199,7 @@ Result<Unit> Process::Prepare(const DataFolder* folder) {
   if (!points) return std::unexpected(points.error());
   points_ = std::move(*points);
   if (Result<Unit> free = CheckFree(points_); !free) return free;
-  int count = config.workers > 0 ? config.workers : UsableCores();
-  for (int number = 0; number < count; ++number) {
+  for (int number = 0; number < WorkersOf(config); ++number) {
     auto worker = std::make_unique<WorkerThread>(services_, endpoints_, number);
     if (Result<Unit> listening = worker->Listen(points_); !listening) return listening;
     workers_.push_back(std::move(worker));
@@ -289,6 +287,16 @@ Result<Unit> Serve(const std::shared_ptr<const Config>& config, const Problems& 
   }
   auto services = Services::Make(config, SystemClock::Get(), UsableMemory());
   if (!services) return std::unexpected(services.error());
+  State::Site site;
+  if (folder) {
+    site.folder = folder->get();
+  } else {
+    site.no_folder = folder.error().what;
+  }
+  site.workers = static_cast<size_t>(WorkersOf(*config));
+  auto state = State::Open(*config, site, SystemClock::Get(), (*services)->ledger);
+  if (!state) return std::unexpected(state.error());
+  (*services)->state = std::move(*state);
   Process process(**services, options);
   Result<Unit> ready = process.Prepare(folder ? folder->get() : nullptr);
   if (!ready) return ready;

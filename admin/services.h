@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "admin/state.h"
 #include "core/config/root.h"
 #include "core/exchange/body_budget.h"
 #include "core/exchange/metrics.h"
@@ -31,6 +32,9 @@ struct Services {
   BodyBudget bodies;
   Limiter limiter{clock};
   Ledger ledger;
+  // Null where nothing is to last: `store: memory`, and checks of a file. Opened before the
+  // workers, and gone before the ledger.
+  std::unique_ptr<State> state;
   const Prices& prices = Prices::Builtin();
   std::shared_ptr<const KeyDirectory> keys;
   std::vector<std::shared_ptr<const ClusterShared>> clusters;  // in the order of the configuration

@@ -31,5 +31,5 @@ home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
 timeout -k 10 "${E2E_TIMEOUT:-900}" ../support/netns.sh env -i \
   PATH="$(dirname "$node"):$PATH" HOME="$home" TMPDIR="$home" TZ=UTC LANG=C.UTF-8 \
-  E2E_WAYS="$ways" RELAY_BIN="$(realpath -m "$relay")" RELAY_TEST_RUN="${RELAY_TEST_RUN-}" \
+  E2E_WAYS="$ways" RELAY_BIN="$(realpath -m "$relay")" RELAY_TEST_RUN="${RELAY_TEST_RUN-}" RELAY_LONG="${RELAY_LONG-}" \
   "$node" --test --test-reporter=spec "$@"

@@ -82,16 +82,21 @@ ${route('gemini', '/gemini')}
 `;
 }
 
-/** Starts a relay in `folder`. ca: a file with the certificate that the upstream's is checked against. */
-export async function startRelay({folder, ca, ...settings}) {
+/**
+ * Starts a relay in `folder`, or again there. ca: a file with the certificate that the upstream's is checked against.
+ * by: a command (and its first arguments) that the program's is given to, and which ends as that one.
+ */
+export async function startRelay({folder, ca, by = [], ...settings}) {
   const config = path.join(folder, 'relay.yaml');
   const portFile = path.join(folder, 'relay.port');
   const data = path.join(folder, 'data');
   fs.mkdirSync(data, {recursive: true});
   fs.writeFileSync(config, relayYaml(settings));
+  fs.rmSync(portFile, {force: true});
   const env = {PATH: process.env.PATH, HOME: folder, TZ: 'UTC', RELAY_KEY: kRelayKey, RELAY_DATA: data,
     ...(ca && {SSL_CERT_FILE: ca})};
-  const server = await serve(kRelayBinary, ['serve', '--config', config, '--port-file', portFile], {env, cwd: folder, portFile});
+  const [program, ...args] = [...by, kRelayBinary, 'serve', '--config', config, '--port-file', portFile];
+  const server = await serve(program, args, {env, cwd: folder, portFile});
   return {
     pid: server.child.pid,
     child: server.child,

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// What outlives the process: the data folder's store and journal, and the thread that keeps the
+// ledger in them. A relay serves without all of it, and says so.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/base/clock.h"
+#include "core/config/root.h"
+#include "core/store/data_folder.h"
+#include "core/store/ledger.h"
+#include "core/store/ledger_keeper.h"
+#include "core/store/store.h"
+
+namespace relay {
+
+class State {
+ public:
+  struct Site {
+    // Why there is no folder, where it is null. Locked by us; outlives the state.
+    const DataFolder* folder = nullptr;
+    std::string no_folder = {};
+    size_t workers = 1;
+    JournalFiles* files = &JournalFiles::System();
+  };
+
+  // Brings what earlier runs used into `ledger`, and from then on keeps in store and journal what
+  // it is told. Before anybody else uses the ledger, which outlives this, as does the clock. Null
+  // for `store: memory`. Where the disk is at fault there is a state that keeps nothing, with a
+  // warning of what that loses. Errors (for people) are those that another try does not mend: a
+  // store that is damaged, of another program or of a newer relay.
+  static Result<std::unique_ptr<State>> Open(const Config& config, const Site& site,
+                                             const Clock& clock, Ledger& ledger);
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  // Nobody uses the ledger any more. Brings all to the store, and waits for it.
+  ~State();
+
+  // "embedded"; "memory": it keeps nothing.
+  std::string_view kind() const;
+  // Store or journal fail, or there are none where there should be. From any thread, at once.
+  LedgerKeeper::Status status() const;
+
+ private:
+  explicit State(Ledger& ledger) : ledger_(ledger) {}
+  Result<Unit> Begin(const std::string& path, const Site& site, const Clock& clock);
+
+  Ledger& ledger_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<LedgerBooks> books_;
+  std::unique_ptr<LedgerKeeper> keeper_;
+};
+
+}  // namespace relay

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+#include "admin/state.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include "admin/endpoints.h"
+#include "core/store/crc32c.h"
+#include "tests/admin/fixture.h"
+#include "tests/admin/temporary_folder.h"
+
+namespace relay {
+namespace {
+
+std::string ConfigText(const std::string& store) {
+  return "listeners: [{address: '127.0.0.1:0'}]\nstore: " + store + R"(
+clusters: {claude: {provider: claude}}
+routes:
+  - {name: claude, match: {prefix: /api}, filters: [{auth: {service: claude}}, {account-select: {}}], cluster: claude}
+)";
+}
+
+LedgerEntry EntryOf(const std::string& id, int64_t input) {
+  LedgerEntry entry{.id = id, .when = SystemClock::Get().Wall(), .key = "alice"};
+  entry.model = "claude-opus-5-5";
+  entry.usage.input = input;
+  return entry;
+}
+
+// What one process has of it.
+struct OneRun {
+  explicit OneRun(const std::string& path, const std::string& store = "auto") {
+    auto config = ConfigOf(ConfigText(store));
+    services = std::move(*Services::Make(config, SystemClock::Get(), uint64_t{1} << 30));
+    site.workers = 2;
+    if (path.empty()) {
+      site.no_folder = "the data folder cannot be used";
+      return;
+    }
+    auto opened = DataFolder::Open(path);
+    EXPECT_TRUE(opened) << opened.error().what;
+    folder = std::move(*opened);
+    site.folder = folder.get();
+  }
+  // The error, or nothing.
+  std::string Open() {
+    auto state = State::Open(*services->config, site, SystemClock::Get(), services->ledger);
+    if (!state) return state.error().what;
+    services->state = std::move(*state);
+    endpoints = std::make_unique<ProcessEndpoints>(*services);
+    endpoints->SetPhase(ProcessEndpoints::Phase::kServing);
+    return "";
+  }
+  LedgerTotals Sum() const {
+    LedgerTotals sum;
+    for (const LedgerRow& row : services->ledger.Sum(LedgerBy::kDay)) sum.Add(row.totals);
+    return sum;
+  }
+  std::string Ask(std::string_view path) const {
+    Head head;
+    head.method = "GET";
+    head.target = path;
+    auto reply = endpoints->Answer(head, path);
+    EXPECT_EQ(reply->status, 200);
+    return reply->body;
+  }
+
+  std::unique_ptr<DataFolder> folder;
+  State::Site site;
+  std::unique_ptr<Services> services;
+  std::unique_ptr<ProcessEndpoints> endpoints;
+};
+
+void CopyJournal(const std::string& from, const std::string& to) {
+  std::filesystem::create_directories(to);
+  std::filesystem::copy(from + "/journal", to + "/journal");
+}
+
+bool Has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+class NoRoom final : public JournalFiles {
+ public:
+  int Create(const char*) override { return errno = ENOSPC, -1; }
+};
+
+TEST(State, KeepsWhatWasUsedAcrossRestarts) {
+  TemporaryFolder temp;
+  for (int64_t run = 0; run < 3; ++run) {
+    OneRun relay(temp.File("data"));
+    ASSERT_EQ(relay.Open(), "");
+    EXPECT_EQ(relay.Sum().requests, run);
+    EXPECT_EQ(relay.services->ledger.Recent(10).size(), static_cast<size_t>(run));
+    relay.services->ledger.Close(EntryOf("req_" + std::to_string(run), 10));
+  }
+  EXPECT_TRUE(std::filesystem::exists(temp.File("data/relay.db")));
+  EXPECT_TRUE(std::filesystem::is_empty(temp.File("data/journal")));
+}
+
+TEST(State, R38_LosesNothingWhenItIsKilled) {
+  TemporaryFolder temp;
+  OneRun killed(temp.File("data"));
+  ASSERT_EQ(killed.Open(), "");
+  killed.services->ledger.Open(EntryOf("a", 1));
+  killed.services->ledger.Close(EntryOf("a", 2));
+  killed.services->ledger.Open(EntryOf("b", 4));
+  // What a disk would have of it, had it ended here.
+  CopyJournal(temp.File("data"), temp.File("left"));
+  OneRun next(temp.File("left"));
+  ASSERT_EQ(next.Open(), "");
+  EXPECT_EQ(next.Sum().requests, 2);
+  EXPECT_EQ(next.Sum().input, 2 + 4);
+  EXPECT_EQ(next.Sum().estimated, 1);
+}
+
+TEST(State, LiesWhereRelayYamlSays) {
+  TemporaryFolder temp;
+  OneRun relay(temp.File("data"), "{embedded: {path: " + temp.File("data/usage.db") + "}}");
+  ASSERT_EQ(relay.Open(), "");
+  EXPECT_TRUE(std::filesystem::exists(temp.File("data/usage.db")));
+  EXPECT_FALSE(std::filesystem::exists(temp.File("data/relay.db")));
+}
+
+TEST(State, IsNoneForAStoreInMemory) {
+  TemporaryFolder temp;
+  OneRun relay(temp.File("data"), "memory");
+  ASSERT_EQ(relay.Open(), "");
+  EXPECT_EQ(relay.services->state, nullptr);
+  EXPECT_FALSE(std::filesystem::exists(temp.File("data/relay.db")));
+  EXPECT_TRUE(Has(relay.Ask("/health"), R"("status":"ok")"));
+  EXPECT_TRUE(Has(relay.Ask("/ready"), R"("store":"memory")"));
+  EXPECT_TRUE(Has(relay.Ask("/metrics"), "relay_state_degraded 0\n"));
+}
+
+TEST(State, ServesWithoutAFolderAndSaysSo) {
+  OneRun relay("");
+  ASSERT_EQ(relay.Open(), "");
+  relay.services->ledger.Close(EntryOf("a", 1));
+  EXPECT_EQ(relay.Sum().requests, 1);
+  EXPECT_TRUE(Has(relay.Ask("/health"), R"("status":"degraded")"));
+  EXPECT_TRUE(Has(relay.Ask("/ready"), R"("store":"memory")"));
+  EXPECT_TRUE(Has(relay.Ask("/metrics"), "relay_state_degraded 1\n"));
+}
+
+TEST(State, ServesWithoutAStoreThatTheDiskDoesNotGive) {
+  TemporaryFolder temp;
+  std::filesystem::create_directories(temp.File("data/relay.db"));
+  OneRun relay(temp.File("data"));
+  ASSERT_EQ(relay.Open(), "");
+  EXPECT_EQ(relay.services->state->kind(), "memory");
+  EXPECT_TRUE(relay.services->state->status().degraded());
+}
+
+TEST(State, RefusesAStoreThatAnotherTryDoesNotMend) {
+  TemporaryFolder temp;
+  std::string path = temp.Write("data/relay.db", std::string(8192, 'x'));
+  {
+    OneRun relay(temp.File("data"));
+    std::string why = relay.Open();
+    EXPECT_TRUE(Has(why, path)) << why;
+  }
+  EXPECT_EQ(std::filesystem::file_size(path), 8192U) << "nothing was overwritten";
+}
+
+TEST(State, RefusesTheJournalOfANewerRelay) {
+  TemporaryFolder temp;
+  {
+    OneRun relay(temp.File("data"));
+    ASSERT_EQ(relay.Open(), "");
+    CopyJournal(temp.File("data"), temp.File("next"));
+  }
+  std::string json = R"({"line":"segment","version":9,"epoch":"newer-0"})";
+  std::array<char, 32> frame{};
+  std::snprintf(frame.data(), frame.size(), "%08zx %08x ", json.size(), Crc32c(json));
+  temp.Write("next/journal/newer-0.1", frame.data() + json + "\n");
+  OneRun relay(temp.File("next"));
+  std::string why = relay.Open();
+  EXPECT_TRUE(Has(why, "newer relay")) << why;
+}
+
+TEST(State, TellsThatTheJournalFailsAndServesOn) {
+  TemporaryFolder temp;
+  NoRoom disk;
+  {
+    OneRun relay(temp.File("data"));
+    relay.site.files = &disk;
+    ASSERT_EQ(relay.Open(), "");
+    EXPECT_TRUE(Has(relay.Ask("/health"), R"("status":"degraded")"));
+    EXPECT_TRUE(Has(relay.Ask("/ready"), R"("store":"embedded")"));
+    std::string metrics = relay.Ask("/metrics");
+    EXPECT_TRUE(Has(metrics, "relay_state_degraded 1\n"));
+    EXPECT_FALSE(Has(metrics, "relay_state_errors_total{op=\"journal\"} 0\n"));
+    EXPECT_TRUE(Has(metrics, "relay_state_errors_total{op=\"flush\"} 0\n"));
+    relay.endpoints->SetPhase(ProcessEndpoints::Phase::kDraining);
+    EXPECT_TRUE(Has(relay.endpoints->HealthText(), R"("status":"draining")"));
+    relay.services->ledger.Close(EntryOf("a", 1));
+  }
+  OneRun next(temp.File("data"));
+  ASSERT_EQ(next.Open(), "");
+  EXPECT_EQ(next.Sum().requests, 1) << "the store has it";
+}
+
+TEST(State, CountsWhatIsNotSettled) {
+  TemporaryFolder temp;
+  OneRun relay(temp.File("data"));
+  ASSERT_EQ(relay.Open(), "");
+  relay.services->ledger.Open(EntryOf("a", 1));
+  EXPECT_TRUE(Has(relay.Ask("/metrics"), "relay_usage_unsettled 1\n"));
+  relay.services->ledger.Close(EntryOf("a", 1));
+  EXPECT_TRUE(Has(relay.Ask("/metrics"), "relay_usage_unsettled 0\n"));
+}
+
+}  // namespace
+}  // namespace relay
