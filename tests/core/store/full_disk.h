@@ -21,6 +21,7 @@ class FullDisk final : public JournalFiles {
     if (interrupts > 0) return --interrupts, errno = EINTR, -1;
     if (failure != 0) return errno = failure, -1;
     if (room == 0) return errno = ENOSPC, -1;
+    ++writes;
     size_t some = std::min({size, room, piece});
     room -= some;
     return JournalFiles::Write(file, data, some);
@@ -34,7 +35,8 @@ class FullDisk final : public JournalFiles {
   size_t piece = SIZE_MAX;  // the most that one write takes
   int failure = 0;
   int sync_failure = 0;
-  int syncs = 0;  // that were asked for
+  int writes = 0;  // that took something
+  int syncs = 0;   // that were asked for
   int interrupts = 0;
   bool no_files = false;
 };

@@ -57,8 +57,10 @@ LedgerTotals SumOfFlushes(const std::vector<LedgerFlush>& flushes) {
 
 TEST(LedgerBooks, R38_WriteEachLineBeforeTheCallReturns) {
   TempFolder temp;
-  LedgerBooks books(temp.File("journal"), "run", 2);
+  FullDisk disk;
+  LedgerBooks books(temp.File("journal"), "run", 2, disk);
   ASSERT_TRUE(books.Begin());
+  disk.writes = 0;
   for (int n = 1; n <= 40; ++n) {
     std::string id = "req_" + std::to_string(n);
     if (n % 2 == 0) {
@@ -72,6 +74,8 @@ TEST(LedgerBooks, R38_WriteEachLineBeforeTheCallReturns) {
     EXPECT_EQ(now.unclosed, 0U);
   }
   EXPECT_EQ(Replay(temp.File("journal")).epochs, 2U) << "both books were used";
+  EXPECT_EQ(disk.writes, 40 + 20) << "one system call a line";
+  EXPECT_EQ(disk.syncs, 0) << "no waiting for the disk";
 }
 
 TEST(LedgerBooks, KeepBothLinesOfAnExchangeInOneFileWhateverThreadsWriteThem) {
