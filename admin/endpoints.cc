@@ -139,7 +139,9 @@ void ProcessEndpoints::UpdateStateSeries() {
 }
 
 void ProcessEndpoints::UpdateProcessSeries() {
-  for (const auto& cluster : services_.clusters) cluster->metrics->Show(*cluster->pool);
+  for (const auto& cluster : services_.clusters) {
+    cluster->metrics->Show(*cluster->pool, services_.clock.Now());
+  }
   ProcessUsage usage = ReadProcessUsage();
   resident_.Set(static_cast<double>(usage.resident_bytes));
   descriptors_.Set(static_cast<double>(usage.open_descriptors));

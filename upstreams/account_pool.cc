@@ -19,11 +19,19 @@ constexpr Duration kShortRest = std::chrono::seconds(5);
 constexpr Duration kLeastRest = std::chrono::seconds(1);
 constexpr Duration kMostRest = std::chrono::hours(24 * 8);
 constexpr int kBrokenInARow = 5;
+// Families of models with a limit of their own, an account.
+constexpr size_t kMostFamilies = 32;
 
 bool Serves(const Account& account, std::string_view model) {
   return account.models.empty() || model.empty() ||
          std::any_of(account.models.begin(), account.models.end(),
                      [&](const std::string& glob) { return GlobMatch(glob, model); });
+}
+
+// Whether a trouble of that family stands against a request.
+bool Concerns(const std::string& family, AccountPool::Health health, const Wish& wish) {
+  if (health == AccountPool::Health::kLimited && !wish.generates) return false;
+  return family.empty() || family == wish.family;
 }
 
 AccountPool::Health HealthAfter(Judgement::Kind kind) {
@@ -36,12 +44,13 @@ AccountPool::Health HealthAfter(Judgement::Kind kind) {
   }
 }
 
-NoAccount::Why WhyOf(AccountPool::Health health) {
-  switch (health) {
-    case AccountPool::Health::kLimited: return NoAccount::Why::kLimited;
-    case AccountPool::Health::kRefused: return NoAccount::Why::kRefused;
-    default: return NoAccount::Why::kResting;
-  }
+bool IsGuess(AccountPool::Health health) {
+  return health == AccountPool::Health::kOverloaded || health == AccountPool::Health::kBroken;
+}
+
+void Sooner(TimePoint& earliest, TimePoint when) {
+  if (when == TimePoint()) return;
+  if (earliest == TimePoint() || when < earliest) earliest = when;
 }
 
 }  // namespace
@@ -53,12 +62,13 @@ std::string_view NameOf(AccountPool::Health health) {
     case AccountPool::Health::kOverloaded: return "overloaded";
     case AccountPool::Health::kRefused: return "refused";
     case AccountPool::Health::kBroken: return "broken";
+    case AccountPool::Health::kProbing: return "probing";
   }
   return "ready";
 }
 
 AccountLease::~AccountLease() {
-  pool_->Release(index_);
+  pool_->Release(index_, probe_);
 }
 
 const Account& AccountLease::details() const {
@@ -68,21 +78,40 @@ const Account& AccountLease::details() const {
 AccountPool::AccountPool(std::vector<Account> accounts, const Clock& clock)
     : accounts_(std::move(accounts)), clock_(clock), states_(accounts_.size()) {}
 
-std::optional<NoAccount::Why> AccountPool::Hindrance(size_t index, const Wish& wish,
-                                                     TimePoint now) const {
+AccountPool::Bar AccountPool::BarOf(size_t index, const Wish& wish, TimePoint now) const {
   const Account& account = accounts_[index];
   const State& state = states_[index];
   using Why = NoAccount::Why;
-  if (account.kind == Account::Kind::kSubscription && !wish.vendor_client) return Why::kClient;
-  if (wish.only && *wish.only != account.kind) return Why::kCall;
-  if (!Serves(account, wish.model)) return Why::kModel;
-  if (std::find(wish.tried.begin(), wish.tried.end(), index) != wish.tried.end()) {
-    return Why::kTried;
+  Bar bar;
+  if (account.kind == Account::Kind::kSubscription && !wish.vendor_client) {
+    bar.why = Why::kClient;
+  } else if (wish.only && *wish.only != account.kind) {
+    bar.why = Why::kCall;
+  } else if (!Serves(account, wish.model)) {
+    bar.why = Why::kModel;
+  } else if (std::find(wish.tried.begin(), wish.tried.end(), index) != wish.tried.end()) {
+    bar.why = Why::kTried;
   }
-  bool limited = state.trouble == Health::kLimited;
-  if (Rests(index, now) && !(limited && !wish.generates)) return WhyOf(state.trouble);
-  if (account.concurrency > 0 && state.in_flight >= account.concurrency) return Why::kBusy;
-  return {};
+  if (bar.why) return bar;
+  for (const Trouble& trouble : state.troubles) {
+    if (Concerns(trouble.family, trouble.health, wish)) AddTrouble(trouble, now, bar);
+  }
+  bool full = account.concurrency > 0 && state.in_flight >= account.concurrency;
+  if (full && !bar.why) bar.why = Why::kBusy;
+  return bar;
+}
+
+void AccountPool::AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar) {
+  using Why = NoAccount::Why;
+  bool rests = now < trouble.until;
+  if (!rests && trouble.probe == 0) return;  // whoever comes next is the probe
+  if (!rests || IsGuess(trouble.health)) {
+    bar.guess = true;
+  } else {
+    Why why = trouble.health == Health::kRefused ? Why::kRefused : Why::kLimited;
+    bar.why = bar.why ? std::min(*bar.why, why) : why;
+  }
+  if (rests) bar.until = std::max(bar.until, trouble.until);
 }
 
 AccountPool::Choosing AccountPool::ChooseLocked(const Wish& wish, TimePoint now) {
@@ -91,30 +120,43 @@ AccountPool::Choosing AccountPool::ChooseLocked(const Wish& wish, TimePoint now)
   };
   auto sticky = wish.sticky.empty() ? sticky_.end() : sticky_.find(wish.sticky);
   bool stuck = sticky != sticky_.end() && now - sticky->second.used < kStickyLife;
-  if (stuck && !Hindrance(sticky->second.index, wish, now)) {
+  if (stuck && BarOf(sticky->second.index, wish, now).none()) {
     return OccupyLocked(sticky->second.index, wish, now);
   }
   NoAccount none;
   std::optional<size_t> best;
+  std::optional<size_t> guess;  // the best of those that may fail
+  TimePoint guess_until{};
   for (size_t i = 0; i < accounts_.size(); ++i) {
-    if (std::optional<NoAccount::Why> why = Hindrance(i, wish, now)) {
-      none.why = std::max(none.why, *why);
-      bool ends = *why == NoAccount::Why::kResting || *why == NoAccount::Why::kLimited;
-      if (ends && (none.until == TimePoint() || states_[i].until < none.until)) {
-        none.until = states_[i].until;
-      }
+    Bar bar = BarOf(i, wish, now);
+    if (bar.why) {
+      none.why = std::max(none.why, *bar.why);
+      if (*bar.why == NoAccount::Why::kLimited) Sooner(none.until, bar.until);
+    } else if (bar.guess) {
+      if (!guess || rank(i) < rank(*guess)) guess = i;
+      Sooner(guess_until, bar.until);
     } else if (!best || rank(i) < rank(*best)) {
       best = i;
     }
   }
-  if (!best) return std::unexpected(none);
-  return OccupyLocked(*best, wish, now);
+  if (best) return OccupyLocked(*best, wish, now);
+  // A guess parks nobody where no other can serve; a place that is sure to get free is better.
+  if (guess && none.why != NoAccount::Why::kBusy) return OccupyLocked(*guess, wish, now);
+  Sooner(none.until, guess_until);
+  return std::unexpected(none);
 }
 
 AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, TimePoint now) {
-  ++states_[index].in_flight;
-  states_[index].last_used = ++turn_;
-  Choice choice{index, false};
+  State& state = states_[index];
+  ++state.in_flight;
+  state.last_used = ++turn_;
+  Choice choice{index, false, 0};
+  for (Trouble& trouble : state.troubles) {
+    bool over = now >= trouble.until && trouble.probe == 0;
+    if (over && Concerns(trouble.family, trouble.health, wish)) {
+      choice.probe = trouble.probe = turn_;
+    }
+  }
   if (wish.sticky.empty()) return choice;
   auto sticky = sticky_.find(wish.sticky);
   choice.moved = sticky != sticky_.end() && now - sticky->second.used < kStickyLife &&
@@ -140,7 +182,7 @@ AccountPool::Taken AccountPool::TryTake(const Wish& wish) {
   }
   if (!choice) return std::unexpected(choice.error());
   return std::make_unique<AccountLease>(shared_from_this(), choice->index, choice->moved,
-                                        wish.sticky);
+                                        choice->probe, wish.sticky);
 }
 
 // A waiter while it lives: in the queue until it is granted an account, which goes on to the next
@@ -152,7 +194,7 @@ class AccountPool::Ticket final : public WaitTicket {
   ~Ticket() {
     std::lock_guard lock(pool_.mutex_);
     if (linked()) pool_.waiting_.Leave(*this);
-    if (granted_) pool_.ReleaseLocked(granted_->index);
+    if (granted_) pool_.ReleaseLocked(granted_->index, granted_->probe);
   }
 
   // What was granted or can be had now; nothing while it must wait, until `again` at the latest.
@@ -166,7 +208,7 @@ class AccountPool::Ticket final : public WaitTicket {
         choice = pool_.ChooseLocked(wish_, pool_.clock_.Now());
         bool busy = !choice && choice.error().why == NoAccount::Why::kBusy;
         if (busy && may_wait && EnterLocked()) {
-          // An account that rests may be ready before a busy one is free.
+          // A rest may be over before a busy account is free.
           if (choice.error().until != TimePoint()) again = std::min(again, choice.error().until);
           return {};
         }
@@ -175,7 +217,7 @@ class AccountPool::Ticket final : public WaitTicket {
     }
     if (!choice) return Taken(std::unexpected(choice.error()));
     return Taken(std::make_unique<AccountLease>(pool_.shared_from_this(), choice->index,
-                                                choice->moved, wish_.sticky));
+                                                choice->moved, choice->probe, wish_.sticky));
   }
 
   // Under the pool's mutex, as is the next.
@@ -212,45 +254,76 @@ Task<AccountPool::Taken> AccountPool::Take(Loop& loop, Wish wish, TimePoint dead
   }
 }
 
-void AccountPool::Release(size_t index) {
+void AccountPool::WakeAllLocked() {
+  waiting_.ForEach([](Ticket& ticket) { ticket.Wake(); });
+}
+
+void AccountPool::Release(size_t index, uint64_t probe) {
   std::lock_guard lock(mutex_);
-  ReleaseLocked(index);
+  ReleaseLocked(index, probe);
 }
 
-void AccountPool::ReleaseLocked(size_t index) {
-  --states_[index].in_flight;
-  TimePoint now = clock_.Now();
-  Ticket* next =
-      waiting_.Find([&](const Ticket& ticket) { return !Hindrance(index, ticket.wish(), now); });
-  if (next != nullptr) next->GrantLocked(OccupyLocked(index, next->wish(), now));
-}
-
-// Nobody else could serve what this account serves.
-bool AccountPool::LastOfItsKind(size_t index, TimePoint now) const {
-  for (size_t i = 0; i < accounts_.size(); ++i) {
-    bool as_good = accounts_[i].kind == Account::Kind::kApiKey ||
-                   accounts_[index].kind == Account::Kind::kSubscription;
-    bool as_wide = accounts_[i].models.empty() || accounts_[i].models == accounts_[index].models;
-    if (i != index && as_good && as_wide && !Rests(i, now)) return false;
+void AccountPool::ReleaseLocked(size_t index, uint64_t probe) {
+  State& state = states_[index];
+  --state.in_flight;
+  // A probe that ended without a word has shown nothing: the next request is one.
+  for (Trouble& trouble : state.troubles) {
+    if (probe != 0 && trouble.probe == probe) trouble.probe = 0;
   }
+  TimePoint now = clock_.Now();
+  Choosing choice = std::unexpected(NoAccount());
+  Ticket* next = waiting_.Find([&](const Ticket& ticket) {
+    if (!BarOf(index, ticket.wish(), now).why) choice = ChooseLocked(ticket.wish(), now);
+    return choice.has_value();
+  });
+  if (next != nullptr) next->GrantLocked(*choice);
+}
+
+bool AccountPool::Recover(State& state, const Wish& wish, TimePoint now) {
+  state.failures = 0;
+  // A good answer refutes a guess. Of a limit it says nothing as long as that lasts: the request
+  // may have begun before.
+  size_t over = std::erase_if(state.troubles, [&](const Trouble& trouble) {
+    bool ends = now >= trouble.until || IsGuess(trouble.health);
+    return ends && Concerns(trouble.family, trouble.health, wish);
+  });
+  if (over > 0) WakeAllLocked();
+  return over > 0;
+}
+
+bool AccountPool::Park(State& state, Trouble trouble, TimePoint now) {
+  auto same = std::find_if(state.troubles.begin(), state.troubles.end(),
+                           [&](const Trouble& other) { return other.family == trouble.family; });
+  if (same == state.troubles.end()) {
+    if (state.troubles.size() > kMostFamilies) {
+      same = std::min_element(
+          state.troubles.begin(), state.troubles.end(), [](const Trouble& a, const Trouble& b) {
+            return std::tuple(a.family.empty(), a.until) < std::tuple(b.family.empty(), b.until);
+          });
+    } else {
+      same = state.troubles.emplace(state.troubles.end());
+    }
+  } else if (now < same->until) {
+    // What is known already is not moved by a guess, and not shortened.
+    bool surer = IsGuess(same->health) && !IsGuess(trouble.health);
+    if (IsGuess(trouble.health) || (!surer && trouble.until <= same->until)) return false;
+  }
+  *same = std::move(trouble);
+  // Those who wait for this account look for another, or learn that there is none.
+  WakeAllLocked();
   return true;
 }
 
-bool AccountPool::Report(size_t index, const Judgement& judgement) {
+bool AccountPool::Report(size_t index, const Judgement& judgement, const Wish& wish) {
   std::lock_guard lock(mutex_);
   TimePoint now = clock_.Now();
   State& state = states_[index];
   using Kind = Judgement::Kind;
   Duration rest{};
   switch (judgement.kind) {
-    case Kind::kFine: {
-      state.failures = 0;
-      // A request that began before a limit and ends well within it says nothing of the limit.
-      bool over = state.trouble != Health::kReady && now >= state.until;
-      if (over) state.trouble = Health::kReady;
-      return over;
-    }
-    case Kind::kRequest:
+    // The vendor answered what was asked, if only that it was asked badly.
+    case Kind::kFine:
+    case Kind::kRequest: return Recover(state, wish, now);
     case Kind::kUnsuited: return false;
     case Kind::kLimited: rest = kLimitedDefault; break;
     case Kind::kRefused: rest = kRefusedRest; break;
@@ -260,15 +333,14 @@ bool AccountPool::Report(size_t index, const Judgement& judgement) {
       rest = kShortRest;
       break;
   }
-  bool guess = judgement.kind == Kind::kOverloaded || judgement.kind == Kind::kBroken;
-  if (guess && (LastOfItsKind(index, now) || Rests(index, now))) return false;
   TimePoint until = judgement.until == TimePoint() ? now + rest : judgement.until;
-  state.trouble = HealthAfter(judgement.kind);
-  state.cause = judgement.cause;
-  state.until = std::clamp(until, now + kLeastRest, now + kMostRest);
-  // Those who wait for this account look for another, or learn that there is none.
-  waiting_.ForEach([](Ticket& ticket) { ticket.Wake(); });
-  return true;
+  Trouble trouble;
+  trouble.health = HealthAfter(judgement.kind);
+  trouble.cause = judgement.cause;
+  trouble.until = std::clamp(until, now + kLeastRest, now + kMostRest);
+  bool family = judgement.kind == Kind::kLimited && judgement.scope == Judgement::Scope::kFamily;
+  if (family) trouble.family = wish.family;
+  return Park(state, std::move(trouble), now);
 }
 
 std::vector<AccountPool::View> AccountPool::Look() {
@@ -278,10 +350,16 @@ std::vector<AccountPool::View> AccountPool::Look() {
   for (size_t i = 0; i < accounts_.size(); ++i) {
     const State& state = states_[i];
     View view{.name = accounts_[i].name, .in_flight = state.in_flight};
-    if (Rests(i, now)) {
-      view.health = state.trouble;
-      view.cause = state.cause;
-      view.until = state.until;
+    for (const Trouble& trouble : state.troubles) {
+      bool rests = now < trouble.until;
+      bool whole = trouble.family.empty();
+      // A family whose rest is over leaves the account ready; the whole account's is told first.
+      if (!rests && !whole) continue;
+      if (view.health != Health::kReady && !whole) continue;
+      view.health = rests ? trouble.health : Health::kProbing;
+      view.cause = trouble.cause;
+      view.family = trouble.family;
+      view.until = rests ? trouble.until : TimePoint();
     }
     views.push_back(std::move(view));
   }

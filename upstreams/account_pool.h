@@ -33,14 +33,18 @@ struct Judgement {
     kRefused,     // the credential is not accepted: needs a person
     kBroken,      // connection trouble or a 5xx
   };
+  // How much of the account a limit is of.
+  enum class Scope : uint8_t { kAccount, kFamily };
   Kind kind = Kind::kFine;
-  int status = 0;          // as failover.on names it; 0: no answer came
-  std::string cause = {};  // "429 rate_limit_error", for logs
-  TimePoint until{};       // kLimited, kOverloaded: when to come back; epoch: a default
+  Scope scope = Scope::kAccount;  // kLimited only
+  int status = 0;                 // as failover.on names it; 0: no answer came
+  std::string cause = {};         // "429 rate_limit_error", for logs
+  TimePoint until{};              // kLimited, kOverloaded: when to come back; epoch: a default
 };
 
 struct Wish {
   std::string model;
+  std::string family;                 // the models that share its limits; "": not known
   std::string sticky;                 // scope and session; "": none
   bool vendor_client = false;         // subscription accounts serve only these
   std::optional<Account::Kind> only;  // the call exists for this kind alone
@@ -48,7 +52,8 @@ struct Wish {
   std::vector<size_t> tried;          // accounts that failed this request already
 };
 
-// Why nobody can serve: the reason that is nearest to being cured.
+// Why nobody can serve: the reason that is nearest to being cured. That an account would fail is
+// only a guess, and none of them.
 struct NoAccount {
   enum class Why : uint8_t {
     kEmpty,     // the cluster has no account
@@ -58,20 +63,25 @@ struct NoAccount {
     kTried,     // all that could were tried
     kUnsuited,  // tried, and may not serve this request
     kRefused,   // the vendor does not accept the credentials
-    kResting,   // broken or overloaded, until `until`
     kLimited,   // at their limits, until `until`
     kBusy,      // as many requests in flight as may be
   };
   Why why = Why::kEmpty;
-  TimePoint until{};  // kLimited, kResting: the earliest end
+  TimePoint until{};  // kLimited: the earliest end; kBusy: when to look again, epoch: not before
 };
 
 class AccountPool;
 
 class AccountLease final : public Lease {
  public:
-  AccountLease(std::shared_ptr<AccountPool> pool, size_t index, bool moved, std::string sticky)
-      : pool_(std::move(pool)), index_(index), moved_(moved), sticky_(std::move(sticky)) {}
+  // `probe`: names it as the one request that finds out whether a rest is over; 0: it is not.
+  AccountLease(std::shared_ptr<AccountPool> pool, size_t index, bool moved, uint64_t probe,
+               std::string sticky)
+      : pool_(std::move(pool)),
+        index_(index),
+        moved_(moved),
+        probe_(probe),
+        sticky_(std::move(sticky)) {}
   ~AccountLease() override;
   std::string_view account() const override { return details().name; }
   const Account& details() const;
@@ -84,6 +94,7 @@ class AccountLease final : public Lease {
   std::shared_ptr<AccountPool> pool_;
   size_t index_;
   bool moved_;
+  uint64_t probe_;
   std::string sticky_;
 };
 
@@ -97,35 +108,52 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   ~AccountPool();
 
   using Taken = std::expected<std::unique_ptr<AccountLease>, NoAccount>;
-  // Sticky account, then priority, then least in flight, then least recently used.
+  // Sticky account, then priority, then least in flight, then least recently used. An account that
+  // rests by a guess, or is being probed, serves where no other can.
   Taken TryTake(const Wish& wish);
   // The same, but waits its turn, first come first served, while all that could serve are busy.
   // The pool outlives the task: leases and clusters hold it.
   Task<Taken> Take(Loop& loop, Wish wish, TimePoint deadline);
-  // True when it changed what Look() says.
-  bool Report(size_t index, const Judgement& judgement);
+  // What came of a request that this account served for `wish`. True when it changed what Look()
+  // says.
+  bool Report(size_t index, const Judgement& judgement, const Wish& wish = {});
 
   const std::vector<Account>& accounts() const { return accounts_; }
-  enum class Health : uint8_t { kReady, kLimited, kOverloaded, kRefused, kBroken };
+  // kProbing: a rest is over, and one request finds out whether its cause is.
+  enum class Health : uint8_t { kReady, kLimited, kOverloaded, kRefused, kBroken, kProbing };
   struct View {
     std::string_view name;
     Health health = Health::kReady;
-    std::string cause = {};  // "" when ready
+    std::string cause = {};   // "" when ready
+    std::string family = {};  // "": the whole account; else only these models, others are served
     int in_flight = 0;
-    TimePoint until{};
+    TimePoint until{};  // of the rest; epoch when there is none
   };
   std::vector<View> Look();
   size_t waiting();
 
  private:
   friend class AccountLease;
+  // What keeps an account from serving, all of it or one family of models.
+  struct Trouble {
+    std::string family;  // "": the whole account
+    Health health = Health::kReady;
+    std::string cause;
+    TimePoint until{};   // it rests until then, and is probed by one request after
+    uint64_t probe = 0;  // that request's lease; 0: none
+  };
   struct State {
     int in_flight = 0;
     uint64_t last_used = 0;
     int failures = 0;  // in a row
-    Health trouble = Health::kReady;
-    std::string cause;
-    TimePoint until{};
+    std::vector<Trouble> troubles;
+  };
+  // What stands against an account for a request.
+  struct Bar {
+    std::optional<NoAccount::Why> why;  // it cannot serve
+    bool guess = false;                 // it would, but may well fail
+    TimePoint until{};                  // of a limit or a guess; epoch: not known
+    bool none() const { return !why && !guess; }
   };
   struct Sticky {
     size_t index = 0;
@@ -134,21 +162,22 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   struct Choice {
     size_t index = 0;
     bool moved = false;
+    uint64_t probe = 0;
   };
   class Ticket;
 
   using Choosing = std::expected<Choice, NoAccount>;
   Choosing ChooseLocked(const Wish& wish, TimePoint now);
-  // Why that account cannot serve now; nothing when it can.
-  std::optional<NoAccount::Why> Hindrance(size_t index, const Wish& wish, TimePoint now) const;
+  Bar BarOf(size_t index, const Wish& wish, TimePoint now) const;
+  static void AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar);
   Choice OccupyLocked(size_t index, const Wish& wish, TimePoint now);
-  void Release(size_t index);
-  void ReleaseLocked(size_t index);
+  void Release(size_t index, uint64_t probe);
+  void ReleaseLocked(size_t index, uint64_t probe);
+  void WakeAllLocked();
   void Remember(const std::string& sticky, size_t index, TimePoint now);
-  bool LastOfItsKind(size_t index, TimePoint now) const;
-  bool Rests(size_t index, TimePoint now) const {
-    return states_[index].trouble != Health::kReady && now < states_[index].until;
-  }
+  // Ends what a good answer shows to be over. True when there was any.
+  bool Recover(State& state, const Wish& wish, TimePoint now);
+  bool Park(State& state, Trouble trouble, TimePoint now);
 
   const std::vector<Account> accounts_;
   const Clock& clock_;

@@ -84,6 +84,15 @@ TimePoint ResetOf(const Head& answer, TimePoint now, WallTime wall) {
   return latest;
 }
 
+// A key's limits are kept by classes of models ("Rate limits"); a subscription's are the account's,
+// but for a week's share of one class, which the claim names: "seven_day_opus".
+Judgement::Scope ScopeOf(const Head& answer) {
+  constexpr std::string_view kWeek = "seven_day_";
+  if (answer.Get("anthropic-ratelimit-unified-status").empty()) return Judgement::Scope::kFamily;
+  bool family = answer.Get("anthropic-ratelimit-unified-representative-claim").starts_with(kWeek);
+  return family ? Judgement::Scope::kFamily : Judgement::Scope::kAccount;
+}
+
 class Claude final : public Provider {
  public:
   std::string_view name() const override { return "claude"; }
@@ -134,6 +143,20 @@ class Claude final : public Provider {
     return request.Get("user-agent").starts_with("claude-cli/");
   }
 
+  // The words of the name: "opus" of claude-opus-5-5, "sonnet" of claude-3-5-sonnet-20241022.
+  std::string FamilyOf(std::string_view model) const override {
+    std::string family;
+    for (std::string_view rest = model; !rest.empty();) {
+      std::string_view part = rest.substr(0, rest.find('-'));
+      rest.remove_prefix(std::min(part.size() + 1, rest.size()));
+      bool word = part.find_first_not_of("abcdefghijklmnopqrstuvwxyz") == std::string_view::npos;
+      if (!word || part.empty() || part == "claude" || part == "latest") continue;
+      if (!family.empty()) family += '-';
+      family += part;
+    }
+    return family.empty() ? std::string(model) : family;
+  }
+
   Result<Call> Prepare(const Account& account, const Exchange& x) const override {
     Call call;
     call.endpoint = &account.endpoint;
@@ -155,7 +178,10 @@ class Claude final : public Provider {
     Judgement judgement = JudgeError(answer.status, error);
     judgement.status = answer.status;
     judgement.cause = std::to_string(answer.status) + " " + error.type;
-    if (judgement.kind == Judgement::Kind::kLimited) judgement.until = ResetOf(answer, now, wall);
+    if (judgement.kind == Judgement::Kind::kLimited) {
+      judgement.until = ResetOf(answer, now, wall);
+      judgement.scope = ScopeOf(answer);
+    }
     if (judgement.kind == Judgement::Kind::kOverloaded) {
       if (std::optional<Duration> after = RetryAfter(answer, wall)) judgement.until = now + *after;
     }
@@ -177,6 +203,7 @@ class Claude final : public Provider {
     Judgement judgement = JudgeError(status, error);
     judgement.status = status;
     judgement.cause = "event " + error.type;
+    judgement.scope = Judgement::Scope::kFamily;  // nothing says that it is of all
     return judgement;
   }
 

@@ -56,6 +56,7 @@ Duration Cluster::idle_timeout() const {
 Wish Cluster::WishOf(const Exchange& x) const {
   Wish wish;
   wish.model = x.ask.model;
+  wish.family = shared_->provider->FamilyOf(x.ask.model);
   wish.vendor_client = shared_->provider->IsVendorClient(x.request);
   wish.only = shared_->provider->OnlyKind(x);
   wish.generates = x.ask.operation == Operation::kGenerate || x.ask.operation == Operation::kOther;

@@ -164,6 +164,7 @@ struct ErrorBody {
   std::optional<Duration> delay;
   std::optional<WallTime> reset;
   bool daily = false;
+  bool per_model = true;  // nothing says that it is of all
 };
 
 void ReadDetail(const JsonIndex& detail, ErrorBody& error) {
@@ -177,6 +178,7 @@ void ReadDetail(const JsonIndex& detail, ErrorBody& error) {
   } else if (type.ends_with("google.rpc.QuotaFailure")) {
     JsonArray violations(detail.Find("violations"));
     while (JsonValue violation = violations.Next()) {
+      error.per_model = violation.raw.find("PerModel") != std::string_view::npos;
       error.daily = error.daily || violation.raw.find("PerDay") != std::string_view::npos;
     }
   }
@@ -286,6 +288,9 @@ class Gemini final : public Provider {
     return request.Get("user-agent").starts_with("GeminiCLI");
   }
 
+  // Quotas are the model's own ("Rate limits", ai.google.dev).
+  std::string FamilyOf(std::string_view model) const override { return std::string(model); }
+
   std::optional<Account::Kind> OnlyKind(const Exchange& x) const override {
     Target target = ParseTarget(x.path);
     bool both = x.ask.operation == Operation::kCount || x.ask.operation == Operation::kStartup ||
@@ -334,6 +339,7 @@ class Gemini final : public Provider {
     std::optional<Duration> after = RetryAfter(answer, wall);
     if (judgement.kind == Judgement::Kind::kLimited) {
       judgement.until = ResetOf(error, now, wall);
+      judgement.scope = error.per_model ? Judgement::Scope::kFamily : Judgement::Scope::kAccount;
       if (judgement.until == TimePoint() && after) judgement.until = now + *after;
     }
     if (judgement.kind == Judgement::Kind::kOverloaded && after) judgement.until = now + *after;
@@ -349,6 +355,7 @@ class Gemini final : public Provider {
     Judgement judgement = JudgeError(error->code == 0 ? 500 : error->code, *error);
     judgement.status = error->code;
     judgement.cause = "event " + error->status;
+    judgement.scope = error->per_model ? Judgement::Scope::kFamily : Judgement::Scope::kAccount;
     return judgement;
   }
 

@@ -39,6 +39,8 @@ class Provider {
   virtual Result<Unit> ReadBody(Exchange& x) const = 0;
   // The vendor's own client, which a subscription may serve (by User-Agent: a policy, no proof).
   virtual bool IsVendorClient(const Head& request) const = 0;
+  // The models that share a limit with this one, by a name of theirs; "" for "".
+  virtual std::string FamilyOf(std::string_view model) const = 0;
   // The one kind of account for which the call exists, if it does not for both.
   virtual std::optional<Account::Kind> OnlyKind(const Exchange&) const { return {}; }
   // Errors: a request that cannot be put to this account (kClient).

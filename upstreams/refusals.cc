@@ -53,11 +53,6 @@ Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_v
       refusal.message = "every account of cluster " + name + " is at its limit";
       refusal.retry_after = wait;
       break;
-    case NoAccount::Why::kResting:
-      refusal.fault = Fault::kOverloaded;
-      refusal.message = "every account of cluster " + name + " is out of order for a moment";
-      refusal.retry_after = wait;
-      break;
     case NoAccount::Why::kBusy:
       refusal.fault = Fault::kOverloaded;
       refusal.message = "every account of cluster " + name + " carries as many requests as it may";

@@ -13,7 +13,7 @@
 
 namespace relay {
 
-// Nobody serves: 503 for none or all resting, 429 with the earliest reset when all are limited, 403
+// Nobody serves: 503 for none, 429 with the earliest reset when all are limited, 403
 // where only subscriptions are left for a client not the vendor's.
 Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_view model,
                   TimePoint now);

@@ -132,8 +132,7 @@ Task<Result<Answer>> Sending::Begin(const Call& call) {
       co_return begun;
     }
     // The upstream had closed the connection while it idled: nothing was tried yet.
-    bool stale = !fresh && (*stream)->reused() && answer.error().fault == Fault::kReset;
-    if (!stale) co_return std::unexpected(answer.error());
+    if (fresh || !(*stream)->stale()) co_return std::unexpected(answer.error());
     fresh = true;
   }
 }
@@ -148,7 +147,12 @@ Task<Sending::Attempt> Sending::Try(const Account& account) {
   }
   if (call->local) co_return LocalAnswer(std::move(*call->local));
   Result<Answer> begun = co_await Begin(*call);
-  if (!begun) co_return Failed(begun.error(), connecting_);
+  if (!begun) {
+    Attempt failed = Failed(begun.error(), connecting_);
+    // A request that cannot be written at all says nothing of the account.
+    failed.hopeless = begun.error().party == Party::kRelay && !begun.error().retryable;
+    co_return failed;
+  }
   Answer& answer = *begun;
   if (answer.head.status / 100 != 2) {
     Attempt refused = co_await ReadRefusal(std::move(answer));
@@ -252,8 +256,8 @@ void Sending::Note(Attempt& attempt) {
   }
   // What does not generate has limits of its own, which say nothing of the account's others.
   if (last_ == Kind::kLimited && x_.ask.operation != Operation::kGenerate) return;
-  bool changed = pool_.Report(index, judgement);
-  if (changed) metrics.Show(pool_);
+  bool changed = pool_.Report(index, judgement, wish_);
+  if (changed) metrics.Show(pool_, loop_.Now());
   if (last_ == Kind::kFine || last_ == Kind::kRequest) return;
   Log(changed ? LogLevel::kWarn : LogLevel::kInfo, "attempt failed",
       {{"id", x_.id},
@@ -269,7 +273,8 @@ bool Sending::RetriesHere(const Attempt& attempt) const {
   bool curable = attempt.judgement.kind == Kind::kLimited ||
                  attempt.judgement.kind == Kind::kOverloaded ||
                  attempt.judgement.kind == Kind::kBroken;
-  return curable && x_.ask.operation == Operation::kStartup && pauses_ < std::size(kStartupPauses);
+  return curable && x_.ask.operation == Operation::kStartup &&
+         pauses_ < std::size(kStartupPauses) && loop_.Now() < until_;
 }
 
 bool Sending::MayGoOn(const Attempt& attempt) const {

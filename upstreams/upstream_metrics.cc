@@ -39,6 +39,8 @@ UpstreamMetrics::UpstreamMetrics(Metrics& metrics, const std::vector<Account>& a
     }
     series.in_flight.push_back(metrics.MakeGauge(
         "relay_account_in_flight", "Requests that an account carries", {{"account", id}}));
+    series.cooldown.push_back(metrics.MakeGauge(
+        "relay_account_cooldown_seconds", "Until an account's rest is over", {{"account", id}}));
     series_.push_back(std::move(series));
   }
 }
@@ -47,13 +49,16 @@ void UpstreamMetrics::Count(size_t account, Reason reason) {
   series_[account].attempts[static_cast<size_t>(reason)].Add();
 }
 
-void UpstreamMetrics::Show(AccountPool& pool) {
+void UpstreamMetrics::Show(AccountPool& pool, TimePoint now) {
   std::vector<AccountPool::View> views = pool.Look();
   for (size_t i = 0; i < views.size(); ++i) {
     for (size_t health = 0; health < kHealths; ++health) {
       series_[i].states[health].Set(static_cast<size_t>(views[i].health) == health ? 1 : 0);
     }
     series_[i].in_flight.front().Set(views[i].in_flight);
+    bool rests = views[i].until > now;
+    Duration left = rests ? views[i].until - now : Duration::zero();
+    series_[i].cooldown.front().Set(std::chrono::duration<double>(left).count());
   }
 }
 

@@ -30,17 +30,18 @@ class UpstreamMetrics {
 
   UpstreamMetrics(Metrics& metrics, const std::vector<Account>& accounts);
   void Count(size_t account, Reason reason);
-  // Sets relay_account_state. After a report that changed it, and before metrics are read: a rest
-  // ends by itself.
-  void Show(AccountPool& pool);
+  // Sets relay_account_state and the cooldown. After a report that changed them, and before metrics
+  // are read: a rest ends by itself.
+  void Show(AccountPool& pool, TimePoint now);
 
  private:
   static constexpr size_t kReasons = 11;
-  static constexpr size_t kHealths = 5;
+  static constexpr size_t kHealths = 6;
   struct Series {
     std::vector<Counter> attempts;  // by Reason
     std::vector<Gauge> states;      // by Health
     std::vector<Gauge> in_flight;   // one
+    std::vector<Gauge> cooldown;    // one
   };
   std::vector<Series> series_;  // by account
 };

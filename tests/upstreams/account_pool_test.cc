@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Who serves, and who waits.
 #include "upstreams/account_pool.h"
 
 #include <gtest/gtest.h>
@@ -7,6 +8,7 @@
 #include <thread>
 
 #include "core/async/loop.h"
+#include "tests/upstreams/pool_fixture.h"
 
 namespace relay {
 namespace {
@@ -14,43 +16,10 @@ namespace {
 using std::chrono::minutes;
 using std::chrono::seconds;
 using Kind = Judgement::Kind;
-using Health = AccountPool::Health;
 using Why = NoAccount::Why;
 
-Account Make(std::string name, int priority = 50, int concurrency = 0) {
-  Account account;
-  account.cluster = "main";
-  account.name = std::move(name);
-  account.priority = priority;
-  account.concurrency = concurrency;
-  return account;
-}
-
-struct Pool {
-  explicit Pool(std::vector<Account> accounts)
-      : pool(std::make_shared<AccountPool>(std::move(accounts), clock)) {}
-  // The name of who would serve; gives it back at once.
-  std::string Next(const Wish& wish = {}) {
-    AccountPool::Taken taken = pool->TryTake(wish);
-    return taken ? std::string((*taken)->account()) : "nobody";
-  }
-  Why Refusal(const Wish& wish = {}) {
-    AccountPool::Taken taken = pool->TryTake(wish);
-    EXPECT_FALSE(taken.has_value());
-    return taken ? Why::kEmpty : taken.error().why;
-  }
-  ManualClock clock;
-  std::shared_ptr<AccountPool> pool;
-};
-
-Wish Sticky(std::string session) {
-  Wish wish;
-  wish.sticky = std::move(session);
-  return wish;
-}
-
 TEST(AccountPool, PrefersPriorityThenLeastInFlightThenLeastRecentlyUsed) {
-  Pool p({Make("low", 90), Make("a", 10), Make("b", 10)});
+  Pool p({MakeAccount("low", 90), MakeAccount("a", 10), MakeAccount("b", 10)});
   EXPECT_EQ(p.Next(), "a");
   EXPECT_EQ(p.Next(), "b");
   EXPECT_EQ(p.Next(), "a");
@@ -61,7 +30,7 @@ TEST(AccountPool, PrefersPriorityThenLeastInFlightThenLeastRecentlyUsed) {
 }
 
 TEST(AccountPool, KeepsASessionOnItsAccount) {
-  Pool p({Make("a"), Make("b"), Make("c")});
+  Pool p({MakeAccount("a"), MakeAccount("b"), MakeAccount("c")});
   for (const char* session : {"s1", "s2", "s3"}) p.Next(Sticky(session));
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(p.Next(Sticky("s2")), "b");
@@ -71,7 +40,7 @@ TEST(AccountPool, KeepsASessionOnItsAccount) {
 }
 
 TEST(AccountPool, ForgetsASessionAfterAnHour) {
-  Pool p({Make("a"), Make("b")});
+  Pool p({MakeAccount("a"), MakeAccount("b")});
   EXPECT_EQ(p.Next(Sticky("s")), "a");
   EXPECT_EQ(p.Next(), "b");
   EXPECT_EQ(p.Next(), "a");
@@ -82,7 +51,7 @@ TEST(AccountPool, ForgetsASessionAfterAnHour) {
 }
 
 TEST(AccountPool, MovesASessionWhoseAccountRests) {
-  Pool p({Make("a"), Make("b")});
+  Pool p({MakeAccount("a"), MakeAccount("b")});
   EXPECT_EQ(p.Next(Sticky("s")), "a");
   p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + minutes(5)});
   auto taken = p.pool->TryTake(Sticky("s"));
@@ -96,7 +65,8 @@ TEST(AccountPool, MovesASessionWhoseAccountRests) {
 }
 
 TEST(AccountPool, SkipsWhatCannotServe) {
-  std::vector<Account> accounts = {Make("login", 1), Make("haiku", 2), Make("any", 3)};
+  std::vector<Account> accounts = {MakeAccount("login", 1), MakeAccount("haiku", 2),
+                                   MakeAccount("any", 3)};
   accounts[0].kind = Account::Kind::kSubscription;
   accounts[1].models = {"claude-haiku-*"};
   Pool p(std::move(accounts));
@@ -115,7 +85,7 @@ TEST(AccountPool, SkipsWhatCannotServe) {
 
 TEST(AccountPool, TellsTheReasonNearestToACure) {
   EXPECT_EQ(Pool({}).Refusal(), Why::kEmpty);
-  std::vector<Account> accounts = {Make("login"), Make("haiku")};
+  std::vector<Account> accounts = {MakeAccount("login"), MakeAccount("haiku")};
   accounts[0].kind = Account::Kind::kSubscription;
   accounts[1].models = {"claude-haiku-*"};
   Pool p(accounts);
@@ -126,95 +96,15 @@ TEST(AccountPool, TellsTheReasonNearestToACure) {
   wish.vendor_client = true;
   wish.only = Account::Kind::kApiKey;
   EXPECT_EQ(Pool({accounts[0]}).Refusal(wish), Why::kCall);
-  Pool busy({Make("a", 50, 1), Make("b")});
+  Pool busy({MakeAccount("a", 50, 1), MakeAccount("b")});
   auto held = busy.pool->TryTake({});
   busy.pool->Report(1, {.kind = Kind::kLimited, .until = busy.clock.Now() + seconds(9)});
   EXPECT_EQ(busy.Refusal(), Why::kBusy);
 }
 
-TEST(AccountPool, TellsTheEarliestEndOfALimit) {
-  Pool p({Make("a"), Make("b"), Make("c")});
-  p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + seconds(90)});
-  p.pool->Report(1, {.kind = Kind::kLimited, .until = p.clock.Now() + seconds(40)});
-  p.pool->Report(2, {.kind = Kind::kRefused});
-  auto taken = p.pool->TryTake({});
-  ASSERT_FALSE(taken.has_value());
-  EXPECT_EQ(taken.error().why, Why::kLimited);
-  EXPECT_EQ(taken.error().until, p.clock.Now() + seconds(40));
-}
-
-TEST(AccountPool, LetsWhatDoesNotGeneratePassALimit) {
-  Pool p({Make("a")});
-  p.pool->Report(0, {.kind = Kind::kLimited});
-  Wish counts;
-  counts.generates = false;
-  EXPECT_EQ(p.Next(counts), "a");
-  EXPECT_EQ(p.Next(), "nobody");
-  p.pool->Report(0, {.kind = Kind::kRefused});
-  EXPECT_EQ(p.Next(counts), "nobody");
-}
-
-TEST(AccountPool, ClampsWhatTheVendorSays) {
-  Pool p({Make("a"), Make("b")});
-  p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + std::chrono::hours(9999)});
-  EXPECT_EQ(p.pool->Look()[0].until, p.clock.Now() + std::chrono::hours(192));
-  p.pool->Report(1, {.kind = Kind::kLimited, .until = p.clock.Now() - seconds(5)});
-  EXPECT_EQ(p.pool->Look()[1].until, p.clock.Now() + seconds(1));
-}
-
-TEST(AccountPool, NeverParksTheLastUsableAccountByAGuess) {
-  Pool p({Make("a"), Make("b")});
-  EXPECT_TRUE(p.pool->Report(0, {.kind = Kind::kOverloaded}));
-  EXPECT_FALSE(p.pool->Report(1, {.kind = Kind::kOverloaded}));
-  EXPECT_EQ(p.Next(), "b");
-  for (int i = 0; i < 20; ++i) EXPECT_FALSE(p.pool->Report(1, {.kind = Kind::kBroken}));
-  EXPECT_EQ(p.Next(), "b");
-  // A limit is no guess.
-  EXPECT_TRUE(p.pool->Report(1, {.kind = Kind::kLimited}));
-  EXPECT_EQ(p.Next(), "nobody");
-}
-
-TEST(AccountPool, CountsASubscriptionForNoReplacementOfAKey) {
-  std::vector<Account> accounts = {Make("key"), Make("login")};
-  accounts[1].kind = Account::Kind::kSubscription;
-  Pool p(std::move(accounts));
-  EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kOverloaded}));
-  EXPECT_TRUE(p.pool->Report(1, {.kind = Kind::kOverloaded}));
-}
-
-TEST(AccountPool, R36ParksAfterFiveFailuresInARow) {
-  Pool p({Make("a"), Make("b")});
-  for (int i = 0; i < 4; ++i) EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kBroken}));
-  p.pool->Report(0, {.kind = Kind::kFine});
-  for (int i = 0; i < 4; ++i) EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kBroken}));
-  EXPECT_TRUE(p.pool->Report(0, {.kind = Kind::kBroken, .cause = "500 x"}));
-  EXPECT_EQ(p.pool->Look()[0].health, Health::kBroken);
-  EXPECT_EQ(p.pool->Look()[0].cause, "500 x");
-  p.clock.Advance(seconds(5));
-  EXPECT_EQ(p.pool->Look()[0].health, Health::kReady);
-}
-
-TEST(AccountPool, KeepsALimitThoughAnOlderRequestEndsWell) {
-  Pool p({Make("a")});
-  p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + seconds(50)});
-  p.pool->Report(0, {.kind = Kind::kFine});
-  EXPECT_EQ(p.Next(), "nobody");
-  p.clock.Advance(seconds(50));
-  EXPECT_EQ(p.Next(), "a");
-}
-
-TEST(AccountPool, R11IgnoresWhatTheRequestIsToBlameFor) {
-  Pool p({Make("a")});
-  for (int i = 0; i < 20; ++i) {
-    EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kRequest}));
-    EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kUnsuited}));
-  }
-  EXPECT_EQ(p.Next(), "a");
-}
-
 TEST(AccountPool, ServesMoreThanSixtyFourAccounts) {
   std::vector<Account> accounts;
-  for (int i = 0; i < 100; ++i) accounts.push_back(Make("a" + std::to_string(i)));
+  for (int i = 0; i < 100; ++i) accounts.push_back(MakeAccount("a" + std::to_string(i)));
   Pool p(std::move(accounts));
   Wish wish;
   for (size_t i = 0; i < 99; ++i) wish.tried.push_back(i);
@@ -257,7 +147,7 @@ struct Queue : Pool {
 };
 
 TEST(AccountPool, GivesAPlaceToTheFirstWhoWaits) {
-  Queue q({Make("a", 50, 1)});
+  Queue q({MakeAccount("a", 50, 1)});
   auto held = q.pool->TryTake({});
   auto first = q.Wait();
   auto second = q.Wait();
@@ -275,7 +165,7 @@ TEST(AccountPool, GivesAPlaceToTheFirstWhoWaits) {
 }
 
 TEST(AccountPool, HandsAGrantOnWhenItsWaiterDies) {
-  Queue q({Make("a", 50, 1)});
+  Queue q({MakeAccount("a", 50, 1)});
   auto held = q.pool->TryTake({});
   auto first = q.Wait();
   auto second = q.Wait();
@@ -288,7 +178,7 @@ TEST(AccountPool, HandsAGrantOnWhenItsWaiterDies) {
 }
 
 TEST(AccountPool, LeavesTheQueueWhenAWaiterDies) {
-  Queue q({Make("a", 50, 1)});
+  Queue q({MakeAccount("a", 50, 1)});
   auto held = q.pool->TryTake({});
   auto first = q.Wait();
   auto second = q.Wait();
@@ -301,7 +191,7 @@ TEST(AccountPool, LeavesTheQueueWhenAWaiterDies) {
 }
 
 TEST(AccountPool, TellsThatAllAreBusyAtTheDeadline) {
-  Queue q({Make("a", 50, 1)});
+  Queue q({MakeAccount("a", 50, 1)});
   auto held = q.pool->TryTake({});
   auto guest = q.Wait({}, seconds(3));
   q.clock.Advance(seconds(2));
@@ -315,7 +205,7 @@ TEST(AccountPool, TellsThatAllAreBusyAtTheDeadline) {
 }
 
 TEST(AccountPool, LetsAFreeAccountServeThoughOthersWaitForAnother) {
-  std::vector<Account> accounts = {Make("opus", 1, 1), Make("haiku", 2, 1)};
+  std::vector<Account> accounts = {MakeAccount("opus", 1, 1), MakeAccount("haiku", 2, 1)};
   accounts[0].models = {"opus"};
   accounts[1].models = {"haiku"};
   Queue q(std::move(accounts));
@@ -338,7 +228,7 @@ TEST(AccountPool, LetsAFreeAccountServeThoughOthersWaitForAnother) {
 }
 
 TEST(AccountPool, WakesAWaiterWhenARestEnds) {
-  Queue q({Make("a", 1, 1), Make("b", 2, 1)});
+  Queue q({MakeAccount("a", 1, 1), MakeAccount("b", 2, 1)});
   q.pool->Report(1, {.kind = Kind::kLimited, .until = q.clock.Now() + seconds(4)});
   auto held = q.pool->TryTake({});
   auto guest = q.Wait();
@@ -348,7 +238,7 @@ TEST(AccountPool, WakesAWaiterWhenARestEnds) {
 }
 
 TEST(AccountPool, TellsAWaiterWhenItsAccountGoesToRest) {
-  Queue q({Make("a", 1, 1)});
+  Queue q({MakeAccount("a", 1, 1)});
   auto held = q.pool->TryTake({});
   auto guest = q.Wait();
   q.pool->Report(0, {.kind = Kind::kLimited, .until = q.clock.Now() + seconds(40)});
@@ -357,8 +247,35 @@ TEST(AccountPool, TellsAWaiterWhenItsAccountGoesToRest) {
   EXPECT_EQ(guest->taken->error().why, Why::kLimited);
 }
 
+TEST(AccountPool, GivesTheLastAccountToAWaiterThoughItMayFail) {
+  Queue q({MakeAccount("a", 1, 1)});
+  auto held = q.pool->TryTake({});
+  auto guest = q.Wait();
+  q.pool->Report(0, {.kind = Kind::kOverloaded});
+  q.Turns();
+  EXPECT_FALSE(guest->done());
+  held->reset();
+  q.Turns();
+  EXPECT_EQ(guest->name(), "a");
+}
+
+TEST(AccountPool, WakesAWaiterWhenAProbeGoesWell) {
+  Queue q({MakeAccount("a", 1), MakeAccount("b", 2, 1)});
+  for (int i = 0; i < 5; ++i) q.pool->Report(0, {.kind = Kind::kBroken});
+  q.clock.Advance(seconds(5));
+  auto probe = q.pool->TryTake({});
+  auto held = q.pool->TryTake({});
+  EXPECT_EQ((*held)->account(), "b");
+  auto guest = q.Wait();
+  q.Turns();
+  EXPECT_FALSE(guest->done());
+  q.pool->Report(0, {.kind = Kind::kFine});
+  q.Turns();
+  EXPECT_EQ(guest->name(), "a");
+}
+
 TEST(AccountPool, BoundsTheQueue) {
-  Queue q({Make("a", 1, 1)});
+  Queue q({MakeAccount("a", 1, 1)});
   auto held = q.pool->TryTake({});
   std::vector<std::unique_ptr<Guest>> guests;
   for (size_t i = 0; i < AccountPool::kMostWaiting; ++i) guests.push_back(q.Wait());
@@ -412,7 +329,7 @@ class Crowd {
 
 TEST(AccountPool, LosesNoPlaceAmongThreadsAndWaitersThatDie) {
   auto pool = std::make_shared<AccountPool>(
-      std::vector<Account>{Make("a", 50, 2), Make("b", 50, 1)}, SystemClock::Get());
+      std::vector<Account>{MakeAccount("a", 50, 2), MakeAccount("b", 50, 1)}, SystemClock::Get());
   std::atomic<int> inside{0};
   std::atomic<int> most{0};
   std::vector<std::unique_ptr<Crowd>> crowds;

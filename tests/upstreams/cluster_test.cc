@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
+// A cluster whose vendor behaves: what goes there and back.
 #include "upstreams/cluster.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/upstreams/cluster_world.h"
+#include "tests/upstreams/claude_answers.h"
 
 namespace relay {
 namespace {
@@ -13,29 +14,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 using Health = AccountPool::Health;
-
-const std::string kStart =
-    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{"
-    "\"input_tokens\":3,\"output_tokens\":1}}}\n\n";
-const std::string kStop =
-    "event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":8}}\n\n"
-    "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
-const std::string kOverloadedEvent =
-    "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\","
-    "\"message\":\"Overloaded\"}}\n\n";
-const std::string kAuthError =
-    R"({"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}})";
-const std::string kLimitError =
-    R"({"type":"error","error":{"type":"rate_limit_error","message":"over"}})";
-const std::string kOverloaded =
-    R"({"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}})";
-
-std::vector<AccountConfig> Three() {
-  std::vector<AccountConfig> accounts = {KeyAccount("a", "sk-a"), KeyAccount("b", "sk-b"),
-                                         KeyAccount("c", "sk-c")};
-  for (size_t i = 0; i < 3; ++i) accounts[i].priority = static_cast<int>(10 * (i + 1));
-  return accounts;
-}
 
 TEST(Cluster, PassesAnAnswerUnchanged) {
   ClusterWorld world({KeyAccount("a", "sk-a")});
@@ -78,43 +56,6 @@ TEST(Cluster, HoldsAStreamUpToItsFirstWholeEvent) {
   EXPECT_THAT(world.body(), HasSubstr(kStart.substr(40)));
 }
 
-TEST(Cluster, R36MovesToTheNextAccountOnEachFault) {
-  const std::vector<std::pair<std::string, Scripted>> kFaults = {
-      {"401", Json(401, kAuthError)},
-      {"403", Json(403, R"({"type":"error","error":{"type":"permission_error","message":"no"}})")},
-      {"429", Json(429, kLimitError, {"retry-after: 3600"})},
-      {"500", Json(500, R"({"type":"error","error":{"type":"api_error","message":"x"}})")},
-      {"503", Json(503, "<html>busy</html>")},
-      {"529", Json(529, kOverloaded)},
-      {"credit", Json(400, R"({"type":"error","error":{"type":"invalid_request_error","message":)"
-                           R"("Your credit balance is too low to access the API."}})")},
-      {"reset", Nothing()},
-      {"half a head", {"HTTP/1.1 200 O", Then::kClose}},
-      {"garbage", {"no http at all\r\n\r\n", Then::kStay}},
-      {"two lengths",
-       {"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab", Then::kStay}},
-      {"error event", Events(kOverloadedEvent)},
-      {"no event", Events("")},
-      {"half an event", Events("event: message_start\ndata: {")},
-  };
-  for (const auto& [name, fault] : kFaults) {
-    SCOPED_TRACE(name);
-    ClusterWorld world(Three());
-    world.vendor.Answer("sk-a", fault);
-    world.vendor.Answer("sk-b", fault);
-    world.vendor.Answer("sk-c", Events(kStart + kStop));
-    world.AskClaude(true);
-    EXPECT_EQ(world.status(), 200);
-    EXPECT_THAT(world.body(), HasSubstr("message_stop"));
-    EXPECT_THAT(world.body(), Not(HasSubstr("error")));
-    EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-b", "sk-c"));
-    EXPECT_EQ(world.filter->last_attempts, 3);
-    for (const SeenRequest& seen : world.vendor.requests) {
-      EXPECT_EQ(seen.body, ClusterWorld::kStreamed);
-    }
-  }
-}
-
 TEST(Cluster, PassesTheRequestsOwnErrorsUnchanged) {
   for (int status : {400, 404, 413, 422}) {
     SCOPED_TRACE(status);
@@ -141,100 +82,6 @@ TEST(Cluster, PassesAnErrorEventThatBlamesTheRequest) {
   EXPECT_EQ(world.status(), 200);
   EXPECT_THAT(world.body(), HasSubstr(event));
   EXPECT_EQ(world.vendor.requests.size(), 1U);
-}
-
-TEST(Cluster, PassesTheVendorsLastWordWhenNobodyElseCanServe) {
-  ClusterWorld world({KeyAccount("a", "sk-a")});
-  world.vendor.otherwise = Json(529, kOverloaded, {"x-from: vendor"});
-  world.AskClaude(true);
-  EXPECT_EQ(world.status(), 529);
-  EXPECT_EQ(world.body(), kOverloaded);
-  EXPECT_EQ(world.Field("x-from"), "vendor");
-  // The last account is not parked by a guess.
-  EXPECT_EQ(world.Look(0).health, Health::kReady);
-}
-
-TEST(Cluster, PassesAnOverloadedStreamWhenNobodyElseCanServe) {
-  ClusterWorld world({KeyAccount("a", "sk-a")});
-  world.vendor.otherwise = Events(kOverloadedEvent);
-  world.AskClaude(true);
-  EXPECT_EQ(world.status(), 200);
-  EXPECT_THAT(world.body(), HasSubstr(kOverloadedEvent));
-}
-
-TEST(Cluster, TellsTheEarliestResetWhenAllAreLimited) {
-  ClusterWorld world(Three());
-  world.vendor.Answer("sk-a", Json(429, kLimitError, {"retry-after: 3600"}));
-  world.vendor.Answer("sk-b", Json(429, kLimitError, {"retry-after: 90"}));
-  world.vendor.Answer("sk-c", Json(429, kLimitError, {"retry-after: 700"}));
-  world.AskClaude(true);
-  EXPECT_EQ(world.status(), 429);
-  EXPECT_EQ(world.Field("retry-after"), "90");
-  EXPECT_EQ(world.Look(0).health, Health::kLimited);
-  // Known by then: no request goes out, and the time that is left is told.
-  world.Advance(std::chrono::seconds(30));
-  world.AskClaude(true);
-  EXPECT_EQ(world.status(), 429);
-  EXPECT_EQ(world.Field("retry-after"), "60");
-  EXPECT_EQ(world.vendor.requests.size(), 3U);
-  // What counts no tokens is not bound by a limit of tokens.
-  world.Ask("GET /v1/models");
-  EXPECT_EQ(world.status(), 200);
-  world.Advance(std::chrono::seconds(61));
-  world.AskClaude(false);
-  EXPECT_EQ(world.status(), 200);
-  EXPECT_EQ(world.vendor.requests.back().credential(), "sk-b");
-}
-
-TEST(Cluster, RefusesItselfWhenAllCredentialsAreRefused) {
-  ClusterWorld world(Three());
-  world.vendor.otherwise = Json(401, kAuthError);
-  world.AskClaude(true);
-  EXPECT_EQ(world.status(), 503);
-  EXPECT_THAT(world.body(), Not(HasSubstr("x-api-key")));
-  EXPECT_THAT(world.body(), HasSubstr("renew"));
-  EXPECT_EQ(world.Field("x-should-retry"), "false");
-  EXPECT_EQ(world.Look(2).health, Health::kRefused);
-}
-
-TEST(Cluster, StopsAtItsAttempts) {
-  ClusterWorld world(Three(), ProviderKind::kClaude,
-                     [](ClusterConfig& config) { config.failover.attempts = 2; });
-  world.vendor.otherwise = Json(500, "{}");
-  world.AskClaude(false);
-  EXPECT_EQ(world.status(), 500);
-  EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-b"));
-}
-
-TEST(Cluster, MovesOnlyForWhatFailoverNames) {
-  ClusterWorld world(Three(), ProviderKind::kClaude,
-                     [](ClusterConfig& config) { config.failover.on = {"429"}; });
-  world.vendor.otherwise = Json(500, "{}");
-  world.AskClaude(false);
-  EXPECT_EQ(world.status(), 500);
-  EXPECT_EQ(world.vendor.requests.size(), 1U);
-}
-
-TEST(Cluster, NeverShowsARefusedCredentialEvenWithoutFailover) {
-  ClusterWorld world(Three(), ProviderKind::kClaude,
-                     [](ClusterConfig& config) { config.failover.on = {"429"}; });
-  world.vendor.otherwise = Json(401, kAuthError);
-  world.AskClaude(false);
-  EXPECT_EQ(world.status(), 503);
-  EXPECT_EQ(world.vendor.requests.size(), 1U);
-}
-
-TEST(Cluster, R36SendsAgainAtOnceOnAStaleConnection) {
-  ClusterWorld world({KeyAccount("a", "sk-a")});
-  world.AskClaude(false);
-  EXPECT_EQ(world.status(), 200);
-  // The second request meets a connection that ends as it arrives.
-  world.vendor.Answer("sk-a", Nothing());
-  world.AskClaude(false);
-  EXPECT_EQ(world.status(), 200);
-  EXPECT_EQ(world.vendor.accepted, 2);
-  EXPECT_EQ(world.vendor.requests.size(), 3U);
-  EXPECT_EQ(world.filter->last_attempts, 1);
 }
 
 TEST(Cluster, UsesAConnectionAgainButNeverAnotherAccounts) {
@@ -274,18 +121,6 @@ TEST(Cluster, GivesASilentUpstreamItsTime) {
   world.Advance(std::chrono::seconds(2));
   EXPECT_EQ(world.status(), 504);
   EXPECT_EQ(world.vendor.abandoned, 1);
-}
-
-TEST(Cluster, MovesASessionAndKeepsItThere) {
-  ClusterWorld world(Three());
-  const std::vector<std::string> kSession = {"x-claude-code-session-id: s1"};
-  world.AskClaude(false, kSession);
-  world.vendor.Answer("sk-a", Json(429, kLimitError, {"retry-after: 30"}));
-  world.AskClaude(false, kSession);
-  world.Advance(std::chrono::seconds(31));
-  world.AskClaude(false, kSession);
-  world.AskClaude(false);
-  EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-a", "sk-b", "sk-b", "sk-a"));
 }
 
 TEST(Cluster, SaysHowToAddAnAccount) {
@@ -408,34 +243,13 @@ TEST(Cluster, TellsMetricsWhatBecameOfAttempts) {
   EXPECT_THAT(text, HasSubstr(R"(relay_upstream_attempts_total{account="main/b",reason="ok"} 1)"));
   EXPECT_THAT(text, HasSubstr(R"(relay_account_state{account="main/a",state="limited"} 1)"));
   EXPECT_THAT(text, HasSubstr(R"(relay_account_state{account="main/a",state="ready"} 0)"));
+  EXPECT_THAT(text, HasSubstr(R"(relay_account_cooldown_seconds{account="main/a"} 30)"));
   world.clock.Advance(std::chrono::seconds(31));
-  world.shared->metrics->Show(*world.shared->pool);
+  world.shared->metrics->Show(*world.shared->pool, world.clock.Now());
   EXPECT_THAT(world.metrics.Text(true),
               HasSubstr(R"(relay_account_state{account="main/a",state="ready"} 1)"));
-}
-
-// The client leaves after each turn of the loop: nothing is held any more, whatever was under way.
-TEST(Cluster, LeavesNothingBehindWhenCancelledAnywhere) {
-  const std::vector<Scripted> kFirst = {Json(529, kOverloaded), Events(kOverloadedEvent), Nothing(),
-                                        Events(kStart + kStop), Silence()};
-  for (size_t fault = 0; fault < kFirst.size(); ++fault) {
-    for (int turns = 0; turns < 40; ++turns) {
-      SCOPED_TRACE(std::to_string(fault) + " after " + std::to_string(turns));
-      ClusterWorld world(Three());
-      world.vendor.Answer("sk-a", kFirst[fault]);
-      world.vendor.otherwise = Events(kStart + kStop);
-      world.Begin("POST /v1/messages", ClusterWorld::kStreamed);
-      for (int i = 0; i < turns; ++i) {
-        world.client->Move();
-        world.loop.Turn();
-      }
-      world.client->Close();
-      world.Settle();
-      EXPECT_TRUE(world.worker.exchanges.empty());
-      EXPECT_LE(world.filter->finished, 1);
-      // ~ClusterWorld looks at leases and bodies.
-    }
-  }
+  EXPECT_THAT(world.metrics.Text(true),
+              HasSubstr(R"(relay_account_cooldown_seconds{account="main/a"} 0)"));
 }
 
 }  // namespace

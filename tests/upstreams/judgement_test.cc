@@ -44,12 +44,14 @@ struct Row {
   int rest;    // seconds until it may be asked again; -1: not told
   int alone;   // what the client sees when there is no other account
   int beside;  // and when there is one
+  Judgement::Scope scope = Judgement::Scope::kAccount;  // of a limit
 };
 
 // The wall clock of the tests stands at 1790000000, 2026-09-21T14:13:20Z.
 std::vector<Row> Rows() {
   constexpr auto kC = ProviderKind::kClaude;
   constexpr auto kG = ProviderKind::kGemini;
+  constexpr auto kFamily = Judgement::Scope::kFamily;
   const std::string limit = Anthropic("rate_limit_error", "This request would exceed your limit");
   return {
       {"no key",
@@ -134,7 +136,16 @@ std::vector<Row> Rows() {
       {"large", kC, 413, {}, Anthropic("request_too_large", "32 MB"), Kind::kRequest, -1, 413, 413},
       {"teapot", kC, 418, {}, "", Kind::kRequest, -1, 418, 418},
       {"moved", kC, 307, {"location: https://elsewhere.test/"}, "", Kind::kRequest, -1, 307, 307},
-      {"limit in seconds", kC, 429, {"retry-after: 3600"}, limit, Kind::kLimited, 3600, 429, 200},
+      {"limit in seconds",
+       kC,
+       429,
+       {"retry-after: 3600"},
+       limit,
+       Kind::kLimited,
+       3600,
+       429,
+       200,
+       kFamily},
       {"limit by date",
        kC,
        429,
@@ -143,7 +154,8 @@ std::vector<Row> Rows() {
        Kind::kLimited,
        60,
        429,
-       200},
+       200,
+       kFamily},
       {"limit of a subscription",
        kC,
        429,
@@ -164,6 +176,48 @@ std::vector<Row> Rows() {
        5,
        429,
        200},
+      {"share of a class of models",
+       kC,
+       429,
+       {"anthropic-ratelimit-unified-status: rejected",
+        "anthropic-ratelimit-unified-representative-claim: seven_day_opus",
+        "anthropic-ratelimit-unified-reset: 1790018000"},
+       limit,
+       Kind::kLimited,
+       18000,
+       429,
+       200,
+       kFamily},
+      {"week of a subscription",
+       kC,
+       429,
+       {"anthropic-ratelimit-unified-status: rejected",
+        "anthropic-ratelimit-unified-representative-claim: seven_day",
+        "anthropic-ratelimit-unified-reset: 1790604800"},
+       limit,
+       Kind::kLimited,
+       604800,
+       429,
+       200},
+      {"beyond all bounds",
+       kC,
+       429,
+       {"retry-after: 99999999"},
+       limit,
+       Kind::kLimited,
+       31536000,
+       429,
+       200,
+       kFamily},
+      {"not to be processed",
+       kC,
+       422,
+       {},
+       Anthropic("invalid_request_error", "no"),
+       Kind::kRequest,
+       -1,
+       422,
+       422},
       {"senseless reset",
        kC,
        429,
@@ -185,8 +239,9 @@ std::vector<Row> Rows() {
        Kind::kLimited,
        30,
        429,
-       200},
-      {"limit without a time", kC, 429, {}, limit, Kind::kLimited, -1, 429, 200},
+       200,
+       kFamily},
+      {"limit without a time", kC, 429, {}, limit, Kind::kLimited, -1, 429, 200, kFamily},
       {"senseless retry-after",
        kC,
        429,
@@ -195,7 +250,8 @@ std::vector<Row> Rows() {
        Kind::kLimited,
        -1,
        429,
-       200},
+       200,
+       kFamily},
       {"time gone by",
        kC,
        429,
@@ -204,7 +260,8 @@ std::vector<Row> Rows() {
        Kind::kLimited,
        0,
        429,
-       200},
+       200,
+       kFamily},
       {"bug",
        kC,
        500,
@@ -310,7 +367,8 @@ std::vector<Row> Rows() {
        Kind::kLimited,
        2,
        429,
-       200},
+       200,
+       kFamily},
       {"google: limit with a fraction",
        kG,
        429,
@@ -319,7 +377,8 @@ std::vector<Row> Rows() {
        Kind::kLimited,
        34,
        429,
-       200},
+       200,
+       kFamily},
       {"google: day",
        kG,
        429,
@@ -330,6 +389,19 @@ std::vector<Row> Rows() {
                   Delay("17s")),
        Kind::kLimited,
        3600,
+       429,
+       200,
+       kFamily},
+      {"google: of all models",
+       kG,
+       429,
+       {},
+       Google(429, "RESOURCE_EXHAUSTED",
+              R"({"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":)"
+              R"("GenerateRequestsPerMinutePerProject"}]},)" +
+                  Delay("17s")),
+       Kind::kLimited,
+       17,
        429,
        200},
       {"google: reset",
@@ -342,7 +414,8 @@ std::vector<Row> Rows() {
        Kind::kLimited,
        3600,
        429,
-       200},
+       200,
+       kFamily},
       {"google: in an array",
        kG,
        429,
@@ -351,8 +424,9 @@ std::vector<Row> Rows() {
        Kind::kLimited,
        9,
        429,
-       200},
-      {"google: limit without words", kG, 429, {}, "", Kind::kLimited, -1, 429, 200},
+       200,
+       kFamily},
+      {"google: limit without words", kG, 429, {}, "", Kind::kLimited, -1, 429, 200, kFamily},
       {"google: senseless delay",
        kG,
        429,
@@ -361,7 +435,8 @@ std::vector<Row> Rows() {
        Kind::kLimited,
        -1,
        429,
-       200},
+       200,
+       kFamily},
       {"google: bug", kG, 500, {}, Google(500, "INTERNAL"), Kind::kBroken, -1, 500, 200},
       {"google: overloaded",
        kG,
@@ -394,12 +469,42 @@ TEST(Judgement, TellsWhatEachAnswerSaysOfTheAccount) {
         MakeProvider(row.provider)->Judge(HeadOf(row), row.body, clock.Now(), clock.Wall());
     EXPECT_EQ(judgement.kind, row.kind);
     EXPECT_EQ(judgement.status, row.status);
+    if (row.kind == Kind::kLimited) {
+      EXPECT_EQ(judgement.scope, row.scope);
+    }
     if (row.rest < 0) {
       EXPECT_EQ(judgement.until, TimePoint());
     } else {
       EXPECT_EQ(std::chrono::floor<seconds>(judgement.until - clock.Now()), seconds(row.rest));
     }
   }
+}
+
+// What the pool makes of it, when it is the account's first trouble.
+AccountPool::View StateAfter(const Row& row, TimePoint now) {
+  using Health = AccountPool::Health;
+  AccountPool::View view{.name = "a"};
+  Duration rest{};
+  switch (row.kind) {
+    case Kind::kLimited:
+      view.health = Health::kLimited;
+      rest = seconds(60);
+      break;
+    case Kind::kOverloaded:
+      view.health = Health::kOverloaded;
+      rest = seconds(5);
+      break;
+    case Kind::kRefused:
+      view.health = Health::kRefused;
+      rest = std::chrono::minutes(10);
+      break;
+    default: return view;  // one broken answer parks nobody, and a bad request never does
+  }
+  if (row.rest >= 0) rest = seconds(row.rest);
+  view.until = now + std::clamp<Duration>(rest, seconds(1), std::chrono::hours(8 * 24));
+  bool family = row.kind == Kind::kLimited && row.scope == Judgement::Scope::kFamily;
+  if (family) view.family = row.provider == ProviderKind::kClaude ? "opus" : "m";
+  return view;
 }
 
 TEST(Judgement, DecidesWhatTheClientSees) {
@@ -431,10 +536,12 @@ TEST(Judgement, DecidesWhatTheClientSees) {
           EXPECT_NE(world.body(), row.body);
         }
       }
-      bool parked = row.kind == Kind::kLimited || row.kind == Kind::kRefused;
-      if (!beside) {
-        EXPECT_EQ(world.Look(0).health != AccountPool::Health::kReady, parked);
-      }
+      AccountPool::View state = world.Look(0);
+      AccountPool::View supposed = StateAfter(row, world.clock.Now());
+      EXPECT_EQ(state.health, supposed.health);
+      EXPECT_EQ(state.family, supposed.family);
+      EXPECT_EQ(std::chrono::floor<seconds>(state.until.time_since_epoch()),
+                std::chrono::floor<seconds>(supposed.until.time_since_epoch()));
     }
   }
 }

@@ -71,7 +71,7 @@ TEST(BreakingOff, TellsACutBetweenEventsInTheDialect) {
   }
 }
 
-TEST(BreakingOff, R35_BreaksTheConnectionWhenCutInsideAnEvent) {
+TEST(BreakingOff, R35BreaksTheConnectionWhenCutInsideAnEvent) {
   for (const Break& each : Breaks()) {
     SCOPED_TRACE(each.provider);
     StoryWorld world(each.provider);
@@ -86,7 +86,7 @@ TEST(BreakingOff, R35_BreaksTheConnectionWhenCutInsideAnEvent) {
   }
 }
 
-TEST(BreakingOff, R35_TellsAStreamThatEndsWithoutItsLastEvent) {
+TEST(BreakingOff, R35TellsAStreamThatEndsWithoutItsLastEvent) {
   for (const Break& each : Breaks()) {
     SCOPED_TRACE(each.provider);
     StoryWorld world(each.provider);
@@ -271,7 +271,7 @@ TEST(BreakingOff, TellsACutToAClientOfHttp2) {
   EXPECT_TRUE(client.asked.whole);
 }
 
-TEST(BreakingOff, R35_ResetsAStreamOfHttp2ThatWasCutInsideAnEvent) {
+TEST(BreakingOff, R35ResetsAStreamOfHttp2ThatWasCutInsideAnEvent) {
   StoryWorld world;
   Http2Client client(world);
   client.BeginStream();
@@ -283,7 +283,7 @@ TEST(BreakingOff, R35_ResetsAStreamOfHttp2ThatWasCutInsideAnEvent) {
   EXPECT_EQ(client.asked.fault->fault, Fault::kReset);
 }
 
-TEST(BreakingOff, R32_FreesTheUpstreamWhenAStreamOfHttp2IsReset) {
+TEST(BreakingOff, R32FreesTheUpstreamWhenAStreamOfHttp2IsReset) {
   StoryWorld world;
   Http2Client client(world);
   client.BeginStream();

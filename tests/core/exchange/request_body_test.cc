@@ -16,7 +16,7 @@ using testing::StartsWith;
 
 const std::string kMessages = "POST /api/v1/messages";
 
-TEST(RequestBody, R10_IsAskedForOnlyWhenTheRequestIsWelcome) {
+TEST(RequestBody, R10IsAskedForOnlyWhenTheRequestIsWelcome) {
   const std::string kRequest =
       "POST /api/v1/messages HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 13\r\n"
       "\r\n";
@@ -40,7 +40,7 @@ TEST(RequestBody, R10_IsAskedForOnlyWhenTheRequestIsWelcome) {
   EXPECT_THAT(welcome.upstream.sent_head(), Not(HasSubstr("xpect")));
 }
 
-TEST(RequestBody, R10_RefusesOtherExpectations) {
+TEST(RequestBody, R10RefusesOtherExpectations) {
   StoryWorld world;
   world.Ask(kMessages, {"Expect: a-miracle"}, "{}");
   EXPECT_EQ(world.status(), 417);
@@ -48,7 +48,7 @@ TEST(RequestBody, R10_RefusesOtherExpectations) {
 }
 
 // R26: what one request of a connection showed is nothing that the next can use.
-TEST(RequestBody, R26_EachRequestOfAConnectionIsFilteredByItself) {
+TEST(RequestBody, R26EachRequestOfAConnectionIsFilteredByItself) {
   StoryWorld world("claude", {Act::kReadBody});
   world.Ask(kMessages, {}, R"({"model":"m"})");
   world.client().Send(StoryWorld::Request(kMessages, {}, R"({"model":"n"})"));
@@ -57,7 +57,7 @@ TEST(RequestBody, R26_EachRequestOfAConnectionIsFilteredByItself) {
   EXPECT_EQ(world.visits[0].finished, 2);
 }
 
-TEST(RequestBody, R5_IsRefusedAtOnceWhereItSaysThatItIsTooLarge) {
+TEST(RequestBody, R5IsRefusedAtOnceWhereItSaysThatItIsTooLarge) {
   StoryWorld world("claude", {Act::kPass, Act::kReadBody});
   world.server_limits.codec.body_bytes = 1000;
   world.Begin("POST /api/v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n");
@@ -69,7 +69,7 @@ TEST(RequestBody, R5_IsRefusedAtOnceWhereItSaysThatItIsTooLarge) {
   world.ExpectNothingHeld();
 }
 
-TEST(RequestBody, R5_IsRefusedAtTheLimitWhereItComesInChunks) {
+TEST(RequestBody, R5IsRefusedAtTheLimitWhereItComesInChunks) {
   for (const char* provider : {"claude", "gemini"}) {
     StoryWorld world(provider, {Act::kPass, Act::kReadBody});
     world.server_limits.codec.body_bytes = 1000;
@@ -91,7 +91,7 @@ TEST(RequestBody, R5_IsRefusedAtTheLimitWhereItComesInChunks) {
   }
 }
 
-TEST(RequestBody, R30_IsGivenItsTimeAndNoMore) {
+TEST(RequestBody, R30IsGivenItsTimeAndNoMore) {
   StoryWorld silent("claude", {Act::kReadBody});
   silent.Begin("POST /api/v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{");
   silent.Run();

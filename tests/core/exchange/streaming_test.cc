@@ -15,7 +15,7 @@ using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
 
-TEST(Streaming, R33_SendsEachPieceOnInTheTurnInWhichItCame) {
+TEST(Streaming, R33SendsEachPieceOnInTheTurnInWhichItCame) {
   StoryWorld world;
   world.BeginStream();
   world.Stream(kStart);
@@ -113,7 +113,7 @@ TEST(Streaming, PromisesNoLengthForAStreamOfEvents) {
   EXPECT_TRUE(world.EndedWell());
 }
 
-TEST(Streaming, R32_FreesTheUpstreamInTheTurnInWhichTheClientLeaves) {
+TEST(Streaming, R32FreesTheUpstreamInTheTurnInWhichTheClientLeaves) {
   for (bool answering : {false, true}) {
     SCOPED_TRACE(answering);
     StoryWorld world;
@@ -131,7 +131,7 @@ TEST(Streaming, R32_FreesTheUpstreamInTheTurnInWhichTheClientLeaves) {
   }
 }
 
-TEST(Streaming, R32_NoticesAClientThatLeavesWhileItReadsNothing) {
+TEST(Streaming, R32NoticesAClientThatLeavesWhileItReadsNothing) {
   StoryWorld world;
   world.BeginStream();
   world.line().asleep[MemoryLine::kClient] = true;
@@ -144,7 +144,7 @@ TEST(Streaming, R32_NoticesAClientThatLeavesWhileItReadsNothing) {
   world.ExpectNothingHeld();
 }
 
-TEST(Streaming, R31_ReadsFromTheUpstreamNoFasterThanTheClientTakes) {
+TEST(Streaming, R31ReadsFromTheUpstreamNoFasterThanTheClientTakes) {
   StoryWorld world;
   world.scribes[0]->writes_chunks = world.scribes[1]->writes_chunks = false;
   world.BeginStream();
