@@ -17,11 +17,13 @@ export const kAccounts = {
   claude: {
     key: {name: 'team-api', field: 'api-key', value: 'sk-ant-api03-upstream-account'},
     second: {name: 'spare-api', field: 'api-key', value: 'sk-ant-api03-spare-account'},
+    third: {name: 'third-api', field: 'api-key', value: 'sk-ant-api03-third-account'},
     oauth: {name: 'alice-max', field: 'oauth-token', value: 'sk-ant-oat01-upstream-account'},
   },
   gemini: {
     key: {name: 'studio', field: 'api-key', value: 'AIza-upstream-account'},
     second: {name: 'spare-studio', field: 'api-key', value: 'AIza-spare-account'},
+    third: {name: 'third-studio', field: 'api-key', value: 'AIza-third-account'},
     oauth: {name: 'dave-google', field: 'oauth-token', value: 'ya29.upstream-account', project: 'mock-project-1234'},
   },
 };
@@ -37,9 +39,9 @@ function accountLines(service, kinds) {
 /**
  * claude, gemini: which kinds of account each cluster has, in the order of their priority; a kind may be
  * an object {kind, endpoint, priority}. The rest goes into the file as it stands: limits (of the listeners),
- * timeouts (of the clusters), drain, workers, keyLimits, passthrough, tls ({cert, key} of a second listener).
+ * timeouts (of the clusters), drain, workers, keyLimits, passthrough, metricsToken, tls ({cert, key} of a second listener).
  */
-export function relayYaml({upstream, claude, gemini, limits, timeouts, drain, workers, keyLimits, passthrough, tls}) {
+export function relayYaml({upstream, claude, gemini, limits, timeouts, drain, workers, keyLimits, passthrough, metricsToken, tls}) {
   const listenerLimits = limits ? `\n    limits: {${limits}}` : '';
   const more = timeouts ? `\n    timeouts: {${timeouts}}` : '';
   const open = passthrough ? `\n    passthrough: [${passthrough}]` : '';
@@ -57,7 +59,7 @@ listeners:
   - address: 127.0.0.1:0${listenerLimits}
 ${tls ? `  - address: 127.0.0.1:0\n    tls: {certificate: ${tls.cert}, key: ${tls.key}}${listenerLimits}\n` : ''}
 log: {level: debug}
-${drain ? `drain-timeout: ${drain}\n` : ''}${workers ? `workers: ${workers}\n` : ''}
+${drain ? `drain-timeout: ${drain}\n` : ''}${workers ? `workers: ${workers}\n` : ''}${metricsToken ? `admin: {metrics-token: ${metricsToken}}\n` : ''}
 keys:
   - name: alice
     key: \${RELAY_KEY}
