@@ -131,7 +131,7 @@ Task<Result<Answer>> Sending::Begin(const Call& call) {
       begun.stream = std::move(*stream);
       co_return begun;
     }
-    // The upstream had closed the connection while it idled: nothing was tried yet.
+    // The upstream closed the connection while it idled, or did nothing: no try yet.
     if (fresh || !(*stream)->stale()) co_return std::unexpected(answer.error());
     fresh = true;
   }

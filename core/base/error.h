@@ -31,6 +31,7 @@ enum class Fault : uint8_t {
   kTls,              // handshake or certificate
   kReset,            // connection or stream broken off
   kTruncated,        // ended too early, cleanly
+  kUnprocessed,      // the peer did nothing of the request: it may be sent again at once
   kTimeout,          // a deadline passed
   kCancelled,        // the other side left, or the relay stops
   kInternal,         // a bug of ours: 500

@@ -157,7 +157,8 @@ int StatusOf(const Refusal& refusal) {
     case Fault::kConnect:
     case Fault::kTls:
     case Fault::kReset:
-    case Fault::kTruncated: return 502;
+    case Fault::kTruncated:
+    case Fault::kUnprocessed: return 502;
     case Fault::kTimeout: return refusal.party == Party::kClient ? 408 : 504;
     case Fault::kInternal: return 500;
   }

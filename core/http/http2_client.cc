@@ -134,8 +134,9 @@ void Http2Client::HandleClosed(Http2Stream& stream, StreamEvents& to) {
   }
   bool before = !stream.head_told;
   Error why{Party::kUpstream, Fault::kMalformed, "the upstream's answer broke HTTP/2", before};
-  if (stream.code == Http2Error::kRefusedStream) {
-    why = Error{Party::kUpstream, Fault::kReset, "the upstream refused the stream", true};
+  if (stream.code == Http2Error::kRefusedStream && before) {
+    // RFC 9113 §8.7; so end those beyond the last stream of a GOAWAY.
+    why = Error{Party::kUpstream, Fault::kUnprocessed, "the upstream refused the stream", true};
   } else if (stream.peer_reset) {
     why = Error{Party::kUpstream, Fault::kReset, "the upstream reset the stream", before};
   } else if (stream.code == Http2Error::kNone) {

@@ -68,9 +68,12 @@ class Stream {
   // Client side: the connection had carried another request before.
   bool reused() const { return reused_; }
   // Client side, once the stream failed: its connection was a used one, which the upstream ended
-  // before a byte of an answer came. The request may be sent again at once (R36).
+  // before a byte of an answer came, or the upstream says that it did nothing of the request, which
+  // may be sent again at once (R36).
   bool stale() const {
-    return reused_ && cut_ && !answer_begun_ && fault_ && fault_->fault == Fault::kReset;
+    if (!fault_) return false;
+    return fault_->fault == Fault::kUnprocessed ||
+           (reused_ && cut_ && !answer_begun_ && fault_->fault == Fault::kReset);
   }
   std::string_view peer() const;
   Loop& loop() { return loop_; }

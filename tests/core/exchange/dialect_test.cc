@@ -58,6 +58,7 @@ constexpr StatusRow kStatusRows[] = {
     {Fault::kTls, Party::kUpstream, 502, "api_error", "UNAVAILABLE"},
     {Fault::kReset, Party::kUpstream, 502, "api_error", "UNAVAILABLE"},
     {Fault::kTruncated, Party::kUpstream, 502, "api_error", "UNAVAILABLE"},
+    {Fault::kUnprocessed, Party::kUpstream, 502, "api_error", "UNAVAILABLE"},
     {Fault::kTimeout, Party::kUpstream, 504, "timeout_error", "DEADLINE_EXCEEDED"},
     {Fault::kTimeout, Party::kClient, 408, "timeout_error", "DEADLINE_EXCEEDED"},
     {Fault::kCancelled, Party::kRelay, 503, "overloaded_error", "UNAVAILABLE"},

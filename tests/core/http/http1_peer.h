@@ -33,6 +33,7 @@ inline std::string FaultText(const Error& why) {
     case Fault::kHeadTooLarge: return "431";
     case Fault::kReset: return "reset";
     case Fault::kTruncated: return "truncated";
+    case Fault::kUnprocessed: return "unprocessed";
     default: return "other";
   }
 }

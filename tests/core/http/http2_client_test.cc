@@ -305,10 +305,11 @@ TEST(Http2Client, SaysWhetherAResetRequestMayBeSentAgain) {
     bool retryable;
   };
   for (const Row& row : {
-           Row{Rst(1, 7), "1 lost:reset", true},
+           Row{Rst(1, 7), "1 lost:unprocessed", true},
            Row{Rst(1, 2), "1 lost:reset", true},
            Row{Rst(1, 0), "1 lost:reset", true},
            Row{Headers(1, Answer(), 0) + Rst(1, 2), "1 200 lost:reset", false},
+           Row{Headers(1, Answer(), 0) + Rst(1, 7), "1 200 lost:reset", false},
            Row{Headers(1, Answer(), 0) + Data(1, "x") + Rst(1, 8), "1 200 +x lost:reset", false},
        }) {
     Client client;
@@ -390,13 +391,13 @@ TEST(Http2Client, TellsWhatTheUpstreamHasNotProcessed) {
   Client client;
   for (int i = 0; i < 3; ++i) client.Open(Client::Ask());
   client.Feed(Headers(1, Answer(), 0) + GoAway(3));
-  EXPECT_EQ(client.Told(), "1 200 | 5 lost:reset");
+  EXPECT_EQ(client.Told(), "1 200 | 5 lost:unprocessed");
   EXPECT_TRUE(client.events.messages[5].resets[0].first.retryable);
   EXPECT_EQ(client.events.went_away, 3U);
   EXPECT_TRUE(client.codec->must_close());
   EXPECT_EQ(client.codec->FreeStreams(), 0U);
   client.Feed(Data(1, "x", kEnd) + Headers(3, Answer()));
-  EXPECT_EQ(client.Told(), "1 200 +x end | 3 200 end | 5 lost:reset");
+  EXPECT_EQ(client.Told(), "1 200 +x end | 3 200 end | 5 lost:unprocessed");
 }
 
 TEST(Http2Client, OpensNothingAfterANotice) {
@@ -505,7 +506,7 @@ TEST(Http2Client, ReadsTheSameHoweverTheBytesAreCut) {
   std::string whole = run([&] { return all.size(); });
   EXPECT_THAT(whole, ::testing::StartsWith(
                          "1 200 +first second end | 3 200 +abcdef end | 5 lost:502 | 7 200 +x "
-                         "lost:reset | 9 lost:reset | 11 404 end | 13 lost:reset"));
+                         "lost:reset | 9 lost:unprocessed | 11 404 end | 13 lost:unprocessed"));
   EXPECT_EQ(run([] { return size_t{1}; }), whole);
   for (unsigned seed = 0; seed < 300; ++seed) {
     std::mt19937 random(seed);

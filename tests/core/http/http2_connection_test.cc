@@ -232,6 +232,26 @@ TEST_F(Http2ConnectionTest, TellsAStaleConnectionFromAStreamThatWasReset) {
   }
 }
 
+TEST_F(Http2ConnectionTest, R36SaysOfWhatTheUpstreamDidNothingThatItMayBeSentAgain) {
+  const std::string kNothingDone[] = {h2::Rst(1, 7), h2::GoAway(0)};
+  for (const std::string& said : kNothingDone) {
+    line = std::make_unique<MemoryLine>(loop, "h2");
+    RawPeer upstream = Raw(MemoryLine::kServer);
+    client = &Dial();
+    auto asked = Ask(PostHead("/", 2), "hi");
+    EXPECT_FALSE(asked->stream->stale());
+    upstream.Send(h2::Settings() + said);
+    Settle();
+    ASSERT_TRUE(asked->fault);
+    EXPECT_EQ(asked->fault->fault, Fault::kUnprocessed);
+    EXPECT_FALSE(asked->stream->reused());
+    EXPECT_TRUE(asked->stream->stale());
+    End(std::move(asked));
+    connections.ForEach([](Connection& left) { left.CloseNow(); });
+    loop.Turn();
+  }
+}
+
 // Time ------------------------------------------------------------------------------------------
 
 TEST_F(Http2ConnectionTest, R30ClosesWhatIsIdleForTooLong) {
