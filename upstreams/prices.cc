@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "core/base/json.h"
-#include "core/base/text.h"
+#include "core/base/zone.h"
 
 namespace relay {
 namespace {
@@ -202,7 +202,8 @@ Cost Prices::Of(const Usage& usage, std::string_view vendor, WallTime when) cons
   const PriceRow* row = nullptr;
   if (table != nullptr) {
     std::string name = Plain(usage.model, vendor);
-    std::string day = IsoTime(when).substr(0, 10);
+    auto today = std::chrono::floor<std::chrono::days>(when).time_since_epoch().count();
+    std::string day = DayText(static_cast<int32_t>(today));
     row = Best(table->overrides, name, day);
     if (row == nullptr) row = Best(table->rows, name, day);
   }

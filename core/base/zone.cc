@@ -4,9 +4,8 @@
 #include <cctz/civil_time.h>
 #include <cctz/time_zone.h>
 
-#include <array>
+#include <algorithm>
 #include <chrono>
-#include <cstdio>
 
 namespace relay {
 
@@ -30,10 +29,14 @@ int32_t Zone::DayOf(WallTime when) const {
 
 std::string DayText(int32_t day) {
   std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(day))};
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%04d-%02u-%02u", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
-  return text.data();
+  std::string text = "0000-00-00";
+  auto put = [&](size_t end, unsigned number) {
+    for (; number > 0; number /= 10) text[--end] = static_cast<char>('0' + number % 10);
+  };
+  put(4, static_cast<unsigned>(std::clamp(static_cast<int>(date.year()), 0, 9999)));
+  put(7, static_cast<unsigned>(date.month()));
+  put(10, static_cast<unsigned>(date.day()));
+  return text;
 }
 
 }  // namespace relay

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
 #include "core/net/socket.h"
 
@@ -52,14 +54,32 @@ int ChooseProtocol(SSL*, const unsigned char** out, unsigned char* out_size,
   return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+// Whether a folder has authorities under the hashes of their names, as openssl-rehash(1) makes
+// them.
+bool IsHashed(const char* folder) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    std::string name = at->path().filename();
+    if (name.size() == 10 && name.ends_with(".0") &&
+        name.find_first_not_of("0123456789abcdef") == 8) {
+      return true;
+    }
+  }
+  return false;
+}
+
 bool TrustSystem(ssl_ctx_st* context) {
-  if (SSL_CTX_set_default_verify_paths(context) != 1) return false;
-  // A folder of hashed links is read as needed; small images have only the bundle.
   bool chosen = std::getenv(X509_get_default_cert_file_env()) != nullptr ||
                 std::getenv(X509_get_default_cert_dir_env()) != nullptr;
-  if (chosen || ::access(X509_get_default_cert_dir(), R_OK) == 0) return true;
-  if (::access(kBundle, R_OK) != 0) return true;  // each handshake will say what is missing
-  return SSL_CTX_load_verify_file(context, kBundle) == 1;
+  const char* folder = X509_get_default_cert_dir();
+  // One authority is read when it is needed: all 140 of a bundle would take a megabyte.
+  if (!chosen && IsHashed(folder)) return SSL_CTX_load_verify_dir(context, folder) == 1;
+  if (!chosen && ::access(kBundle, R_OK) == 0) {
+    return SSL_CTX_load_verify_file(context, kBundle) == 1;
+  }
+  // Where there are none either, each handshake will say what is missing.
+  return SSL_CTX_set_default_verify_paths(context) == 1;
 }
 
 }  // namespace
