@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/secret.h"
+#include "filters/limits.h"
 #include "filters/registry.h"
 
 namespace relay {
@@ -17,7 +18,7 @@ KeyRecord RecordOf(const KeyConfig& key) {
   for (ProviderKind service : key.services) record.services.emplace_back(NameOf(service));
   record.models_allow = key.models.allow;
   record.models_deny = key.models.deny;
-  record.limits = {key.limits.requests_per_minute, key.limits.concurrency};
+  record.limits = LimitsOf(key.limits);
   return record;
 }
 
@@ -44,6 +45,7 @@ Services::Services(std::shared_ptr<const Config> its_config, const Clock& its_cl
     : config(std::move(its_config)),
       clock(its_clock),
       bodies(config->buffered_bytes.Of(memory)),
+      limiter(clock, zone),
       ledger(std::move(zone)),
       keys(MakeKeyDirectory(*config, limiter)) {}
 

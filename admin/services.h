@@ -30,7 +30,7 @@ struct Services {
   Metrics metrics;
   ExchangeMetrics exchanges{metrics};
   BodyBudget bodies;
-  Limiter limiter{clock};
+  Limiter limiter;
   Ledger ledger;
   // Null where nothing is to last: `store: memory`, and checks of a file. Opened before the
   // workers, and gone before the ledger.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// rate-limit: enforces the limits of the key, and the route's own if it has some. A place is
-// reserved before the request goes on and given back when the exchange ends, so of 40 parallel
-// requests a limit of 5 passes 5.
+// rate-limit: enforces the limits of the key, and the route's own if it has some. What a request
+// may use is reserved before it goes on and settled when the exchange ends, so of 40 parallel
+// requests a limit of 5 passes 5, and a budget is not spent twice.
+#include <algorithm>
 #include <array>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,10 +16,22 @@
 #include "core/metrics/metrics.h"
 #include "core/store/keys.h"
 #include "core/store/limiter.h"
+#include "filters/limits.h"
+#include "filters/read_request.h"
 #include "filters/registry.h"
+#include "upstreams/prices.h"
 
 namespace relay {
 namespace {
+
+using namespace std::chrono_literals;
+
+// The reserve rule (design §6): a token is about four bytes; an answer is as long as the client
+// allows, or twice as long as this key's answers of this model are.
+constexpr int64_t kBytesOfToken = 4;
+constexpr int64_t kUsualMaxTokens = 8192;
+constexpr int64_t kLeastOutput = 1024;
+constexpr int64_t kMostOutput = 1'000'000'000;
 
 enum class Budget : uint8_t { kKey, kRoute };
 
@@ -27,100 +41,216 @@ std::span<const Word<Budget>> WordsOf(Budget) {
 }
 
 struct RateLimitOptions {
-  RateLimits own;
+  LimitsConfig own;
   Budget budget = Budget::kKey;
+  Duration wait{};
+  int64_t queue = 100;
   bool shadow = false;
 };
 
 void Bind(Fields& f, RateLimitOptions& o) {
-  f.Optional("requests-per-minute", o.own.requests_per_minute, Range{1, 1'000'000'000},
-             "starts in any 60 seconds on this route, beside the key's own limit");
-  f.Optional("concurrency", o.own.concurrency, Range{1, 1'000'000},
-             "requests at once on this route, beside the key's own limit");
-  f.Optional("budget", o.budget, "whether each key has these limits, or all keys share them");
+  Bind(f, o.own);
+  f.Optional("budget", o.budget,
+             "whether each key has the limits above on this route, or all keys share them; what "
+             "stands at the key itself counts besides");
+  f.Optional("wait", o.wait, Range{Duration(0), Duration(5min)},
+             "in turn, while over a limit that passes; a budget that is spent is refused at once");
+  f.Optional("queue", o.queue, Range{1, 10'000}, "requests that may wait at once for one limit");
   f.Optional("shadow", o.shadow, "count and log what is over a limit, but refuse nothing");
-  for (std::string_view unbuilt : {"tokens-per-minute", "cost-per-day", "cost-per-week",
-                                   "cost-per-month", "cost-total", "wait"}) {
-    f.NotBuilt(unbuilt);
-  }
-  if (f.Has("budget") && o.own.requests_per_minute == 0 && o.own.concurrency == 0) {
+  if (f.Has("budget") && !LimitsOf(o.own).any()) {
     f.Warn("budget", "has no effect without a limit beside it");
   }
+  if (f.Has("queue") && o.wait == Duration(0)) f.Warn("queue", "has no effect without a 'wait'");
+  if (f.Has("wait") && o.shadow) f.Warn("wait", "has no effect in shadow");
 }
+
+// What answers used is known to usage-record alone, and in time only where it stands behind.
+void CheckSite(const RateLimitOptions& o, const FilterSite& site, Problems& problems) {
+  auto named = [](std::string_view name) {
+    return [name](const FilterSpec& spec) { return spec.name == name; };
+  };
+  const auto& filters = site.route.filters;
+  auto self = std::find_if(filters.begin(), filters.end(), named("rate-limit"));
+  if (std::find_if(self, filters.end(), named("usage-record")) != filters.end()) return;
+  std::string rest = ", but no filter behind it records the usage; add 'usage-record'";
+  if (LimitsOf(o.own).needs_reserve()) {
+    problems.Add(self->place, "filter 'rate-limit' limits tokens or cost" + rest);
+    return;
+  }
+  for (const KeyConfig& key : site.config.keys) {
+    bool comes_here = key.services.empty() || site.cluster == nullptr ||
+                      std::find(key.services.begin(), key.services.end(), site.cluster->provider) !=
+                          key.services.end();
+    if (!comes_here || !LimitsOf(key.limits).needs_reserve()) continue;
+    problems.Add(self->place, "filter 'rate-limit' enforces the limits of tokens or cost of key '" +
+                                  key.name + "'" + rest);
+    return;
+  }
+}
+
+Verdict Forbid(const Exchange& x) {
+  return Verdict::Refuse(
+      Refusal{.fault = Fault::kForbidden,
+              .message = "what " + x.path +
+                         " costs is not known, so it is closed to keys with a budget; use a key "
+                         "without one",
+              .final = true});
+}
+
+// Counters of what became of requests over a limit.
+class OverCounters {
+ public:
+  OverCounters(Metrics& metrics, const std::string& route, const std::string& action) {
+    for (size_t i = 0; i < counters_.size(); ++i) {
+      Limiter::Denied::What what =
+          i < kCost ? static_cast<Limiter::Denied::What>(i) : Limiter::Denied::What::kCost;
+      CostWindow window = i < kCost ? CostWindow::kDay : kAllCostWindows[i - kCost];
+      counters_[i].emplace(metrics.MakeCounter(
+          "relay_rate_limited_total", "Requests over a limit, by what became of them",
+          {{"route", route}, {"limit", std::string(NameOf(what, window))}, {"action", action}}));
+    }
+  }
+  void Add(const Limiter::Denied& denied) {
+    bool cost = denied.what == Limiter::Denied::What::kCost;
+    size_t index =
+        cost ? kCost + static_cast<size_t>(denied.window) : static_cast<size_t>(denied.what);
+    counters_[index]->Add();
+  }
+
+ private:
+  static constexpr size_t kCost = static_cast<size_t>(Limiter::Denied::What::kCost);
+  std::array<std::optional<Counter>, kCost + kCostWindows> counters_;
+};
 
 class RateLimitFilter final : public Filter {
  public:
   RateLimitFilter(const RateLimitOptions& o, const FilterContext& context)
       : options_(o),
-        limited_(o.own.requests_per_minute > 0 || o.own.concurrency > 0),
+        own_(LimitsOf(o.own)),
         route_(context.route),
         limiter_(context.limiter),
+        prices_(context.prices),
         route_scope_(context.limiter.Scope("route " + context.route)),
-        over_requests_(CounterOf(context.metrics, "requests")),
-        over_concurrency_(CounterOf(context.metrics, "concurrency")) {}
+        over_(context.metrics, context.route, o.shadow ? "shadowed" : "refused"),
+        waited_(context.metrics, context.route, "waited") {}
   std::string_view name() const override { return "rate-limit"; }
 
   Task<Verdict> OnRequest(Exchange& x) override {
     // Counting tokens, lists of models and start-up calls cost nothing.
-    bool costs = x.ask.operation == Operation::kGenerate || x.ask.operation == Operation::kOther;
-    if (!costs) return Verdict::Continue();
-    const KeyRecord& key = *x.facts.key;
-    std::array<Limiter::Claim, Slot::kMost> claims;
-    size_t count = 0;
-    bool key_limited = key.limits.requests_per_minute > 0 || key.limits.concurrency > 0;
-    if (key_limited) claims[count++] = {key.scope, key.limits};
-    if (limited_) claims[count++] = {OwnScope(key), options_.own};
-    if (count == 0) return Verdict::Continue();
-
-    auto slot = std::make_unique<Slot>();
-    std::optional<Limiter::Denied> denied =
-        Limiter::Admit(std::span(claims).first(count), x.loop.Now(), options_.shadow, *slot);
-    if (!denied || options_.shadow) x.facts.slot = std::move(slot);
-    if (!denied) return Verdict::Continue();
-
-    bool by_requests = denied->what == Limiter::Denied::What::kRequests;
-    (by_requests ? over_requests_ : over_concurrency_).Add();
-    std::string message = MessageOf(key, *denied, key_limited && denied->claim == 0);
-    if (options_.shadow) {
-      Log(LogLevel::kInfo, "over a limit in shadow",
-          {{"id", x.id}, {"route", route_}, {"key", key.name}, {"why", message}});
-      return Verdict::Continue();
+    bool generates = x.ask.operation == Operation::kGenerate;
+    if (!generates && x.ask.operation != Operation::kOther) return Verdict::Continue();
+    const RateLimits& keys = x.facts.key->limits;
+    Limiter::Ask ask = AskOf(*x.facts.key);
+    if (!generates) {
+      bool budgeted = keys.any_cost() || own_.any_cost();
+      if (budgeted && !options_.shadow) return Forbid(x);
+      return Admit(x, std::move(ask));
     }
-    return Verdict::Refuse(Refusal{.fault = Fault::kRateLimited,
-                                   .message = std::move(message),
-                                   .retry_after = denied->retry_after});
+    if (!keys.needs_reserve() && !own_.needs_reserve()) return Admit(x, std::move(ask));
+    // What would be refused whatever it holds is refused before its body is read.
+    std::optional<Limiter::Denied> denied = limiter_.Look(ask, x.loop.Now());
+    if (denied && !options_.shadow && !MayWait(*denied)) return Refuse(x, *denied);
+    return AdmitPriced(x, std::move(ask));
+  }
+
+  void OnFinish(Exchange& x, const Outcome&) noexcept override {
+    if (x.facts.slot == nullptr) return;
+    const Facts::Used& used = x.facts.used;
+    std::optional<int64_t> output;
+    if (used.whole) output = used.output;
+    limiter_.Settle(*x.facts.slot, {used.tokens, used.nanodollars}, output);
   }
 
  private:
-  Counter CounterOf(Metrics& metrics, const std::string& limit) const {
-    return metrics.MakeCounter("relay_rate_limited_total",
-                               "Requests over a limit, by what became of them",
-                               {{"route", route_},
-                                {"limit", limit},
-                                {"action", options_.shadow ? "shadowed" : "refused"}});
+  Limiter::Ask AskOf(const KeyRecord& key) const {
+    Limiter::Ask ask;
+    // Without a limit it counts all the same: one may be set tomorrow.
+    ask.claims[0] = {key.scope, key.limits};
+    if (own_.any()) ask.claims[1] = {OwnScope(key), own_};
+    ask.shadow = options_.shadow;
+    return ask;
   }
   std::shared_ptr<LimitScope> OwnScope(const KeyRecord& key) const {
     if (options_.budget == Budget::kRoute) return route_scope_;
     return limiter_.Scope("route " + route_ + " key " + key.name);
   }
-  std::string MessageOf(const KeyRecord& key, const Limiter::Denied& denied, bool keys_own) const {
-    bool requests = denied.what == Limiter::Denied::What::kRequests;
-    std::string who = "key '" + key.name + "'";
-    if (!keys_own) {
-      who = options_.budget == Budget::kRoute ? "route '" + route_ + "'"
-                                              : who + " on route '" + route_ + "'";
+
+  // Of a request whose body is read.
+  Charge ReserveOf(const Exchange& x, size_t model) const {
+    Usage usage;
+    usage.model = x.ask.model;
+    usage.input = static_cast<int64_t>(x.body.size()) / kBytesOfToken;
+    usage.output = x.ask.max_tokens > 0 ? std::min(x.ask.max_tokens, kMostOutput) : kUsualMaxTokens;
+    if (std::optional<int64_t> mean = x.facts.key->scope->MeanOutput(model)) {
+      usage.output = std::min(usage.output, std::max(2 * *mean, kLeastOutput));
     }
-    return who + " is at its limit of " + std::to_string(denied.limit) +
-           (requests ? " requests a minute" : " requests at once");
+    Cost cost = prices_.Of(usage, x.route->upstream->provider(), x.loop.clock().Wall());
+    return {usage.total(), cost.nanodollars};
+  }
+
+  Task<Verdict> AdmitPriced(Exchange& x, Limiter::Ask ask) {
+    Result<Unit> read = co_await ReadRequest(x);
+    if (!read) co_return Verdict::Refuse(ToRefusal(read.error()));
+    ask.model = OutputMeans::IdOf(x.ask.model);
+    ask.reserve = ReserveOf(x, ask.model);
+    Verdict verdict = co_await Admit(x, std::move(ask));
+    co_return verdict;
+  }
+
+  Task<Verdict> Admit(Exchange& x, Limiter::Ask ask) {
+    auto slot = std::make_unique<Slot>();
+    std::optional<Limiter::Denied> denied = limiter_.Admit(ask, x.loop.Now(), *slot);
+    if (!denied || options_.shadow) x.facts.slot = std::move(slot);
+    if (!denied) return Verdict::Continue();
+    if (options_.shadow) {
+      over_.Add(*denied);
+      Log(LogLevel::kInfo, "over a limit in shadow",
+          {{"id", x.id},
+           {"route", route_},
+           {"key", x.facts.key->name},
+           {"why", Explain(WhoOf(x, *denied), *denied)}});
+      return Verdict::Continue();
+    }
+    return MayWait(*denied) ? AdmitInTurn(x, std::move(ask), *denied) : Refuse(x, *denied);
+  }
+
+  Task<Verdict> AdmitInTurn(Exchange& x, Limiter::Ask ask, Limiter::Denied over) {
+    Limiter::Admitted admitted = co_await limiter_.AdmitInTurn(
+        x.loop, std::move(ask), x.loop.Now() + options_.wait, static_cast<size_t>(options_.queue));
+    if (!admitted) co_return Refuse(x, admitted.error());
+    waited_.Add(over);
+    x.facts.slot = std::move(*admitted);
+    co_return Verdict::Continue();
+  }
+
+  bool MayWait(const Limiter::Denied& denied) const {
+    return options_.wait > Duration::zero() && !denied.spent;
+  }
+
+  Verdict Refuse(const Exchange& x, const Limiter::Denied& denied) {
+    over_.Add(denied);
+    return Verdict::Refuse(
+        Refusal{.fault = denied.spent ? Fault::kBudgetSpent : Fault::kRateLimited,
+                .message = Explain(WhoOf(x, denied), denied),
+                .retry_after = denied.retry_after,
+                .final = denied.spent});
+  }
+
+  std::string WhoOf(const Exchange& x, const Limiter::Denied& denied) const {
+    std::string key = "key '" + x.facts.key->name + "'";
+    if (denied.claim == 0) return key;
+    std::string route = "route '" + route_ + "'";
+    return options_.budget == Budget::kRoute ? route : key + " on " + route;
   }
 
   const RateLimitOptions options_;
-  const bool limited_;
+  const RateLimits own_;
   const std::string route_;
   Limiter& limiter_;
+  const Prices& prices_;
   const std::shared_ptr<LimitScope> route_scope_;
-  Counter over_requests_;
-  Counter over_concurrency_;
+  OverCounters over_;
+  OverCounters waited_;
 };
 
 }  // namespace

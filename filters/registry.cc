@@ -66,7 +66,8 @@ void CheckFacts(const FilterSpec& spec, const FilterKind& kind, FactSet given, P
   }
 }
 
-void CheckChain(const RouteConfig& route, const ClusterConfig* cluster, Problems& problems) {
+void CheckChain(const Config& config, const RouteConfig& route, Problems& problems) {
+  const FilterSite site{config, route, config.FindCluster(route.cluster)};
   FactSet given = 0;
   bool all_known = true;
   std::vector<const FilterSpec*> before;
@@ -87,7 +88,7 @@ void CheckChain(const RouteConfig& route, const ClusterConfig* cluster, Problems
     before.push_back(&spec);
     // A misspelt filter may be the one that gives it; that has its complaint.
     if (all_known) CheckFacts(spec, *kind, given, problems);
-    kind->check(spec, FilterSite{route, cluster}, problems);
+    kind->check(spec, site, problems);
     given = static_cast<FactSet>(given | kind->gives);
   }
   if (!all_known || route.filters.empty() || (given & Only(Fact::kAccount)) != 0) return;
@@ -113,7 +114,7 @@ std::span<const FilterKind> FilterKinds() {
 
 void CheckChains(const Config& config, Problems& problems) {
   for (const RouteConfig& route : config.routes) {
-    CheckChain(route, config.FindCluster(route.cluster), problems);
+    CheckChain(config, route, problems);
   }
 }
 

@@ -33,6 +33,7 @@ struct FilterContext {
 
 // Where a filter stands in the configuration.
 struct FilterSite {
+  const Config& config;
   const RouteConfig& route;
   const ClusterConfig* cluster;  // null when the route names one that is not there
 };

@@ -90,6 +90,7 @@ class UsageRecordFilter final : public Filter {
     x.facts.recorded = Recorded::kClosed;
     LedgerEntry entry = EntryOf(x, complete);
     const Usage usage = entry.usage;
+    x.facts.used = {usage.total(), usage.output, entry.nanodollars, complete && !usage.estimated};
     const double dollars = static_cast<double>(entry.nanodollars) / 1e9;
     std::string_view model = ledger_.CountedAs(entry.model);
     ledger_.Close(std::move(entry));

@@ -27,6 +27,11 @@ int32_t Zone::DayOf(WallTime when) const {
   return static_cast<int32_t>(day - cctz::civil_day(1970, 1, 1));
 }
 
+WallTime Zone::StartOf(int32_t day) const {
+  // Where the clock jumps over midnight, the moment of the jump.
+  return cctz::convert(cctz::civil_second(cctz::civil_day(1970, 1, 1) + day), rules_->zone);
+}
+
 std::string DayText(int32_t day) {
   std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(day))};
   std::string text = "0000-00-00";

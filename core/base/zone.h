@@ -18,6 +18,8 @@ class Zone {
   static std::optional<Zone> Load(const std::string& name);
   // Days since 1970-01-01 on the zone's own calendar.
   int32_t DayOf(WallTime when) const;
+  // The first moment of that day.
+  WallTime StartOf(int32_t day) const;
 
  private:
   struct Rules;

@@ -100,12 +100,17 @@ void Fields::AddShape(std::string_view name, bool required, const FieldRule& rul
   field.default_text = std::move(default_text);
   auto whole = shape.kind == Shape::Kind::kInteger ? ParseInteger(field.default_text)
                                                    : std::unexpected(Unfit::kSyntax);
+  auto number = shape.kind == Shape::Kind::kNumber ? ParseNumber(field.default_text)
+                                                   : std::unexpected(Unfit::kSyntax);
   if (rule.or_word) {
     shape.words.emplace_back(rule.or_word->word);
     if (whole && *whole == rule.or_word->value) field.default_text = rule.or_word->word;
   } else if (whole && rule.range &&
              (*whole < rule.range->low_whole || *whole > rule.range->high_whole)) {
     // What cannot be written means "not given" (0 for no limit).
+    field.default_text.clear();
+  } else if (number && rule.range &&
+             (*number < rule.range->low_number || *number > rule.range->high_number)) {
     field.default_text.clear();
   }
   field.shape = std::move(shape);

@@ -25,19 +25,10 @@ struct Unbuilt {
   std::string_view key;
 };
 constexpr Unbuilt kUnbuilt[] = {
-    {"listener", "cors"},
-    {"listener", "trusted-proxies"},
-    {"store", "redis"},
-    {"key", "bind"},
-    {"key", "expires"},
-    {"key limits", "tokens-per-minute"},
-    {"key limits", "cost-per-day"},
-    {"key limits", "cost-per-week"},
-    {"key limits", "cost-per-month"},
-    {"key limits", "cost-total"},
-    {"cluster", "oauth"},
-    {"account", "oauth"},
-    {"account", "proxy"},
+    {"listener", "cors"}, {"listener", "trusted-proxies"},
+    {"store", "redis"},   {"key", "bind"},
+    {"key", "expires"},   {"cluster", "oauth"},
+    {"account", "oauth"}, {"account", "proxy"},
 };
 
 void RefuseUnbuilt(Fields& f, std::string_view part) {
@@ -54,6 +45,7 @@ const Fits kRelayKey{IsRelayKey, "must be 10 to 512 printable characters without
 const Fits kCredential{IsCredential, "must be printable characters without spaces"};
 const Fits kModelGlob{IsModelGlob, "must be the name of a model, in which '*' stands for any text"};
 const Range kTimeout{10ms, 1h};
+const Range kDollars{0.000001, 1'000'000.0};
 
 }  // namespace
 
@@ -171,11 +163,16 @@ static void Bind(Fields& f, AdminConfig& a) {
              "a bearer for /metrics; empty: open, without labels for keys and accounts");
 }
 
-static void Bind(Fields& f, KeyLimits& l) {
-  RefuseUnbuilt(f, "key limits");
+void Bind(Fields& f, LimitsConfig& l) {
   f.Optional("requests-per-minute", l.requests_per_minute, Range{1, 1'000'000'000},
              "starts in any 60 seconds");
+  f.Optional("tokens-per-minute", l.tokens_per_minute, Range{1, 1'000'000'000'000},
+             "tokens of all kinds in any 60 seconds");
   f.Optional("concurrency", l.concurrency, Range{1, 1'000'000}, "requests at once");
+  f.Optional("cost-per-day", l.cost_per_day, kDollars, "US dollars a day of time-zone");
+  f.Optional("cost-per-week", l.cost_per_week, kDollars, "US dollars a week, from Monday");
+  f.Optional("cost-per-month", l.cost_per_month, kDollars, "US dollars a calendar month");
+  f.Optional("cost-total", l.cost_total, kDollars, "US dollars in all");
 }
 
 static void Bind(Fields& f, ModelRules& m) {

@@ -82,11 +82,17 @@ struct AdminConfig {
   Secret metrics_token;  // empty: /metrics is open, without key and account labels
 };
 
-// 0: no such limit.
-struct KeyLimits {
+// Of a key, or of a route's rate-limit. 0: no such limit.
+struct LimitsConfig {
   int64_t requests_per_minute = 0;
+  int64_t tokens_per_minute = 0;
   int64_t concurrency = 0;
+  double cost_per_day = 0;  // US dollars, as are the next
+  double cost_per_week = 0;
+  double cost_per_month = 0;
+  double cost_total = 0;
 };
+void Bind(Fields& f, LimitsConfig& l);
 
 // Globs; deny wins; an empty allow allows all.
 struct ModelRules {
@@ -100,7 +106,7 @@ struct KeyConfig {
   std::string name;
   Secret key;
   std::vector<ProviderKind> services;  // empty: all
-  KeyLimits limits;
+  LimitsConfig limits;
   ModelRules models;
   Place place;
 };

@@ -47,6 +47,13 @@ struct Facts {
   std::unique_ptr<Lease> lease;          // account-select; the cluster exchanges it at failover
   bool sticky_moved = false;             // the session's account could not serve
   bool body_read = false;                // the provider has completed the ask (read_request.h)
+  // usage-record: what the ledger is told at the close. `whole`: of an answer that came to its end.
+  struct Used {
+    int64_t tokens = 0;
+    int64_t output = 0;
+    int64_t nanodollars = 0;
+    bool whole = false;
+  } used;
   // usage-record: how far the ledger has heard of it.
   enum class Recorded : uint8_t { kNot, kOpened, kClosed } recorded = Recorded::kNot;
 };

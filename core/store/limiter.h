@@ -1,65 +1,57 @@
 // SPDX-License-Identifier: MIT
-// Limits that are kept in memory: starts in any 60 seconds, and requests in flight. Process-wide,
-// since a key's requests land on several workers. Each scope has a mutex of its own, with no I/O
-// and no allocation inside.
+// Limits that are kept in memory: starts and tokens in any 60 seconds, requests in flight, and what
+// may be spent. Process-wide, since a key's requests land on several workers. What an exchange may
+// use at most is reserved before it goes on, and settled with what it used when it ends (design §6,
+// the reserve rule). Each scope has a mutex of its own, with no I/O inside.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <expected>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
+#include "core/async/task.h"
+#include "core/async/wait_queue.h"
 #include "core/base/clock.h"
+#include "core/base/zone.h"
+#include "core/store/minute_window.h"
+#include "core/store/output_means.h"
+#include "core/store/spending.h"
 
 namespace relay {
 
 // Zero: no such limit.
 struct RateLimits {
   int64_t requests_per_minute = 0;
+  int64_t tokens_per_minute = 0;
   int64_t concurrency = 0;
+  CostAmounts cost{};  // nanodollars
+
+  bool any() const { return requests_per_minute > 0 || concurrency > 0 || needs_reserve(); }
+  bool any_cost() const { return cost != CostAmounts{}; }
+  // Such limits want to know beforehand what a request may use.
+  bool needs_reserve() const { return tokens_per_minute > 0 || any_cost(); }
 };
 
-// Starts of the last 60 s in one-second buckets; the bucket that is partly older counts whole, so
-// no 60 s ever hold more than the limit.
-class MinuteWindow {
- public:
-  int64_t Count(TimePoint now);
-  void Add(TimePoint now);
-  // From now until Count is below `limit`; zero when it is.
-  Duration Until(int64_t limit, TimePoint now);
-
- private:
-  static constexpr int64_t kBuckets = 61;
-  void Advance(TimePoint now);
-  std::array<uint32_t, kBuckets> starts_{};
-  int64_t second_ = 0;  // of the newest bucket; goes only forward, though workers' clocks differ
-  int64_t sum_ = 0;
+// What one exchange may use, or has used.
+struct Charge {
+  int64_t tokens = 0;
+  int64_t nanodollars = 0;
 };
 
-// What shares one allowance: a key, a route, a key on a route.
-class LimitScope {
- public:
-  LimitScope() = default;
-  LimitScope(const LimitScope&) = delete;
-  LimitScope& operator=(const LimitScope&) = delete;
-  int64_t InFlight() const;
+class LimitScope;
+class LimitTicket;
 
- private:
-  friend class Limiter;
-  friend class Slot;
-  bool Idle(TimePoint now);
-  mutable std::mutex mutex_;
-  MinuteWindow minute_;
-  int64_t in_flight_ = 0;
-};
-
-// An exchange's places among the requests in flight of its scopes; given back when it dies.
+// An exchange's places among the requests in flight of its scopes, with what is reserved there;
+// given back when it dies.
 class Slot {
  public:
   static constexpr size_t kMost = 2;  // a key's and a route's
@@ -72,44 +64,112 @@ class Slot {
  private:
   friend class Limiter;
   std::array<std::shared_ptr<LimitScope>, kMost> held_;
+  Charge reserved_;
+  size_t model_ = 0;
+};
+
+// What shares one allowance: a key, a route, a key on a route.
+class LimitScope {
+ public:
+  LimitScope();
+  LimitScope(const LimitScope&) = delete;
+  LimitScope& operator=(const LimitScope&) = delete;
+  ~LimitScope();
+  int64_t InFlight() const;
+  size_t Waiting() const;
+  // Of the answers that were settled here; nothing while there was none of that model.
+  std::optional<int64_t> MeanOutput(size_t model) const;
+
+ private:
+  friend class Limiter;
+  friend class LimitTicket;
+  friend class Slot;
+  bool Idle(TimePoint now);
+  void ReleaseLocked(const Charge& reserved);
+  void LeaveLocked(LimitTicket& ticket);
+  // Something has changed: the first who waits looks again.
+  void WakeFrontLocked();
+
+  mutable std::mutex mutex_;
+  MinuteWindow starts_;
+  MinuteWindow tokens_;
+  Spending spending_;
+  Charge reserved_;
+  int64_t in_flight_ = 0;
+  bool keeps_spending_ = false;  // must not be forgotten: money was counted against a limit
+  OutputMeans outputs_;
+  WaitQueue<LimitTicket> waiting_;
 };
 
 class Limiter {
  public:
-  // `clock` outlives this.
-  explicit Limiter(const Clock& clock = SystemClock::Get()) : clock_(clock) {}
+  // `clock` outlives this. Days are those of `zone`.
+  explicit Limiter(const Clock& clock = SystemClock::Get(), Zone zone = Zone())
+      : clock_(clock), zone_(std::move(zone)) {}
 
   // The scope of that name, made if there is none. Resolve it once and keep it: requests then do
   // not look up names. Scopes that nobody keeps are forgotten once they are idle.
   std::shared_ptr<LimitScope> Scope(std::string_view name);
+  static std::string NameOfKey(std::string_view key) { return "key " + std::string(key); }
   size_t size() const;
 
+  // What was spent by the scopes that have a limit on it, by their names: for whoever keeps it
+  // over a restart. Seed puts it back, or builds it from the ledger's rows: to be called before
+  // the first request, since it replaces what was counted.
+  std::vector<std::pair<std::string, Spending>> AllSpending() const;
+  void Seed(std::string_view scope, const Spending& spending);
+  int32_t Today() const { return zone_.DayOf(clock_.Wall()); }
+
   struct Claim {
-    std::shared_ptr<LimitScope> scope;
+    std::shared_ptr<LimitScope> scope;  // null: none
     RateLimits limits;
   };
-  struct Denied {
-    enum class What : uint8_t { kRequests, kConcurrency } what;
-    size_t claim;  // the first one that denies
-    int64_t limit;
-    // When no minute limit stands in the way any more; at least the second after which to ask again
-    // for a place, which nobody can foretell.
-    Duration retry_after;
+  // What an exchange asks of its scopes, which are different ones.
+  struct Ask {
+    std::array<Claim, Slot::kMost> claims;
+    Charge reserve = {};
+    size_t model = 0;  // whose mean output the first claim's scope learns; see OutputMeans::IdOf
+    // Counts and admits whatever the limits say, but tells all the same what they said.
+    bool shadow = false;
   };
-  // Counts a start in all claims (Slot::kMost at most, of different scopes) if all their limits
-  // allow it, else in none; `slot`, which is empty, holds the places. `shadow` counts and admits
-  // whatever the limits say, but tells all the same what they said.
-  static std::optional<Denied> Admit(std::span<const Claim> claims, TimePoint now, bool shadow,
-                                     Slot& slot);
+  struct Denied {
+    enum class What : uint8_t { kRequests, kTokens, kConcurrency, kCost } what;
+    size_t claim = 0;     // the first one that denies
+    int64_t limit = 0;    // of requests, tokens or nanodollars
+    CostWindow window{};  // kCost
+    // kCost: nothing is left. Else what is left is reserved for others, and waiting may help.
+    bool spent = false;
+    // When no minute or calendar stands in the way any more; at least the second after which to
+    // ask again for what others hold, which nobody can foretell. Nothing: it never ends.
+    std::optional<Duration> retry_after = {};
+  };
+  // Counts a start in all claims if all their limits allow it, else in none; `slot`, which is
+  // empty, holds the places.
+  std::optional<Denied> Admit(const Ask& ask, TimePoint now, Slot& slot);
+  // What Admit would say, counting nothing.
+  std::optional<Denied> Look(const Ask& ask, TimePoint now);
+
+  using Admitted = std::expected<std::unique_ptr<Slot>, Denied>;
+  // The same, but waits its turn until `deadline`: first come, first served among those that wait
+  // for the same scope, whichever worker they live on. Denied at once when `most` wait there, or
+  // when waiting until then cannot help. The limiter outlives the task.
+  Task<Admitted> AdmitInTurn(Loop& loop, Ask ask, TimePoint deadline, size_t most);
+
+  // The exchange of `slot` is over and used this; `output`: the tokens of a whole answer. Without
+  // it the slot's end settles with nothing.
+  void Settle(Slot& slot, const Charge& used, std::optional<int64_t> output = {});
 
  private:
   struct Hash {
     using is_transparent = void;
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
   };
+  class Judge;
+  class Turn;
   void ForgetIdleLocked();
 
   const Clock& clock_;
+  const Zone zone_;
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<LimitScope>, Hash, std::equal_to<>> scopes_;
   size_t look_at_ = 64;  // scopes at which idle ones are looked for

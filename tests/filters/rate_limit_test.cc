@@ -48,7 +48,7 @@ TEST_F(RateLimitTest, Answers429WhenTheMinuteIsSpent) {
               HasSubstr("key 'alice' is at its limit of 2 requests a minute"));
   EXPECT_EQ(Ask(*world, kBob), 200);
   EXPECT_THAT(world->metrics.Text(false),
-              HasSubstr("relay_rate_limited_total{action=\"refused\",limit=\"requests\","
+              HasSubstr("relay_rate_limited_total{action=\"refused\",limit=\"requests-per-minute\","
                         "route=\"main\"} 1"));
   // What it promised is true.
   world->Advance(51s);
@@ -157,9 +157,10 @@ TEST_F(RateLimitTest, CountsInTheShadowWithoutRefusing) {
   EXPECT_EQ(Ask(*world, kAlice), 200);
   EXPECT_EQ(Ask(*world, kAlice), 200);
   EXPECT_EQ(Ask(*world, kAlice), 200);
-  EXPECT_THAT(world->metrics.Text(false),
-              HasSubstr("relay_rate_limited_total{action=\"shadowed\",limit=\"requests\","
-                        "route=\"main\"} 2"));
+  EXPECT_THAT(
+      world->metrics.Text(false),
+      HasSubstr("relay_rate_limited_total{action=\"shadowed\",limit=\"requests-per-minute\","
+                "route=\"main\"} 2"));
 }
 
 TEST_F(RateLimitTest, TakesNothingForCallsThatCostNothing) {

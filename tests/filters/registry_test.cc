@@ -104,12 +104,17 @@ TEST(CheckChains, RefusesAServiceThatTheClusterIsNot) {
                           "'vendor' is of provider claude"));
 }
 
-TEST(CheckChains, RefusesWhatIsNotBuiltYet) {
+TEST(CheckChains, RefusesLimitsThatNobodyWouldSettle) {
   EXPECT_THAT(Complaints("- auth: {service: claude}\n"
                          "- rate-limit: {tokens-per-minute: 5, cost-per-day: 1.00}\n"
                          "- account-select: {}\n"),
-              ElementsAre(HasSubstr("'tokens-per-minute' is not built yet"),
-                          HasSubstr("'cost-per-day' is not built yet")));
+              ElementsAre("relay.yaml:13:9: filter 'rate-limit' limits tokens or cost, but no "
+                          "filter behind it records the usage; add 'usage-record'"));
+  EXPECT_THAT(Complaints("- auth: {service: claude}\n"
+                         "- rate-limit: {tokens-per-minute: 5, cost-per-day: 1.00}\n"
+                         "- account-select: {}\n"
+                         "- usage-record: {}\n"),
+              IsEmpty());
 }
 
 }  // namespace

@@ -29,6 +29,19 @@ TEST(Zone, CountsDaysOnItsOwnCalendar) {
   EXPECT_EQ(DayText(new_york->DayOf(At(kNewYear2027 + 5 * 3600 - 1))), "2026-12-31");
 }
 
+TEST(Zone, TellsWhenADayBegins) {
+  EXPECT_EQ(Zone().StartOf(1), At(86'400));
+  for (const char* name : {"Asia/Shanghai", "Europe/Berlin", "America/Sao_Paulo"}) {
+    std::optional<Zone> zone = Zone::Load(name);
+    ASSERT_TRUE(zone) << name;
+    // Sao Paulo's clocks went from 23:59:59 to 01:00 on days of this span (2017, 2018).
+    for (int32_t day = 17'400; day < 18'200; ++day) {
+      EXPECT_EQ(zone->DayOf(zone->StartOf(day)), day) << name;
+      EXPECT_EQ(zone->DayOf(zone->StartOf(day) - Duration(1)), day - 1) << name << " " << day;
+    }
+  }
+}
+
 TEST(Zone, KnowsDaylightSaving) {
   std::optional<Zone> berlin = Zone::Load("Europe/Berlin");
   ASSERT_TRUE(berlin);

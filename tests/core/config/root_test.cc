@@ -115,7 +115,7 @@ keys:
   - name: alice
     key: ${KEY}
     services: gemini
-    limits: {requests-per-minute: 600, concurrency: 40}
+    limits: {requests-per-minute: 600, tokens-per-minute: 2000000, concurrency: 40, cost-per-day: 25.00, cost-per-week: 100, cost-per-month: 300.5, cost-total: 500.00}
     models: {allow: [claude-*], deny: claude-opus-*}
 tests:
   - request: {method: POST, path: /api/v1/messages, key: alice, headers: {x-b: "1", x-a: "2"}, body: {stream: true}}
@@ -138,6 +138,11 @@ tests:
   EXPECT_EQ(NameOf(key->services[0]), "gemini");
   EXPECT_EQ(key->limits.requests_per_minute, 600);
   EXPECT_EQ(key->limits.concurrency, 40);
+  EXPECT_EQ(key->limits.tokens_per_minute, 2'000'000);
+  EXPECT_EQ(key->limits.cost_per_day, 25);
+  EXPECT_EQ(key->limits.cost_per_week, 100);
+  EXPECT_EQ(key->limits.cost_per_month, 300.5);
+  EXPECT_EQ(key->limits.cost_total, 500);
   EXPECT_EQ(key->models.deny, std::vector<std::string>{"claude-opus-*"});
   ASSERT_EQ(c.tests.size(), 1U);
   const TestConfig& test = c.tests[0];

@@ -17,70 +17,23 @@ namespace {
 using namespace std::chrono_literals;
 using What = Limiter::Denied::What;
 
-TimePoint Second(double second) {
-  return TimePoint(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(second)));
-}
-
 struct LimiterTest : testing::Test {
   ManualClock clock;
   Limiter limiter{clock};
 
+  static Limiter::Ask AskFor(const std::vector<Limiter::Claim>& claims, Charge reserve = {}) {
+    Limiter::Ask ask;
+    std::copy(claims.begin(), claims.end(), ask.claims.begin());
+    ask.reserve = reserve;
+    return ask;
+  }
   std::optional<Limiter::Denied> Admit(const std::vector<Limiter::Claim>& claims, Slot& slot,
                                        bool shadow = false) {
-    return Limiter::Admit(claims, clock.Now(), shadow, slot);
+    Limiter::Ask ask = AskFor(claims);
+    ask.shadow = shadow;
+    return limiter.Admit(ask, clock.Now(), slot);
   }
 };
-
-TEST(MinuteWindow, CountsWhatMayBeYoungerThanAMinute) {
-  MinuteWindow window;
-  window.Add(Second(1000.9));
-  EXPECT_EQ(window.Count(Second(1000.9)), 1);
-  EXPECT_EQ(window.Count(Second(1060.95)), 1);  // the bucket might hold a start of 1000.99
-  EXPECT_EQ(window.Count(Second(1061)), 0);
-}
-
-TEST(MinuteWindow, TellsWhenThereIsRoomAgain) {
-  MinuteWindow window;
-  for (int second : {1000, 1010, 1020}) window.Add(Second(second));
-  TimePoint now = Second(1030.5);
-  EXPECT_EQ(window.Until(4, now), 0s);
-  EXPECT_EQ(window.Until(3, now), 30500ms);
-  EXPECT_EQ(window.Until(1, now), 50500ms);
-  EXPECT_EQ(window.Count(now + window.Until(1, now)), 0);
-}
-
-TEST(MinuteWindow, ForgetsAllAfterAPauseAndNothingWhenAClockIsBehind) {
-  MinuteWindow window;
-  window.Add(Second(50));
-  window.Add(Second(49));  // another worker's clock, cached a little earlier
-  EXPECT_EQ(window.Count(Second(48)), 2);
-  EXPECT_EQ(window.Count(Second(100'000)), 0);
-}
-
-TEST(MinuteWindow, NeverLetsAnyMinuteHoldMoreThanTheLimit) {
-  constexpr int64_t kLimit = 7;
-  std::mt19937 random(11);  // NOLINT(bugprone-random-generator-seed): the same run each time
-  std::uniform_int_distribution<int> pause(0, 4000);
-  MinuteWindow window;
-  std::deque<TimePoint> starts;
-  TimePoint now = Second(5000);
-  for (int i = 0; i < 20'000; ++i) {
-    now += std::chrono::milliseconds(pause(random));
-    if (window.Count(now) >= kLimit) {
-      // What it promises is true, and not a tick earlier.
-      Duration wait = window.Until(kLimit, now);
-      ASSERT_GT(wait, 0s);
-      MinuteWindow copy = window;
-      ASSERT_GE(copy.Count(now + wait - 1ns), kLimit);
-      ASSERT_LT(copy.Count(now + wait), kLimit);
-      continue;
-    }
-    window.Add(now);
-    starts.push_back(now);
-    while (now - starts.front() >= 60s) starts.pop_front();
-    ASSERT_LE(static_cast<int64_t>(starts.size()), kLimit);
-  }
-}
 
 TEST_F(LimiterTest, AdmitsUpToTheMinutesLimit) {
   auto scope = limiter.Scope("a");
@@ -94,7 +47,7 @@ TEST_F(LimiterTest, AdmitsUpToTheMinutesLimit) {
   EXPECT_EQ(denied->what, What::kRequests);
   EXPECT_EQ(denied->limit, 3);
   EXPECT_EQ(denied->retry_after, 61s);
-  clock.Advance(denied->retry_after);
+  clock.Advance(*denied->retry_after);
   EXPECT_FALSE(Admit({{scope, {.requests_per_minute = 3}}}, slot));
 }
 
@@ -207,10 +160,10 @@ TEST_F(LimiterTest, PassesExactlyFiveOfFortyParallelRequests) {
       threads.emplace_back([&, t] {
         line.arrive_and_wait();
         for (size_t i = 0; i < kEach; ++i) {
-          std::array<Limiter::Claim, 1> a{{{by_starts, {.requests_per_minute = 5}}}};
-          if (!Limiter::Admit(a, now, false, starts[t][i])) ++started;
-          std::array<Limiter::Claim, 1> b{{{by_flight, {.concurrency = 5}}}};
-          if (!Limiter::Admit(b, now, false, flights[t][i])) ++flying;
+          Limiter::Ask a = AskFor({{by_starts, {.requests_per_minute = 5}}});
+          if (!limiter.Admit(a, now, starts[t][i])) ++started;
+          Limiter::Ask b = AskFor({{by_flight, {.concurrency = 5}}});
+          if (!limiter.Admit(b, now, flights[t][i])) ++flying;
         }
       });
     }
@@ -234,9 +187,8 @@ TEST_F(LimiterTest, NeitherLosesNorDoublesAPlaceUnderThreads) {
         Limiter::Claim first{a, {.concurrency = 3}};
         Limiter::Claim second{b, {}};
         // Both orders: neither waits for the other for ever.
-        std::array<Limiter::Claim, 2> claims =
-            t % 2 == 0 ? std::array{first, second} : std::array{second, first};
-        if (Limiter::Admit(claims, now, false, slot)) continue;
+        Limiter::Ask ask = t % 2 == 0 ? AskFor({first, second}) : AskFor({second, first});
+        if (limiter.Admit(ask, now, slot)) continue;
         int64_t seen = a->InFlight();
         int64_t before = most;
         while (seen > before && !most.compare_exchange_weak(before, seen)) {

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#include "core/store/spending.h"
+
+#include <chrono>
+#include <limits>
+
+namespace relay {
+namespace {
+
+size_t IndexOf(CostWindow window) {
+  return static_cast<size_t>(window);
+}
+
+// Day 0 was a Thursday; weeks begin on Mondays (ISO 8601).
+int32_t WeekOf(int32_t day) {
+  int32_t since_monday = day + 3;
+  return since_monday >= 0 ? since_monday / 7 : (since_monday - 6) / 7;
+}
+
+std::chrono::year_month MonthOf(int32_t day) {
+  std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(day))};
+  return date.year() / date.month();
+}
+
+bool InOneWindow(CostWindow window, int32_t a, int32_t b) {
+  switch (window) {
+    case CostWindow::kDay: return a == b;
+    case CostWindow::kWeek: return WeekOf(a) == WeekOf(b);
+    case CostWindow::kMonth: return MonthOf(a) == MonthOf(b);
+    case CostWindow::kTotal: break;
+  }
+  return true;
+}
+
+}  // namespace
+
+int64_t PlusClamped(int64_t a, int64_t b) {
+  int64_t sum = 0;
+  if (__builtin_add_overflow(a, b, &sum)) return std::numeric_limits<int64_t>::max();
+  return sum;
+}
+
+std::optional<int32_t> EndOf(CostWindow window, int32_t day) {
+  switch (window) {
+    case CostWindow::kDay: return day + 1;
+    case CostWindow::kWeek: return WeekOf(day) * 7 + 4;
+    case CostWindow::kMonth: {
+      std::chrono::sys_days next = (MonthOf(day) + std::chrono::months(1)) / std::chrono::day(1);
+      return static_cast<int32_t>(next.time_since_epoch().count());
+    }
+    case CostWindow::kTotal: break;
+  }
+  return std::nullopt;
+}
+
+void Spending::Advance(int32_t today) {
+  // Two threads may read the clock around midnight and come in the other order; a clock that was
+  // wrong by more, and was put right, is believed.
+  if (today == day_ || today == day_ - 1) return;
+  for (CostWindow window : kAllCostWindows) {
+    if (!InOneWindow(window, today, day_)) spent_[IndexOf(window)] = 0;
+  }
+  day_ = today;
+}
+
+void Spending::Add(int32_t today, int64_t nanodollars) {
+  Advance(today);
+  for (int64_t& spent : spent_) spent = PlusClamped(spent, nanodollars);
+}
+
+void Spending::AddPast(int32_t day, int64_t nanodollars) {
+  for (CostWindow window : kAllCostWindows) {
+    int64_t& spent = spent_[IndexOf(window)];
+    if (InOneWindow(window, day, day_)) spent = PlusClamped(spent, nanodollars);
+  }
+}
+
+const CostAmounts& Spending::SpentOn(int32_t today) {
+  Advance(today);
+  return spent_;
+}
+
+}  // namespace relay

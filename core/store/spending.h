@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// What was spent of a budget in the calendar's windows: the day, the ISO week, the month, and in
+// all. Days are numbers on the calendar of the configured zone (Zone::DayOf).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+namespace relay {
+
+enum class CostWindow : uint8_t { kDay, kWeek, kMonth, kTotal };
+inline constexpr size_t kCostWindows = 4;
+inline constexpr std::array<CostWindow, kCostWindows> kAllCostWindows = {
+    CostWindow::kDay, CostWindow::kWeek, CostWindow::kMonth, CostWindow::kTotal};
+
+// Nanodollars by window.
+using CostAmounts = std::array<int64_t, kCostWindows>;
+
+// Sums of amounts that are not negative; what would not fit stays at the greatest.
+int64_t PlusClamped(int64_t a, int64_t b);
+
+// The first day after the window in which `day` lies; nothing for kTotal, which never ends.
+std::optional<int32_t> EndOf(CostWindow window, int32_t day);
+
+class Spending {
+ public:
+  Spending() = default;
+  explicit Spending(int32_t today) : day_(today) {}
+
+  void Add(int32_t today, int64_t nanodollars);
+  // What was spent earlier, for a budget that is built from the ledger's rows, in any order. Counts
+  // in the windows that hold both `day` and the day of the last Add or of the constructor.
+  void AddPast(int32_t day, int64_t nanodollars);
+  // In the windows that hold `today`.
+  const CostAmounts& SpentOn(int32_t today);
+
+ private:
+  void Advance(int32_t today);
+  int32_t day_ = 0;
+  CostAmounts spent_{};
+};
+
+}  // namespace relay

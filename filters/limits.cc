@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "filters/limits.h"
+
+#include <array>
+#include <cmath>
+
+namespace relay {
+namespace {
+
+using What = Limiter::Denied::What;
+
+int64_t Nanodollars(double dollars) {
+  return std::llround(dollars * 1e9);
+}
+
+// "$25.00", "$0.0005": cents at least, nothing rounded.
+std::string DollarsText(int64_t nanodollars) {
+  constexpr int64_t kDollar = 1'000'000'000;
+  std::string fraction = std::to_string(kDollar + nanodollars % kDollar).substr(1);
+  while (fraction.size() > 2 && fraction.back() == '0') fraction.pop_back();
+  return "$" + std::to_string(nanodollars / kDollar) + "." + fraction;
+}
+
+std::string_view PeriodOf(CostWindow window) {
+  switch (window) {
+    case CostWindow::kDay: return " a day";
+    case CostWindow::kWeek: return " a week";
+    case CostWindow::kMonth: return " a month";
+    case CostWindow::kTotal: break;
+  }
+  return " in all";
+}
+
+}  // namespace
+
+RateLimits LimitsOf(const LimitsConfig& config) {
+  return {.requests_per_minute = config.requests_per_minute,
+          .tokens_per_minute = config.tokens_per_minute,
+          .concurrency = config.concurrency,
+          .cost = {Nanodollars(config.cost_per_day), Nanodollars(config.cost_per_week),
+                   Nanodollars(config.cost_per_month), Nanodollars(config.cost_total)}};
+}
+
+std::string_view NameOf(What what, CostWindow window) {
+  switch (what) {
+    case What::kRequests: return "requests-per-minute";
+    case What::kTokens: return "tokens-per-minute";
+    case What::kConcurrency: return "concurrency";
+    case What::kCost: break;
+  }
+  switch (window) {
+    case CostWindow::kDay: return "cost-per-day";
+    case CostWindow::kWeek: return "cost-per-week";
+    case CostWindow::kMonth: return "cost-per-month";
+    case CostWindow::kTotal: break;
+  }
+  return "cost-total";
+}
+
+std::string Explain(std::string_view who, const Limiter::Denied& denied) {
+  std::string text(who);
+  std::string limit = std::to_string(denied.limit);
+  switch (denied.what) {
+    case What::kRequests: return text + " is at its limit of " + limit + " requests a minute";
+    case What::kTokens: return text + " is at its limit of " + limit + " tokens a minute";
+    case What::kConcurrency: return text + " is at its limit of " + limit + " requests at once";
+    case What::kCost: break;
+  }
+  std::string budget = DollarsText(denied.limit) + std::string(PeriodOf(denied.window));
+  if (denied.spent) return text + " has spent its budget of " + budget;
+  return text + " has a budget of " + budget +
+         ", and what is left of it is reserved for requests that are running";
+}
+
+}  // namespace relay

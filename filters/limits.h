@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// Limits between relay.yaml, the limiter, and what a client is told of them.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/config/root.h"
+#include "core/store/limiter.h"
+
+namespace relay {
+
+RateLimits LimitsOf(const LimitsConfig& config);
+
+// As relay.yaml calls it: "requests-per-minute", "cost-per-day".
+std::string_view NameOf(Limiter::Denied::What what, CostWindow window);
+
+// "key 'alice' is at its limit of 5 requests at once": `who` is over it.
+std::string Explain(std::string_view who, const Limiter::Denied& denied);
+
+}  // namespace relay
