@@ -25,8 +25,8 @@ struct CodecLimits {
   uint32_t streams = 100;                    // HTTP/2, at once
 };
 
-// Called from within Receive (never from a Send…). The receiver may call any method of the codec
-// but Receive; it must not delete the codec.
+// Called from within Receive and Expire (never from a Send…). The receiver may call any method of
+// the codec but those two; it must not delete the codec.
 class StreamEvents {
  public:
   // A request (server) or a final answer (client). `end`: no body follows.
@@ -56,8 +56,9 @@ class Codec {
   // HTTP/1 with a status for the client is told as OnReset(answerable) of a fresh id, so that the
   // answer has the dialect's shape.
   //
-  // Events come from here only. An HTTP/1 server holds pipelined bytes back until the present
-  // answer is finished: when mid_message() is true after that, call Receive with an empty chunk.
+  // Events come from here and from Expire only. An HTTP/1 server holds pipelined bytes back until
+  // the present answer is finished: when mid_message() is true after that, call Receive with an
+  // empty chunk.
   virtual Result<Unit> Receive(Chunk bytes, StreamEvents& to) = 0;
   // The peer's EOF. Ends a message that only the end of the connection delimits (HTTP/1 answers).
   virtual void ReceiveEof(StreamEvents& to) = 0;
@@ -70,6 +71,9 @@ class Codec {
   virtual size_t SendData(StreamId id, Buffer& body, bool end) = 0;
   // The user took n bytes of this stream: HTTP/2 reopens the stream's window.
   virtual void Consumed(StreamId id, size_t n) = 0;
+  // The head that has begun to come took too long. An HTTP/1 server tells it as a message that it
+  // refuses; false: nobody waits for an answer.
+  virtual bool Expire(StreamEvents&) { return false; }
   // Gives the stream up. HTTP/2 sends RST_STREAM; HTTP/1 must then close: see must_close().
   virtual void Reset(StreamId id, Fault why) = 0;
   // No further messages: HTTP/2 GOAWAY, HTTP/1 `Connection: close` on what follows. An HTTP/2

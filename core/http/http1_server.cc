@@ -31,6 +31,7 @@ class Http1Server final : public Codec {
   void SendHead(StreamId id, const Head& head, bool end) override;
   size_t SendData(StreamId id, Buffer& body, bool end) override;
   void Consumed(StreamId, size_t) override {}
+  bool Expire(StreamEvents& to) override;
   void Reset(StreamId id, Fault why) override;
   void GoAway() override;
   void TakeOutput(Buffer& to) override { to.Append(output_); }
@@ -269,6 +270,12 @@ size_t Http1Server::SendData(StreamId id, Buffer& body, bool end) {
   if (!writer_.Write(body, end, output_)) closing_ = true;
   if (end) EndAnswer();
   return taken;
+}
+
+bool Http1Server::Expire(StreamEvents& to) {
+  if (input_ != Input::kHead || !scan_.started()) return false;
+  Refuse(Error{Party::kClient, Fault::kTimeout, "the request's head did not come in time"}, to);
+  return true;
 }
 
 void Http1Server::Reset(StreamId id, Fault) {

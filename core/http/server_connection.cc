@@ -120,6 +120,11 @@ void ServerConnection::OnTimeout() {
     return;
   }
   if (codec_ != nullptr) {
+    if (phase_ == Phase::kHead && codec_->Expire(*this)) {
+      phase_ = Phase::kBusy;
+      FlushSoon();
+      return;
+    }
     codec_->GoAway();
     codec_->GoAway();  // no time for a notice: a request that crosses this was not served
   }

@@ -431,6 +431,20 @@ TEST_F(ServerConnectionTest, R30GivesAHeadItsTimeInTotal) {
   }
   EXPECT_TRUE(client.ended);
   EXPECT_TRUE(server.seen.empty());
+  ASSERT_EQ(server.refused.size(), 1U);
+  EXPECT_EQ(server.refused[0].fault, Fault::kTimeout);
+  EXPECT_EQ(server.refused[0].party, Party::kClient);
+  EXPECT_THAT(client.text, testing::HasSubstr("Connection: close\r\n"));
+}
+
+TEST_F(ServerConnectionTest, R30SaysNothingToWhoSentOnlyEmptyLines) {
+  StoryServer& server = Serve(SayHi);
+  RawPeer client = Raw(MemoryLine::kClient);
+  client.Send("\r\n\r\n");
+  After(seconds(61));
+  EXPECT_TRUE(client.ended);
+  EXPECT_EQ(client.text, "");
+  EXPECT_TRUE(server.refused.empty());
 }
 
 TEST_F(ServerConnectionTest, R30GivesEachHeadItsOwnTime) {
