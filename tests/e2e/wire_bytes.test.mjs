@@ -154,7 +154,7 @@ for (const upstream of ['HTTP/1.1', 'HTTP/2']) {
         clients.close();
       });
 
-      it('frees the upstream within 100 ms of a client that leaves in mid-stream', async () => {
+      it('R32: frees the upstream within 100 ms of a client that leaves in mid-stream', async () => {
         const late = [];
         for (let i = 0; i < 10; ++i) {
           const tag = `left-${i}`;
@@ -186,7 +186,7 @@ for (const upstream of ['HTTP/1.1', 'HTTP/2']) {
         assert.equal(late.filter((ms) => ms >= 100).length <= 1 && Math.max(...late) < 1000, true, `ms: ${late}`);
       });
 
-      it('holds under 1 MB for a client that stops reading a stream of 200 MB', {skip: kStraightOnly}, async () => {
+      it('R31: holds under 1 MB for a client that stops reading a stream of 200 MB', {skip: kStraightOnly}, async () => {
         const stall = async (tag) => {
           const {port, target, headers, body} = streamOf(world, 'claude', {'x-mock-stream': kLongStream, 'x-mock-tag': tag});
           if (client === 'HTTP/2') {

@@ -48,7 +48,7 @@ for (const service of Object.keys(kDialects)) {
     const kMoves = ['reset-before-body', 'reset-before-head', 'garbage', 'status-401', 'status-403', 'status-429;retry-after=3600', 'status-429;plain',
       'status-500', 'status-503', 'status-529', 'error-event-first', 'stall-before-head'];
     for (const fault of kMoves) {
-      it(`${fault} of one account moves the request to the next, and the client sees none of it`, () => inWorld({...kTwo, timeouts: 'first-byte: 1s'}, async (world) => {
+      it(`R36: ${fault} of one account moves the request to the next, and the client sees none of it`, () => inWorld({...kTwo, timeouts: 'first-byte: 1s'}, async (world) => {
         await world.mock.script({match: {credential: value(service, 'key')}, faults: [fault], repeat: true});
         const answer = await askFor(world, service);
         assert.equal(answer.status, 200, `${answer.body}`);
@@ -64,7 +64,7 @@ for (const service of Object.keys(kDialects)) {
       }));
     }
 
-    it('an account that cannot be reached moves the request to the next', async () => {
+    it('R36: an account that cannot be reached moves the request to the next', async () => {
       const closed = net.createServer();
       await new Promise((resolve) => closed.listen(0, '127.0.0.1', resolve));
       const endpoint = `http://127.0.0.1:${closed.address().port}`;
@@ -123,7 +123,7 @@ for (const service of Object.keys(kDialects)) {
       }));
     }
 
-    it('a connection that the upstream closed while it was idle costs nothing', () => inWorld(kOne, async (world) => {
+    it('R36: a connection that the upstream closed while it was idle costs nothing', () => inWorld(kOne, async (world) => {
       for (let i = 0; i < 6; ++i) {
         const answer = await askFor(world, service, {headers: {'x-mock-fault': i % 2 ? 'close' : 'close-idle'}});
         assert.deepEqual([answer.status, dialect.isWhole(answer.body)], [200, true]);
@@ -151,7 +151,7 @@ for (const service of Object.keys(kDialects)) {
     // What was cut between two events gets an error event; a Gemini client would take a clean end after it
     // for success (facts: @google/genai), so its connection breaks as well.
     for (const fault of ['reset-mid-stream;after=2', 'truncated;after=2', 'stall-mid-stream;after=2', 'bad-chunk-mid-stream;after=2']) {
-      it(`${fault} ends in an error event, not in what looks like an end`, async () => {
+      it(`R35: ${fault} ends in an error event, not in what looks like an end`, async () => {
         const {answer, records} = await ask(fault);
         const events = eventsOf(answer.body);
         assert.equal(answer.status, 200);
@@ -163,7 +163,7 @@ for (const service of Object.keys(kDialects)) {
       });
     }
 
-    it('cut-mid-event breaks the connection: an event would land in the middle of another', async () => {
+    it('R35: cut-mid-event breaks the connection: an event would land in the middle of another', async () => {
       const {answer} = await ask('cut-mid-event;after=2');
       assert.equal(answer.whole, false);
       assert.equal(answer.body.includes('"error"'), false);

@@ -89,7 +89,7 @@ suite('keys', {claude: ['key'], gemini: ['key']}, ({ask, upstream}) => {
 });
 
 suite('what passes', {claude: ['key'], gemini: ['key'], passthrough: '/v1/files'}, ({ask, upstream, box}) => {
-  it('is every header but those that end at a relay, in order', async () => {
+  it('R9: is every header but those that end at a relay, in order', async () => {
     const headers = [['content-type', 'application/json'], ['Anthropic-Version', '2026-10-21'], ['X-New', 'a'], ['x-api-key', kRelayKey],
       ['X-NEW', 'b'], ['anthropic-beta', 'one-2026-01-01,two-2026-01-01'], ['Connection', 'keep-alive, X-Hop'], ['X-Hop', '1'], ['Keep-Alive', 'timeout=5'],
       ['TE', 'trailers'], ['Cookie', 'a=1'], ['Proxy-Authorization', 'Basic YTpi'], ['Upgrade', 'h2c'], ['X-Forwarded-For', '10.0.0.1'],
@@ -125,7 +125,7 @@ suite('what passes', {claude: ['key'], gemini: ['key'], passthrough: '/v1/files'
     await upstream(1);
   });
 
-  it('is the vendor\'s own 400, unchanged and asked once', async () => {
+  it('R11: is the vendor\'s own 400, unchanged and asked once', async () => {
     const answer = await ask('POST', kMessages, {headers: kHeaders, body: JSON.stringify({...kTurn, messages: []})});
     assert.deepEqual([answer.status, json(answer).error.message], [400, 'messages: at least one message is required']);
     assert.equal((await upstream(1)).length, 1);
@@ -169,7 +169,7 @@ suite('what passes', {claude: ['key'], gemini: ['key'], passthrough: '/v1/files'
     }
   });
 
-  it('is no path with dot segments or hidden slashes', async () => {
+  it('R3: is no path with dot segments or hidden slashes', async () => {
     for (const path of ['/api/../api/v1/messages', '/api/./v1/messages', '/api/%2e%2e/v1/messages', '/api/.%2E/x', '/api%2fv1/messages', '/api/v1%5cmessages', '/api/v1/messages%00',
       '/api\\v1/messages', '/api/v1/messages%zz']) {
       const answer = await ask('POST', path, {headers: kHeaders, body: kBody});
@@ -198,7 +198,7 @@ suite('HTTP/1.1', {limits: 'body-bytes: 1MiB, header-bytes: 32KiB'}, ({ask, conn
     assert.deepEqual(await upstream(), []);
   });
 
-  it('answers pipelined requests in order, one at a time', async () => {
+  it('R8: answers pipelined requests in order, one at a time', async () => {
     const connection = await connect();
     const say = (text) => request1('POST', kMessages, {...kHeaders, 'x-mock-fault': `latency-${Math.round(60 - 10 * text)}`},
       JSON.stringify({...kTurn, messages: [{role: 'user', content: `mock:say(number ${text})`}]}));
@@ -210,7 +210,7 @@ suite('HTTP/1.1', {limits: 'body-bytes: 1MiB, header-bytes: 32KiB'}, ({ask, conn
     await upstream(5);
   });
 
-  it('ends a pipeline at Connection: close', async () => {
+  it('R7: ends a pipeline at Connection: close', async () => {
     const connection = await connect();
     connection.send(Buffer.concat([request1('GET', '/health', {Connection: 'close'}), request1('POST', kMessages, kHeaders, kBody)]));
     const answer = await connection.response();
@@ -228,7 +228,7 @@ suite('HTTP/1.1', {limits: 'body-bytes: 1MiB, header-bytes: 32KiB'}, ({ask, conn
     await connection.end();
   });
 
-  it('lets a request go on that expects it, once its key is good', async () => {
+  it('R10: lets a request go on that expects it, once its key is good', async () => {
     const good = await connect();
     good.send(request1('POST', kMessages, {...kHeaders, Expect: '100-continue', 'Content-Length': String(kBody.length)}));
     await good.until(() => good.held.includes('\r\n\r\n'));
@@ -246,7 +246,7 @@ suite('HTTP/1.1', {limits: 'body-bytes: 1MiB, header-bytes: 32KiB'}, ({ask, conn
     assert.equal((await upstream(1)).length, 1);
   });
 
-  it('refuses what is too large: 413, 414, 431', async () => {
+  it('R5: refuses what is too large: 413, 414, 431', async () => {
     const announced = await connect();
     announced.send(request1('POST', kMessages, {...kHeaders, 'Content-Length': String(2 << 20)}));
     const at = await announced.response('POST');
@@ -263,7 +263,7 @@ suite('HTTP/1.1', {limits: 'body-bytes: 1MiB, header-bytes: 32KiB'}, ({ask, conn
     assert.deepEqual(await upstream(), []);
   });
 
-  it('refuses what is no request: 400, and closes', async () => {
+  it('R3: refuses what is no request: 400, and closes', async () => {
     const kNoRequests = {
       'length and chunks': `POST ${kMessages} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
       'two lengths': `POST ${kMessages} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}`,
@@ -292,7 +292,7 @@ suite('HTTP/1.1', {limits: 'body-bytes: 1MiB, header-bytes: 32KiB'}, ({ask, conn
     assert.deepEqual(await upstream(), []);
   });
 
-  it('answers early to a body that it will not read, and parses none of it', async () => {
+  it('R6: answers early to a body that it will not read, and parses none of it', async () => {
     const connection = await connect();
     const smuggled = request1('GET', '/health');
     connection.send(Buffer.concat([request1('POST', kMessages, {...kClaudeHeaders, 'Content-Length': String(smuggled.length)}), smuggled,
@@ -304,7 +304,7 @@ suite('HTTP/1.1', {limits: 'body-bytes: 1MiB, header-bytes: 32KiB'}, ({ask, conn
     assert.deepEqual(await upstream(), []);
   });
 
-  it('sends a stream\'s events as they come, not when it ends', async () => {
+  it('R33: sends a stream\'s events as they come, not when it ends', async () => {
     for (const service of ['claude', 'gemini']) {
       const {target, headers, body} = kDialects[service];
       const connection = await connect();

@@ -41,7 +41,7 @@ const refused = async (port) => {
 };
 
 describe('draining on SIGTERM', {skip: kStraightOnly}, () => {
-  it('lets streams end by themselves, says so, takes no new connection, and exits 0', () => inWorld({drain: '20s'}, async (world) => {
+  it('R39: lets streams end by themselves, says so, takes no new connection, and exits 0', () => inWorld({drain: '20s'}, async (world) => {
     const streams = await Promise.all(['claude', 'gemini'].map((service) => openStream(world, service, 'slow-150')));
     const watcher = await Http1.connect(world.relay.port);
     watcher.send(request1('GET', '/ready'));
@@ -67,7 +67,7 @@ describe('draining on SIGTERM', {skip: kStraightOnly}, () => {
     assert.deepEqual(await end(world), {code: 0, signal: null});
   }));
 
-  it('tells on a connection in use that it is draining', () => inWorld({drain: '20s'}, async (world) => {
+  it('R39: tells on a connection in use that it is draining', () => inWorld({drain: '20s'}, async (world) => {
     const session = await connect2(world.relay.port);
     const held = ask2(session, 'POST', kDialects.claude.target, {headers: {...kDialects.claude.headers, 'x-mock-fault': 'slow-200'}, body: JSON.stringify(kDialects.claude.body)});
     const pipelined = await Http1.connect(world.relay.port);
@@ -83,7 +83,7 @@ describe('draining on SIGTERM', {skip: kStraightOnly}, () => {
   }));
 
   for (const service of ['claude', 'gemini']) {
-    it(`ends what is left after drain-timeout with ${service}'s error event, and exits 0`, () => inWorld({drain: '1s'}, async (world) => {
+    it(`R39: ends what is left after drain-timeout with ${service}'s error event, and exits 0`, () => inWorld({drain: '1s'}, async (world) => {
       const stream = await openStream(world, service, 'stall-mid-stream;after=2');
       await stream.until(() => eventsOf(stream.soFar('POST').body).length === 2);
       terminate(world);
@@ -95,7 +95,7 @@ describe('draining on SIGTERM', {skip: kStraightOnly}, () => {
     }));
   }
 
-  it('answers a request that no upstream has answered yet with 503', () => inWorld({drain: '1s'}, async (world) => {
+  it('R39: answers a request that no upstream has answered yet with 503', () => inWorld({drain: '1s'}, async (world) => {
     const connection = await Http1.connect(world.relay.port);
     const {target, headers} = kDialects.claude.unstreamed;
     connection.send(request1('POST', target, {...kDialects.claude.headers, ...headers, 'x-mock-fault': 'stall-before-head'}, JSON.stringify(kDialects.claude.unstreamed.body)));
@@ -106,7 +106,7 @@ describe('draining on SIGTERM', {skip: kStraightOnly}, () => {
     assert.deepEqual(await end(world), {code: 0, signal: null});
   }));
 
-  it('stops at once at a second SIGTERM', () => inWorld({drain: '60s'}, async (world) => {
+  it('R39: stops at once at a second SIGTERM', () => inWorld({drain: '60s'}, async (world) => {
     await openStream(world, 'claude', 'stall-mid-stream');
     terminate(world);
     await new Promise((resolve) => setTimeout(resolve, 300));

@@ -15,9 +15,10 @@ import layers from './layers.mjs';
 import links from './links.mjs';
 import names from './names.mjs';
 import oneAwait from './one_await.mjs';
+import requirements from './requirements.mjs';
 import topLevel from './top_level.mjs';
 
-const kLints = [layers, oneAwait, names, headers, topLevel, links, filters];
+const kLints = [layers, oneAwait, names, headers, topLevel, links, filters, requirements];
 const kLongFile = 400;
 
 const show = ({path, line, message}) => `${path}:${line}: ${message}`;
