@@ -314,30 +314,34 @@ bool AccountPool::Park(State& state, Trouble trouble, TimePoint now) {
   return true;
 }
 
+TimePoint AccountPool::RestUntil(const Judgement& judgement, TimePoint now) {
+  using Kind = Judgement::Kind;
+  Duration rest = kShortRest;
+  if (judgement.kind == Kind::kLimited) rest = kLimitedDefault;
+  if (judgement.kind == Kind::kRefused) rest = kRefusedRest;
+  TimePoint until = judgement.until == TimePoint() ? now + rest : judgement.until;
+  return std::clamp(until, now + kLeastRest, now + kMostRest);
+}
+
 bool AccountPool::Report(size_t index, const Judgement& judgement, const Wish& wish) {
   std::lock_guard lock(mutex_);
   TimePoint now = clock_.Now();
   State& state = states_[index];
   using Kind = Judgement::Kind;
-  Duration rest{};
   switch (judgement.kind) {
     // The vendor answered what was asked, if only that it was asked badly.
     case Kind::kFine:
     case Kind::kRequest: return Recover(state, wish, now);
     case Kind::kUnsuited: return false;
-    case Kind::kLimited: rest = kLimitedDefault; break;
-    case Kind::kRefused: rest = kRefusedRest; break;
-    case Kind::kOverloaded: rest = kShortRest; break;
     case Kind::kBroken:
       if (++state.failures < kBrokenInARow) return false;
-      rest = kShortRest;
       break;
+    default: break;
   }
-  TimePoint until = judgement.until == TimePoint() ? now + rest : judgement.until;
   Trouble trouble;
   trouble.health = HealthAfter(judgement.kind);
   trouble.cause = judgement.cause;
-  trouble.until = std::clamp(until, now + kLeastRest, now + kMostRest);
+  trouble.until = RestUntil(judgement, now);
   bool family = judgement.kind == Kind::kLimited && judgement.scope == Judgement::Scope::kFamily;
   if (family) trouble.family = wish.family;
   return Park(state, std::move(trouble), now);

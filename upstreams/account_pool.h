@@ -114,6 +114,9 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   // The same, but waits its turn, first come first served, while all that could serve are busy.
   // The pool outlives the task: leases and clusters hold it.
   Task<Taken> Take(Loop& loop, Wish wish, TimePoint deadline);
+  // How long an account rests after that: as the vendor says, within bounds, or by default. What is
+  // not kLimited, kOverloaded, kRefused or kBroken calls for no rest.
+  static TimePoint RestUntil(const Judgement& judgement, TimePoint now);
   // What came of a request that this account served for `wish`. True when it changed what Look()
   // says.
   bool Report(size_t index, const Judgement& judgement, const Wish& wish = {});

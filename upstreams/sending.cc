@@ -19,7 +19,6 @@ constexpr size_t kMostHeld = size_t{1} << 20;
 constexpr Duration kRefusalTime = std::chrono::seconds(10);
 // How long a request that failed waits for a busy account.
 constexpr Duration kFailoverWait = std::chrono::seconds(5);
-constexpr Duration kLimitedDefault = std::chrono::seconds(60);
 // Between tries of a start-up call on one account.
 constexpr Duration kStartupPauses[] = {std::chrono::milliseconds(250), std::chrono::seconds(1)};
 
@@ -243,9 +242,9 @@ void Sending::Note(Attempt& attempt) {
   metrics.Count(index, attempt.reason);
   if (attempt.reason == Reason::kLocal) return;
   if (last_ == Kind::kLimited) {
-    if (judgement.until == TimePoint()) judgement.until = loop_.Now() + kLimitedDefault;
-    bool sooner = limited_until_ == TimePoint() || judgement.until < limited_until_;
-    if (sooner) limited_until_ = judgement.until;
+    TimePoint until = AccountPool::RestUntil(judgement, loop_.Now());
+    bool sooner = limited_until_ == TimePoint() || until < limited_until_;
+    if (sooner) limited_until_ = until;
   }
   if (last_ == Kind::kOverloaded || last_ == Kind::kBroken) {
     if (attempt.answer) {

@@ -242,6 +242,18 @@ TEST(AccountHealth, DoesNotShortenWhatIsKnown) {
   EXPECT_EQ(p.pool->Look()[1].health, Health::kLimited);
 }
 
+TEST(AccountHealth, CountsTheVendorsShortageForNoFailureOfTheAccount) {
+  Pool p({MakeAccount("a", 1), MakeAccount("b", 2)});
+  for (int i = 0; i < 4; ++i) p.pool->Report(0, {.kind = Kind::kBroken});
+  for (int i = 0; i < 20; ++i) p.pool->Report(0, {.kind = Kind::kOverloaded});
+  EXPECT_EQ(p.pool->Look()[0].health, Health::kOverloaded);
+  EXPECT_EQ(p.pool->Look()[0].until, p.clock.Now() + seconds(5));
+  // And it breaks no row of failures either.
+  p.clock.Advance(seconds(5));
+  EXPECT_TRUE(p.pool->Report(0, {.kind = Kind::kBroken}));
+  EXPECT_EQ(p.pool->Look()[0].health, Health::kBroken);
+}
+
 TEST(AccountHealth, EndsAGuessAtTheFirstGoodAnswer) {
   Pool p({MakeAccount("a", 1), MakeAccount("b", 2)});
   Break(p, 0);

@@ -537,6 +537,11 @@ TEST(Judgement, DecidesWhatTheClientSees) {
         }
       }
       AccountPool::View state = world.Look(0);
+      if (expected == 429) {
+        // True, and no longer than the account is left alone: the SDK sleeps as long as it is told.
+        auto wait = std::chrono::ceil<seconds>(state.until - world.clock.Now()).count();
+        EXPECT_EQ(world.Field("retry-after"), std::to_string(wait));
+      }
       AccountPool::View supposed = StateAfter(row, world.clock.Now());
       EXPECT_EQ(state.health, supposed.health);
       EXPECT_EQ(state.family, supposed.family);
