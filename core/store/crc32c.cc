@@ -32,9 +32,32 @@ constexpr Tables MakeTables() {
 
 constexpr Tables kTables = MakeTables();
 
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) uint32_t ByInstruction(std::string_view bytes) {
+  uint64_t sum = ~uint32_t{0};
+  while (bytes.size() >= kStep) {
+    uint64_t word = 0;
+    std::memcpy(&word, bytes.data(), kStep);
+    sum = __builtin_ia32_crc32di(sum, word);
+    bytes.remove_prefix(kStep);
+  }
+  auto rest = static_cast<uint32_t>(sum);
+  for (char c : bytes) rest = __builtin_ia32_crc32qi(rest, static_cast<unsigned char>(c));
+  return ~rest;
+}
+#endif
+
 }  // namespace
 
 uint32_t Crc32c(std::string_view bytes) {
+#if defined(__x86_64__)
+  static const bool has_instruction = __builtin_cpu_supports("sse4.2");
+  if (has_instruction) return ByInstruction(bytes);
+#endif
+  return Crc32cByTables(bytes);
+}
+
+uint32_t Crc32cByTables(std::string_view bytes) {
   static_assert(std::endian::native == std::endian::little);
   uint32_t sum = ~uint32_t{0};
   while (bytes.size() >= kStep) {

@@ -276,6 +276,10 @@ void Journal::RemoveBefore(uint64_t segment) {
   for (; oldest_ < segment; ++oldest_) ::unlink(NameOf(oldest_).c_str());
 }
 
+void Journal::Remove(uint64_t segment) {
+  ::unlink(NameOf(segment).c_str());
+}
+
 Result<std::vector<ReplayedEpoch>> ReadJournals(const std::string& folder) {
   std::map<std::string, std::vector<uint64_t>> epochs;
   std::error_code error;

@@ -79,6 +79,8 @@ class Journal {
   // Removes this epoch's segments below `segment`. Only when that one is synced, and when the store
   // has what was in them. Lines may be written meanwhile.
   void RemoveBefore(uint64_t segment);
+  // Removes one that the disk did not take, when a newer one has been begun.
+  void Remove(uint64_t segment);
 
  private:
   bool Append(bool closes, const LedgerEntry& entry, Period period) noexcept;

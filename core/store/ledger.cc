@@ -73,14 +73,16 @@ void Ledger::Open(LedgerEntry entry) noexcept {
   try {
     {
       std::lock_guard lock(mutex_);
-      open_.insert(entry.id);
-      if (books_ == nullptr) return;
+      if (books_ == nullptr) {
+        open_.insert(std::move(entry.id));
+        return;
+      }
       entry.model = *KeepModelLocked(entry.model);
     }
     Period period = PeriodOf(entry.when);
     books_->Open(std::move(entry), period);
   } catch (const std::exception&) {
-    // Only a crash would tell: the close line has all of it again.
+    // Only a crash would miss it: the close line has all of it again.
   }
 }
 
@@ -93,7 +95,7 @@ void Ledger::Close(LedgerEntry entry) noexcept {
     const std::string* model = nullptr;
     {
       std::lock_guard lock(mutex_);
-      open_.erase(kept->id);
+      if (books_ == nullptr) open_.erase(kept->id);
       model = KeepModelLocked(kept->model);
       RowId id{Keep(names_, kept->key), model, Keep(names_, kept->account)};
       days_[period.day][id].Add(*kept);
@@ -168,6 +170,7 @@ std::vector<LedgerEntry> Ledger::Recent(size_t most) const {
 }
 
 size_t Ledger::unsettled() const {
+  if (books_ != nullptr) return books_->open();
   std::lock_guard lock(mutex_);
   return open_.size();
 }

@@ -136,7 +136,7 @@ class Ledger {
   Names names_;  // of keys and accounts: as many as were ever configured
   Names models_;
   std::map<int32_t, Day> days_;
-  std::unordered_set<std::string> open_;
+  std::unordered_set<std::string> open_;  // where there are no books, which know it else
   std::array<std::shared_ptr<const LedgerEntry>, kRecent> recent_;
   size_t closed_ = 0;  // entries ever put into `recent_`
   int64_t lost_ = 0;

@@ -25,7 +25,7 @@ struct LedgerBooks::Book {
   size_t recent_at = 0;  // where the oldest is, once there are kRecent
   bool touched = false;  // since the last sync
   bool must_begin = true;
-  int sync_trouble = 0;
+  int sync_trouble = 0;  // until a sync succeeds
 
   // The keeper's alone.
   int64_t sequence = 0;
@@ -116,10 +116,12 @@ Result<Unit> LedgerBooks::Begin() {
     EpochImage image{book->rows.All(), {}};
     image.open.reserve(book->open.size());
     for (const auto& [id, opened] : book->open) image.open.push_back(opened);
+    uint64_t before = book->journal.segment();
     Result<Unit> begun = book->journal.Begin(image);
     if (begun) {
+      // Else a disk that fails for long would collect one a second.
+      if (book->sync_trouble != 0 && book->synced_segment < before) book->journal.Remove(before);
       book->must_begin = false;
-      book->sync_trouble = 0;
       book->touched = true;
     } else if (result) {
       result = std::move(begun);
@@ -141,12 +143,15 @@ bool LedgerBooks::Sync() {
     }
     // Broken since: what it holds is in memory, and goes into the next segment.
     if (file == nullptr) continue;
-    if (Journal::Sync(*file)) {
+    bool synced = Journal::Sync(*file);
+    int why = errno;
+    std::lock_guard lock(book->mutex);
+    if (synced) {
       book->synced_segment = segment;
+      book->sync_trouble = 0;
       continue;
     }
-    failed = errno;
-    std::lock_guard lock(book->mutex);
+    failed = why;
     // The system may have dropped what it could not write, and would not say so a second time.
     if (book->journal.segment() == segment) {
       book->must_begin = true;
@@ -159,7 +164,9 @@ bool LedgerBooks::Sync() {
 
 void LedgerBooks::Tidy() {
   for (const auto& book : books_) {
-    book->journal.RemoveBefore(std::min(book->arrived_segment, book->synced_segment));
+    uint64_t segment = book->journal.segment();
+    uint64_t needed = std::max(book->arrived_segment, segment - std::min(segment, kSegments - 1));
+    book->journal.RemoveBefore(std::min(needed, book->synced_segment));
   }
 }
 
@@ -245,11 +252,13 @@ bool LedgerBooks::touched() const {
   });
 }
 
-bool LedgerBooks::settled() const {
-  return std::ranges::all_of(books_, [](const auto& book) {
+size_t LedgerBooks::open() const {
+  size_t count = 0;
+  for (const auto& book : books_) {
     std::lock_guard lock(book->mutex);
-    return book->open.empty();
-  });
+    count += book->open.size();
+  }
+  return count;
 }
 
 std::vector<std::string> LedgerBooks::flushed_epochs() const {

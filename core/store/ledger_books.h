@@ -29,6 +29,8 @@ namespace relay {
 
 class LedgerBooks {
  public:
+  static constexpr uint64_t kSegments = 4;
+
   // The epochs are "<run>-0", "<run>-1", …; no other run has that name. Their journals are in
   // `folder`, which is made when they begin. Writes nothing yet.
   LedgerBooks(std::string folder, const std::string& run, size_t count,
@@ -43,6 +45,9 @@ class LedgerBooks {
   void Open(LedgerEntry entry, Period period);
   void Close(std::shared_ptr<const LedgerEntry> entry, Period period);
 
+  // Exchanges that were opened and not closed. From any thread.
+  size_t open() const;
+
   // The rest is the keeper's: one thread at a time.
 
   // Begins a segment for each journal that has none, is full, or failed. The first error; the
@@ -52,7 +57,8 @@ class LedgerBooks {
   // journal that it concerns wants to begin anew.
   bool Sync();
   // Removes the segments that a crash would not ask for: the disk has a newer one, and the store
-  // what was in them.
+  // what was in them. While the store fails kSegments stay: older ones hold nothing that the newest
+  // has not, but exchanges singly.
   void Tidy();
 
   // What changed since the last call; none where nothing did. Each is to be told as arrived or
@@ -70,8 +76,6 @@ class LedgerBooks {
   bool changed() const;
   // An entry came since the last Sync.
   bool touched() const;
-  // All that were opened were closed, so that an epoch's sums are its last.
-  bool settled() const;
   // Those of which something was taken.
   std::vector<std::string> flushed_epochs() const;
   // Removes every segment of every epoch: the store has all, for good.

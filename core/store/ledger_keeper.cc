@@ -138,36 +138,36 @@ void LedgerKeeper::Run(const std::stop_token& stop) {
 
 Duration LedgerKeeper::Step() {
   if (books_.touched() && !books_.Sync()) Count(Op::kSync);
-  TellOfJournal();
+  TellOfTrouble();
   TimePoint now = clock_.Now();
   // After a pause the first entry waits for others to come with it.
   if (std::exchange(idle_, false)) due_ = now + kFlushEvery;
   if (now >= due_) {
     due_ = now + kFlushEvery;
     if (books_.wants_begin()) BeginJournals();
+    TellOfTrouble();
+    TellOfRecovery();
     books_.Tidy();
     BeginRound();
   }
   Advance();
-  idle_ = !calling_ && dead_.empty() && !books_.changed() && !books_.wants_begin();
+  idle_ = !calling_ && dead_.empty() && !books_.changed() && !books_.wants_begin() &&
+          !status().degraded();
   return idle_ ? kLong : std::max<Duration>(due_ - now, std::chrono::milliseconds(1));
 }
 
 void LedgerKeeper::BeginJournals() {
   if (!books_.Begin()) Count(Op::kJournal);
-  TellOfJournal();
 }
 
-void LedgerKeeper::TellOfJournal() {
+void LedgerKeeper::TellOfTrouble() {
   int trouble = books_.trouble();
+  if (trouble == 0) return;
+  journal_well_ = false;
   {
     std::lock_guard lock(mutex_);
-    if (std::exchange(status_.journal_fails, trouble != 0) == (trouble != 0)) return;
-    if (trouble != 0) ++status_.errors[static_cast<size_t>(Op::kJournal)];
-  }
-  if (trouble == 0) {
-    Log(LogLevel::kInfo, "journal recovered", {{"note", "it holds all of this run again"}});
-    return;
+    if (std::exchange(status_.journal_fails, true)) return;
+    ++status_.errors[static_cast<size_t>(Op::kJournal)];
   }
   std::string why = std::generic_category().message(trouble);
   Log(LogLevel::kError, "journal fails",
@@ -175,6 +175,17 @@ void LedgerKeeper::TellOfJournal() {
        {"note",
         "requests are served and counted, and it is tried again every second; until then a crash "
         "loses what the store has not been told"}});
+}
+
+// A disk that is all but full takes some lines and fails again: only one that was well from one
+// time that this is due to the next is.
+void LedgerKeeper::TellOfRecovery() {
+  if (books_.trouble() != 0 || !std::exchange(journal_well_, true)) return;
+  {
+    std::lock_guard lock(mutex_);
+    if (!std::exchange(status_.journal_fails, false)) return;
+  }
+  Log(LogLevel::kInfo, "journal recovered", {{"note", "it holds all of this run again"}});
 }
 
 // --- Calls of the store, one at a time ---------------------------------------------------------
@@ -307,7 +318,7 @@ void LedgerKeeper::Finish() {
       Advance();
     }
   }
-  if (!books_.changed() && books_.settled()) {
+  if (!books_.changed() && books_.open() == 0) {
     if (FoldAll()) return;
   } else if (books_.trouble() != 0) {
     Log(LogLevel::kError, "usage is lost",

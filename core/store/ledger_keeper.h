@@ -86,7 +86,8 @@ class LedgerKeeper {
   void Run(const std::stop_token& stop);
   void StopThread();
   void BeginJournals();
-  void TellOfJournal();
+  void TellOfTrouble();
+  void TellOfRecovery();
   void BeginRound();
   void Advance();
   bool CallNext();
@@ -111,6 +112,7 @@ class LedgerKeeper {
   bool in_round_ = false;             // one call after the other, until none is left or one fails
   bool flush_wanted_ = false;
   bool idle_ = false;
+  bool journal_well_ = true;  // since the last time it was due
   TimePoint due_;
   int32_t expired_on_ = INT32_MIN;
 

@@ -19,6 +19,14 @@ TEST(Crc32c, GivesTheSumsOfTheStandard) {
   EXPECT_EQ(Crc32c(rising), 0x46dd794eU);
 }
 
+TEST(Crc32c, IsTheSameWithAndWithoutTheProcessorsInstruction) {
+  std::string text;
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_EQ(Crc32c(text), Crc32cByTables(text)) << i;
+    text += static_cast<char>(i * 89);
+  }
+}
+
 TEST(Crc32c, SeesEveryFlippedBit) {
   std::string text = "a line of nineteen.";
   uint32_t sum = Crc32c(text);

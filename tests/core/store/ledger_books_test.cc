@@ -93,12 +93,12 @@ TEST(LedgerBooks, KeepBothLinesOfAnExchangeInOneFileWhateverThreadsWriteThem) {
     for (std::thread& thread : threads) thread.join();
   };
   all([&](int t, int i) { Open(books, std::to_string(t) + "/" + std::to_string(i), 1); });
-  EXPECT_FALSE(books.settled());
+  EXPECT_EQ(books.open(), 4U * kEach);
   // Each is closed by another thread than opened it.
   all([&](int t, int i) {
     Close(books, std::to_string((t + 1) % 4) + "/" + std::to_string(i), 2);
   });
-  EXPECT_TRUE(books.settled());
+  EXPECT_EQ(books.open(), 0U);
   Replayed replayed = Replay(temp.File("journal"));
   EXPECT_EQ(replayed.unclosed, 0U);
   EXPECT_EQ(replayed.sum.requests, 4 * kEach);
@@ -158,6 +158,28 @@ TEST(LedgerBooks, BeginAnewWhenTheDiskCouldNotTakeWhatWasWritten) {
   EXPECT_TRUE(books.Sync());
   EXPECT_EQ(books.trouble(), 0);
   EXPECT_EQ(Replay(temp.File("journal")).sum.input, 3);
+}
+
+TEST(LedgerBooks, CollectNoSegmentsThatTheDiskDoesNotTake) {
+  TempFolder temp;
+  FullDisk disk;
+  LedgerBooks books(temp.File("journal"), "run", 1, disk);
+  ASSERT_TRUE(books.Begin());
+  ASSERT_TRUE(books.Sync());
+  disk.sync_failure = EIO;
+  for (int n = 1; n <= 5; ++n) {
+    Close(books, std::to_string(n), 1);
+    EXPECT_FALSE(books.Sync());
+    ASSERT_TRUE(books.Begin());
+    books.Tidy();
+    EXPECT_EQ(Replay(temp.File("journal")).files, 2U) << "the last one on the disk, and the newest";
+    EXPECT_EQ(Replay(temp.File("journal")).sum.requests, n);
+  }
+  disk.sync_failure = 0;
+  EXPECT_TRUE(books.Sync());
+  books.Arrived(books.Take(), {});
+  books.Tidy();
+  EXPECT_EQ(Replay(temp.File("journal")).files, 1U);
 }
 
 TEST(LedgerBooks, SyncOnlyWhatWasWritten) {
@@ -255,6 +277,21 @@ TEST(LedgerBooks, RemoveASegmentOnlyWhenTheStoreHasItAndTheDiskTheNext) {
   EXPECT_EQ(Replay(temp.File("journal")).sum.input, 3);
   books.RemoveAll();
   EXPECT_TRUE(std::filesystem::is_empty(temp.File("journal")));
+}
+
+TEST(LedgerBooks, BoundTheJournalOfAStoreThatNeverAnswers) {
+  TempFolder temp;
+  LedgerBooks books(temp.File("journal"), "run", 1, JournalFiles::System(), 1);
+  for (int n = 1; n <= 20; ++n) {
+    ASSERT_TRUE(books.Begin());
+    ASSERT_TRUE(books.Sync());
+    books.Tidy();
+    Close(books, std::to_string(n), 1);
+    books.GiveBack(books.Take());
+    Replayed replayed = Replay(temp.File("journal"));
+    EXPECT_LE(replayed.files, LedgerBooks::kSegments);
+    EXPECT_EQ(replayed.sum.requests, n);
+  }
 }
 
 TEST(LedgerBooks, BeginNoForgottenRowAnew) {

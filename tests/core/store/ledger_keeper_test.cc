@@ -310,10 +310,46 @@ TEST(LedgerKeeper, GoesOnWithoutADiskAndBeginsAnewWhenThereIsOne) {
     process.Close("c", 4);
     world.disk.room = SIZE_MAX;
     process.Pass(1);
+    EXPECT_FALSE(process.books.wants_begin());
+    process.Pass(2);
     EXPECT_FALSE(process.keeper->status().degraded());
     process.Close("d", 8);
   }
   EXPECT_EQ(Process(world).Sum().input, 15);
+}
+
+TEST(LedgerKeeper, TellsOnceOfADiskThatTakesALineNowAndThen) {
+  World world;
+  Process process(world);
+  for (int second = 0; second < 20; ++second) {
+    world.disk.room = 400;  // an opening and a line, not two
+    process.Close(std::to_string(2 * second), 1);
+    process.Close(std::to_string(2 * second + 1), 1);
+    process.Pass(1);
+  }
+  EXPECT_TRUE(process.keeper->status().journal_fails);
+  EXPECT_EQ(process.Sum().requests, 40);
+  EXPECT_EQ(InStore(world).requests, 40);
+  world.disk.room = SIZE_MAX;
+  process.Pass(3);
+  EXPECT_FALSE(process.keeper->status().degraded());
+}
+
+TEST(LedgerKeeper, CallsADiskWellOnlyWhenItHasTakenSomething) {
+  World world;
+  Process process(world);
+  process.Close("a", 1);
+  world.disk.sync_failure = EIO;
+  for (int i = 0; i < 20; ++i) {
+    process.Pass(1);
+    EXPECT_TRUE(process.keeper->status().journal_fails) << i;
+  }
+  EXPECT_GE(process.keeper->status().errors[static_cast<size_t>(Op::kSync)], 10U);
+  EXPECT_EQ(process.keeper->status().errors[static_cast<size_t>(Op::kJournal)], 1U)
+      << "told once, though it was begun anew again and again";
+  world.disk.sync_failure = 0;
+  process.Pass(3);
+  EXPECT_FALSE(process.keeper->status().degraded());
 }
 
 TEST(LedgerKeeper, BeginsADiskThatWasFullAtTheStart) {
@@ -323,7 +359,7 @@ TEST(LedgerKeeper, BeginsADiskThatWasFullAtTheStart) {
   EXPECT_TRUE(process.keeper->status().journal_fails);
   process.Close("a", 1);
   world.disk.no_files = false;
-  process.Pass(1);
+  process.Pass(3);
   EXPECT_FALSE(process.keeper->status().degraded());
   EXPECT_EQ(ReadPast(world.store, world.journals())->days.size(), 1U);
 }
@@ -518,7 +554,7 @@ TEST(LedgerKeeper, R38_AgreesWithAModelThroughRandomCrashes) {
       world.store.holds = false;
       world.store.Answer();
       // A disk that is well again; from then on a crash loses nothing.
-      process.Pass(2);
+      process.Pass(4);
       ASSERT_FALSE(process.keeper->status().journal_fails);
       if (chance(30)) process.keeper->Finish();
       requests += static_cast<int64_t>(open.size());
