@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/base/text.h"
+#include "core/store/late_store.h"
 #include "core/store/sqlite_store.h"
 
 namespace relay {
@@ -43,30 +44,46 @@ Result<std::unique_ptr<State>> State::Open(const Config& config, const Site& sit
   }
   std::string path = config.store.path.empty() ? site.folder->File(kStoreFile) : config.store.path;
   if (Result<Unit> begun = state->Begin(path, site, clock); !begun) {
-    if (!begun.error().retryable) return std::unexpected(std::move(begun.error()));
-    WarnOfMemory(begun.error().what);
-    state->store_ = nullptr;
+    return std::unexpected(std::move(begun.error()));
   }
   return state;
 }
 
 Result<Unit> State::Begin(const std::string& path, const Site& site, const Clock& clock) {
-  auto store = SqliteStore::Open(path);
-  if (!store) return std::unexpected(std::move(store.error()));
-  store_ = std::move(*store);
   std::string journals = site.folder->File(kJournalFolder);
-  auto past = ReadPast(*store_, journals);
-  if (!past) return std::unexpected(std::move(past.error()));
-  ledger_.Load(past->days, past->recent);
-  Log(LogLevel::kInfo, "state opened",
-      {{"store", path},
-       {"days", static_cast<uint64_t>(ledger_.Sum(LedgerBy::kDay).size())},
-       {"unsettled_epochs", static_cast<uint64_t>(past->dead.size())}});
+  Result<LedgerPast> past = OpenStore(path, journals);
+  if (past) {
+    ledger_.Load(past->days, past->recent);
+    Log(LogLevel::kInfo, "state opened",
+        {{"store", path},
+         {"days", static_cast<uint64_t>(ledger_.Sum(LedgerBy::kDay).size())},
+         {"unsettled_epochs", static_cast<uint64_t>(past->dead.size())}});
+  } else if (past.error().retryable) {
+    Log(LogLevel::kError, "state cannot be read",
+        {{"why", past.error().what},
+         {"note",
+          "what earlier runs used is not shown until a restart; what is used now is kept in the "
+          "journal, and in the store when that can be opened"}});
+    past = LedgerPast();
+  } else {
+    return std::unexpected(std::move(past.error()));
+  }
   books_ = std::make_unique<LedgerBooks>(journals, NameOfRun(clock), site.workers, *site.files);
   keeper_ = std::make_unique<LedgerKeeper>(*store_, *books_, ledger_, clock, std::move(past->dead));
   ledger_.WriteTo(books_.get());
   keeper_->Start();
   return Unit{};
+}
+
+Result<LedgerPast> State::OpenStore(const std::string& path, const std::string& journals) {
+  auto open = [path] { return SqliteStore::Open(path); };
+  auto store = open();
+  if (!store) {
+    store_ = std::make_unique<LateStore>(open);
+    return std::unexpected(std::move(store.error()));
+  }
+  store_ = std::move(*store);
+  return ReadPast(*store_, journals);
 }
 
 State::~State() {

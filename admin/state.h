@@ -29,9 +29,10 @@ class State {
 
   // Brings what earlier runs used into `ledger`, and from then on keeps in store and journal what
   // it is told. Before anybody else uses the ledger, which outlives this, as does the clock. Null
-  // for `store: memory`. Where the disk is at fault there is a state that keeps nothing, with a
-  // warning of what that loses. Errors (for people) are those that another try does not mend: a
-  // store that is damaged, of another program or of a newer relay.
+  // for `store: memory`. Without a folder it is a state that keeps nothing, with a warning of what
+  // that loses. A store that the disk does not give is tried again, and the journal kept meanwhile.
+  // Errors (for people) are those that another try does not mend: a store that is damaged, of
+  // another program or of a newer relay.
   static Result<std::unique_ptr<State>> Open(const Config& config, const Site& site,
                                              const Clock& clock, Ledger& ledger);
   State(const State&) = delete;
@@ -39,13 +40,14 @@ class State {
   // Nobody uses the ledger any more. Brings all to the store, and waits for it.
   ~State();
 
-  // "embedded"; "memory": it keeps nothing.
+  // "embedded"; "memory": there is no store, or not yet.
   std::string_view kind() const;
   // Store or journal fail, or there are none where there should be. From any thread, at once.
   LedgerKeeper::Status status() const;
 
  private:
   explicit State(Ledger& ledger) : ledger_(ledger) {}
+  Result<LedgerPast> OpenStore(const std::string& path, const std::string& journals);
   Result<Unit> Begin(const std::string& path, const Site& site, const Clock& clock);
 
   Ledger& ledger_;

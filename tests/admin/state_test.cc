@@ -147,13 +147,29 @@ TEST(State, ServesWithoutAFolderAndSaysSo) {
   EXPECT_TRUE(Has(relay.Ask("/metrics"), "relay_state_degraded 1\n"));
 }
 
-TEST(State, ServesWithoutAStoreThatTheDiskDoesNotGive) {
+TEST(State, KeepsTheJournalWhileTheDiskDoesNotGiveTheStore) {
   TemporaryFolder temp;
+  {
+    OneRun relay(temp.File("data"));
+    ASSERT_EQ(relay.Open(), "");
+    relay.services->ledger.Close(EntryOf("a", 1));
+  }
+  std::filesystem::rename(temp.File("data/relay.db"), temp.File("relay.db"));
   std::filesystem::create_directories(temp.File("data/relay.db"));
+  for (int run = 0; run < 2; ++run) {
+    OneRun relay(temp.File("data"));
+    ASSERT_EQ(relay.Open(), "");
+    EXPECT_TRUE(Has(relay.Ask("/ready"), R"("store":"memory")"));
+    EXPECT_TRUE(Has(relay.Ask("/health"), R"("status":"degraded")"));
+    relay.services->ledger.Close(EntryOf("b" + std::to_string(run), 2));
+    EXPECT_EQ(relay.Sum().requests, 1) << "what was before cannot be read";
+  }
+  std::filesystem::remove(temp.File("data/relay.db"));
+  std::filesystem::rename(temp.File("relay.db"), temp.File("data/relay.db"));
   OneRun relay(temp.File("data"));
   ASSERT_EQ(relay.Open(), "");
-  EXPECT_EQ(relay.services->state->kind(), "memory");
-  EXPECT_TRUE(relay.services->state->status().degraded());
+  EXPECT_EQ(relay.Sum().requests, 3);
+  EXPECT_EQ(relay.Sum().input, 5);
 }
 
 TEST(State, RefusesAStoreThatAnotherTryDoesNotMend) {

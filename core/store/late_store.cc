@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#include "core/store/late_store.h"
+
+#include <utility>
+
+namespace relay {
+
+template <class T>
+Store* LateStore::Find(const Done<T>& done) {
+  if (store_ != nullptr) return store_.get();
+  Result<std::unique_ptr<Store>> opened = open_();
+  if (!opened) {
+    done(std::unexpected(std::move(opened.error())));
+    return nullptr;
+  }
+  store_ = std::move(*opened);
+  there_ = store_.get();
+  return store_.get();
+}
+
+std::string_view LateStore::kind() const {
+  const Store* store = there_;
+  return store == nullptr ? "memory" : store->kind();
+}
+
+void LateStore::Load(Done<LedgerImage> done) {
+  if (Store* store = Find(done)) store->Load(std::move(done));
+}
+
+void LateStore::Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) {
+  if (Store* store = Find(done)) store->Flush(std::move(flushes), std::move(done));
+}
+
+void LateStore::Fold(std::string epoch, Done<Unit> done) {
+  if (Store* store = Find(done)) store->Fold(std::move(epoch), std::move(done));
+}
+
+void LateStore::Expire(Period kept_from, Done<Unit> done) {
+  if (Store* store = Find(done)) store->Expire(kept_from, std::move(done));
+}
+
+void LateStore::LoadStates(std::string kind, Done<std::vector<StateBlob>> done) {
+  if (Store* store = Find(done)) store->LoadStates(std::move(kind), std::move(done));
+}
+
+void LateStore::PutStates(std::vector<StateBlob> blobs, Done<Unit> done) {
+  if (Store* store = Find(done)) store->PutStates(std::move(blobs), std::move(done));
+}
+
+void LateStore::LoadObjects(Done<Directory> done) {
+  if (Store* store = Find(done)) store->LoadObjects(std::move(done));
+}
+
+void LateStore::WriteObject(ObjectWrite write, Done<ObjectWritten> done) {
+  if (Store* store = Find(done)) store->WriteObject(std::move(write), std::move(done));
+}
+
+}  // namespace relay

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// A store that could not be opened at the start: tried again with each call, until it is there.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "core/store/store.h"
+
+namespace relay {
+
+class LateStore final : public Store {
+ public:
+  using Opener = std::function<Result<std::unique_ptr<Store>>()>;
+
+  // Calls `open` on the thread of the call, which waits for it, until it gives a store.
+  explicit LateStore(Opener open) : open_(std::move(open)) {}
+
+  // Of the store; "memory" until it is there. From any thread; the calls are for one at a time.
+  std::string_view kind() const override;
+  void Load(Done<LedgerImage> done) override;
+  void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) override;
+  void Fold(std::string epoch, Done<Unit> done) override;
+  void Expire(Period kept_from, Done<Unit> done) override;
+  void LoadStates(std::string kind, Done<std::vector<StateBlob>> done) override;
+  void PutStates(std::vector<StateBlob> blobs, Done<Unit> done) override;
+  void LoadObjects(Done<Directory> done) override;
+  void WriteObject(ObjectWrite write, Done<ObjectWritten> done) override;
+
+ private:
+  // Null, and `done` has the error: it is still not to be had.
+  template <class T>
+  Store* Find(const Done<T>& done);
+
+  const Opener open_;
+  std::unique_ptr<Store> store_;
+  std::atomic<const Store*> there_{nullptr};  // store_, for kind()
+};
+
+}  // namespace relay
