@@ -297,6 +297,7 @@ Result<Unit> Serve(const std::shared_ptr<const Config>& config, const Problems& 
   auto state = State::Open(*config, site, SystemClock::Get(), (*services)->ledger);
   if (!state) return std::unexpected(state.error());
   (*services)->state = std::move(*state);
+  SeedBudgets(**services);
   Process process(**services, options);
   Result<Unit> ready = process.Prepare(folder ? folder->get() : nullptr);
   if (!ready) return ready;

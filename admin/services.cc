@@ -65,6 +65,14 @@ Result<std::unique_ptr<Services>> Services::Make(std::shared_ptr<const Config> c
   return services;
 }
 
+void SeedBudgets(Services& services) {
+  for (const auto& [key, spending] : services.ledger.SpendingByKey(services.limiter.Today())) {
+    // Keys that are gone have no budget to keep.
+    if (services.config->FindKey(key) == nullptr) continue;
+    services.limiter.Seed(Limiter::NameOfKey(key), spending);
+  }
+}
+
 std::shared_ptr<const RouteTable> MakeRoutes(Services& services,
                                              const std::vector<Cluster*>& clusters,
                                              const std::vector<Upstream*>& upstreams) {

@@ -48,6 +48,10 @@ struct Services {
 // or made for this run where there is none.
 std::shared_ptr<const KeyDirectory> MakeKeyDirectory(const Config& config, Limiter& limiter);
 
+// Lets the budgets of the configuration's keys begin with what the ledger says that they have
+// spent. Once the ledger has its past, and before anybody is served.
+void SeedBudgets(Services& services);
+
 // The routes of the configuration as one worker uses them. `clusters` (for the filters) and
 // `upstreams` (for what they let pass), one for each cluster of the configuration, and the services
 // outlive the table.

@@ -56,7 +56,7 @@ bool KeyRecord::MayUseModel(std::string_view model) const {
 bool KeyDirectory::Add(std::string_view secret, KeyRecord record) {
   Digest256 digest = pepper_.Sign(secret);
   if (Look(digest) != nullptr) return false;
-  record.scope = limiter_.Scope("key " + record.name);
+  record.scope = limiter_.Scope(Limiter::NameOfKey(record.name));
   index_.emplace(Shorten(digest), entries_.size());
   entries_.push_back({digest, std::make_shared<const KeyRecord>(std::move(record))});
   return true;

@@ -132,14 +132,27 @@ std::vector<std::pair<Ledger::RowId, LedgerTotals>> Ledger::CopyDay(int32_t day)
   return rows;
 }
 
-std::vector<LedgerRow> Ledger::Sum(LedgerBy by) const {
+std::vector<int32_t> Ledger::Days() const {
   std::vector<int32_t> days;
-  {
-    std::lock_guard lock(mutex_);
-    for (const auto& [day, rows] : days_) days.push_back(day);
+  std::lock_guard lock(mutex_);
+  for (const auto& [day, rows] : days_) days.push_back(day);
+  return days;
+}
+
+std::map<std::string, Spending> Ledger::SpendingByKey(int32_t today) const {
+  std::map<std::string, Spending> spent;
+  for (int32_t day : Days()) {
+    for (const auto& [id, totals] : CopyDay(day)) {
+      auto [at, added] = spent.try_emplace(*id.key, today);
+      at->second.AddPast(day, totals.nanodollars);
+    }
   }
+  return spent;
+}
+
+std::vector<LedgerRow> Ledger::Sum(LedgerBy by) const {
   std::map<std::string, LedgerTotals> sums;
-  for (int32_t day : days) {
+  for (int32_t day : Days()) {
     for (const auto& [id, totals] : CopyDay(day)) {
       switch (by) {
         case LedgerBy::kKey: sums[*id.key].Add(totals); break;

@@ -19,6 +19,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/zone.h"
+#include "core/store/spending.h"
 #include "core/store/usage.h"
 
 namespace relay {
@@ -101,6 +102,8 @@ class Ledger {
 
   // Sorted by name; days as "2026-11-24".
   std::vector<LedgerRow> Sum(LedgerBy by) const;
+  // What each key has spent on the days that are kept, by the calendar of `today`.
+  std::map<std::string, Spending> SpendingByKey(int32_t today) const;
   // Newest first.
   std::vector<LedgerEntry> Recent(size_t most) const;
   // Opened and not closed.
@@ -128,6 +131,7 @@ class Ledger {
 
   static const std::string* Keep(Names& names, std::string_view name);
   const std::string* KeepModelLocked(std::string_view model);
+  std::vector<int32_t> Days() const;
   std::vector<std::pair<RowId, LedgerTotals>> CopyDay(int32_t day) const;
 
   const Zone zone_;

@@ -279,16 +279,6 @@ void Limiter::ForgetIdleLocked() {
   look_at_ = std::max<size_t>(64, scopes_.size() * 2);
 }
 
-std::vector<std::pair<std::string, Spending>> Limiter::AllSpending() const {
-  std::vector<std::pair<std::string, Spending>> all;
-  std::lock_guard lock(mutex_);
-  for (const auto& [name, scope] : scopes_) {
-    std::lock_guard scope_lock(scope->mutex_);
-    if (scope->keeps_spending_) all.emplace_back(name, scope->spending_);
-  }
-  return all;
-}
-
 void Limiter::Seed(std::string_view scope, const Spending& spending) {
   std::shared_ptr<LimitScope> to = Scope(scope);
   std::lock_guard lock(to->mutex_);

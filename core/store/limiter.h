@@ -16,7 +16,6 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
-#include <vector>
 
 #include "core/async/task.h"
 #include "core/async/wait_queue.h"
@@ -113,11 +112,10 @@ class Limiter {
   static std::string NameOfKey(std::string_view key) { return "key " + std::string(key); }
   size_t size() const;
 
-  // What was spent by the scopes that have a limit on it, by their names: for whoever keeps it
-  // over a restart. Seed puts it back, or builds it from the ledger's rows: to be called before
-  // the first request, since it replaces what was counted.
-  std::vector<std::pair<std::string, Spending>> AllSpending() const;
+  // What was spent in the scope of that name before this run. Before the first request, since it
+  // replaces what was counted.
   void Seed(std::string_view scope, const Spending& spending);
+  // The day on the calendar of budgets.
   int32_t Today() const { return zone_.DayOf(clock_.Wall()); }
 
   struct Claim {

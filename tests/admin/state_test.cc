@@ -231,5 +231,28 @@ TEST(State, CountsWhatIsNotSettled) {
   EXPECT_TRUE(Has(relay.Ask("/metrics"), "relay_usage_unsettled 0\n"));
 }
 
+TEST(SeedBudgets, BeginsTheBudgetsOfKeysWithWhatEarlierRunsSpent) {
+  const std::string kKeys =
+      "keys: [{name: alice, key: cr_alice_0123456789, limits: {cost-total: 5}}]\n";
+  auto config = ConfigOf(kKeys + ConfigText("memory"));
+  auto services = std::move(*Services::Make(config, SystemClock::Get(), uint64_t{1} << 30));
+  LedgerEntry entry = EntryOf("req_1", 100);
+  entry.nanodollars = 5'000'000'000;
+  services->ledger.Close(entry);
+  entry.key = "gone";
+  services->ledger.Close(entry);
+  auto key = services->keys->FindByName("alice");
+  Limiter::Ask ask;
+  ask.claims[0] = {key->scope, key->limits};
+  TimePoint now = SystemClock::Get().Now();
+  EXPECT_FALSE(services->limiter.Look(ask, now));
+  size_t scopes = services->limiter.size();
+  SeedBudgets(*services);
+  auto denied = services->limiter.Look(ask, now);
+  ASSERT_TRUE(denied);
+  EXPECT_TRUE(denied->spent);
+  EXPECT_EQ(services->limiter.size(), scopes) << "none is made for keys that are gone";
+}
+
 }  // namespace
 }  // namespace relay

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import {describe, it} from 'node:test';
 
 import {askFor, json, kAsk, kClaudeHeaders, kDialects, kTurn} from './lib/asking.mjs';
+import {startRelay} from './lib/relay.mjs';
 import {kStraightOnly, openWorld} from './lib/ways.mjs';
 import {ask1, ask2, connect2, Http1, request1} from './lib/wire.mjs';
 
@@ -187,6 +188,25 @@ describe('a budget', {skip: kStraightOnly}, () => {
         assert.equal(spent >= kPrice * 6 && spent <= most, true, `${spent} of ${kPrice * 6}`);
       }
     }));
+});
+
+describe('a budget over a restart', {skip: kStraightOnly}, () => {
+  it('goes on where it stood, also after kill -9', async () => {
+    const keys = [keyNamed('k', 'cost-per-month: 0.000001')];
+    const world = await openWorld({keys});
+    try {
+      const ask = (relay) => ask1(relay.port, 'POST', kMessages, {headers: headersOf('k'), body: JSON.stringify(kTurn)});
+      assert.equal((await ask(world.relay)).status, 200);
+      world.relay.child.kill('SIGKILL');
+      await new Promise((resolve) => world.relay.child.once('exit', resolve));
+      const next = await startRelay({folder: world.folder, upstream: world.upstream.url, claude: ['key'], gemini: ['key'], keys});
+      const answer = await ask(next);
+      assert.deepEqual([answer.status, json(answer).error.type], [429, 'billing_error']);
+      assert.deepEqual(await next.stop(), {code: 0, signal: null});
+    } finally {
+      await world.close();
+    }
+  });
 });
 
 describe('what is over a limit', {skip: kStraightOnly}, () => {

@@ -201,5 +201,27 @@ TEST(Ledger, LosesNothingUnderThreads) {
   }
 }
 
+TEST(Ledger, TellsWhatEachKeyHasSpentByTheCalendar) {
+  Ledger ledger;
+  WallTime noon(std::chrono::seconds(1'795'694'400));  // 2026-11-26, a Thursday
+  auto spend = [&](const char* key, int days_ago, int64_t nanodollars) {
+    LedgerEntry entry{.id = "req", .when = noon - std::chrono::hours(24 * days_ago)};
+    entry.key = key;
+    entry.model = "m" + std::to_string(days_ago);
+    entry.nanodollars = nanodollars;
+    ledger.Close(std::move(entry));
+  };
+  spend("alice", 0, 1);
+  spend("alice", 1, 10);
+  spend("alice", 5, 100);
+  spend("alice", 30, 1000);
+  spend("bob", 30, 7);
+  int32_t today = Zone().DayOf(noon);
+  auto spent = ledger.SpendingByKey(today);
+  ASSERT_EQ(spent.size(), 2U);
+  EXPECT_EQ(spent["alice"].SpentOn(today), (CostAmounts{1, 11, 111, 1111}));
+  EXPECT_EQ(spent["bob"].SpentOn(today), (CostAmounts{0, 0, 0, 7}));
+}
+
 }  // namespace
 }  // namespace relay

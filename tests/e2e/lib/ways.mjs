@@ -44,7 +44,8 @@ export async function openWorld({claude = ['key'], gemini = ['key'], tls = false
 
 async function closeWorld({folder, mock, upstream, relay, tap}) {
   tap?.stop();
-  const ended = relay?.child.exitCode === null ? await relay.stop() : undefined;
+  const runs = relay?.child.exitCode === null && relay.child.signalCode === null;
+  const ended = runs ? await relay.stop() : undefined;
   await mock.stop();
   if (upstream !== mock) await upstream.stop();
   fs.rmSync(folder, {recursive: true, force: true});
