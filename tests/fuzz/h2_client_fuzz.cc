@@ -26,8 +26,10 @@ class Session {
     Check(wire_.data_sent() <= kFirstWindow + granted_, "the connection's window is overdrawn");
     Check(!failed_ || wire_.error_goaway(), "a connection ends without a GOAWAY");
     for (const auto& [id, body] : bodies_) {
-      const ScriptEvents::Told& stream = events_.told[id];
+      ScriptEvents::Told& stream = events_.told[id];
       Check(stream.over() || failed_, "a request has no end", events_.Text());
+      // Whether it is told that it was lost before all of them are is a matter of the pieces.
+      if (!stream.over()) stream.lost = true;
     }
     for (const auto& [id, stream] : events_.told) {
       Check(bodies_.contains(id), "an answer that nobody asked for", events_.Text());

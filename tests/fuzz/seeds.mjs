@@ -113,7 +113,7 @@ const h2_frames = {
   ...list('R23-continuation', [
     all(step(kPart, 1, 1, ':method: GET\n:scheme: https'), step(9, 4, 1, '\x10\x05:path\x01/\x10\x0a:authority\x01a'), step(kReply, 0, 1)), all(step(kPart, 1, 1, ':method: GET'), times(10, () => step(9, 0, 1))), all(step(kPart, 1, 1, ':method: GET'), ask(3)), step(9, 4, 1), all(step(kPart, 1, 1, ':method: GET'), step(9, 4, 3)),
   ]),
-  ...list('R24-glitches', [times(15, () => step(4, 0, 0)), times(15, () => step(6, 0, 0, '12345678')), all(put(1), times(100, () => data(1, '', 0))), times(100, () => step(2, 0, 1, '\0\0\0\0\x10')), times(100, () => step(0x55, 0, 0, 'x')), times(90, () => step(8, 0, 0, u32(1))), all(put(1), data(1, '\x03\0\0\0', 8)), times(30, () => all(step(6, 0, 0, '12345678'), step(0x21, 11, 0)))]),
+  ...list('R24-glitches', [times(15, () => step(4, 0, 0)), times(15, () => step(6, 0, 0, '12345678')), all(put(1), times(100, () => data(1, '', 0))), times(100, () => step(2, 0, 1, '\0\0\0\0\x10')), times(100, () => step(0x55, 0, 0, 'x')), all(ask(1, ['X: y']), times(100, () => step(0x20, 4, 1, 'x: y'))), times(90, () => step(8, 0, 0, u32(1))), all(put(1), data(1, '\x03\0\0\0', 8)), times(30, () => all(step(6, 0, 0, '12345678'), step(0x21, 11, 0)))]),
   ...list('R25-heads', [
     ...['X: y', 'x y: z', 'x: a\0b', 'x: a\rb', 'x:  y', 'x: y ', 'x: \ty', 'connection: close', 'transfer-encoding: chunked', 'keep-alive: x', 'upgrade: h2c', 'proxy-connection: x', 'te: gzip', 'te: trailers', 'content-length: 5', 'content-length: 0', 'content-length: 5\ncontent-length: 5', 'content-length: +0',
       'host: b', 'host: a', ':path: /b', ':foo: x', 'cookie: a\ncookie: b', 'expect: 100-continue', 'expect: x', ': x', 'x_y: z'].map((more) => all(ask(1, more.split('\n')), step(kReply, 0, 1))),
@@ -125,6 +125,8 @@ const h2_frames = {
   ]),
 };
 const h2_client = {
+  // A block that is wrong twice: as the head of its stream, and as HPACK.
+  'R21-lost-with-the-connection': Buffer.from('22e8030200200160010c3a7374000000000000000024733a203431330300010400000000', 'hex'),
   ...list('R12-answers', [
     all(step(kReply, 0, 0), status(1, 200, ['content-type: x', 'content-length: 2']), data(1, 'ok')), all(step(kReply, 3, 0), status(1, 100), status(1, 200, [], 1)), all(step(kReply, 200, 0), step(kOutput, 0, 0), step(8, 0, 0, u32(100000)), step(8, 0, 1, u32(200000)), status(1), data(1, 'x', 0), step(kConsume, 0, 1), data(1, 'y')),
     all(step(kReply, 100, 0), status(1, 413, [], 1), step(3, 0, 1, u32(0))), all(step(kReply, 0, 0), step(kReply, 0, 0), status(3, 200, [], 1), step(3, 0, 1, u32(7))), all(step(kReply, 0, 0), step(7, 0, 0, u32(0, 0)), step(kReply, 0, 0)), all(step(4, 0, 0, setting(3, 1)), step(kReply, 0, 0), step(kReply, 0, 0)),
