@@ -100,7 +100,9 @@ std::string ProcessEndpoints::HealthText() const {
       "uptime",
       std::chrono::duration_cast<std::chrono::seconds>(services_.clock.Now() - started_).count());
   body.Field("version", RELAY_VERSION);
-  body.Key("services").BeginObject().Field("redis", "embedded").EndObject();
+  body.Key("services").BeginObject();
+  body.Field("redis", StateStatus().store_fails ? "disconnected" : "embedded");
+  body.EndObject();
   return body.EndObject().Take();
 }
 

@@ -81,6 +81,10 @@ void LogNotes(const Config& config, const Problems& problems) {
     Log(LogLevel::kWarn, "not built yet",
         {{"what", "the admin page"}, {"note", "ADMIN_USERNAME and ADMIN_PASSWORD have no effect"}});
   }
+  if (!config.secrets.session_key.empty()) {
+    Log(LogLevel::kWarn, "not built yet",
+        {{"what", "sessions of the admin page"}, {"note", "JWT_SECRET has no effect"}});
+  }
 }
 
 // For as long as the process serves; whoever is told of a failure afterwards reads it last.

@@ -62,8 +62,9 @@ Result<Unit> State::Begin(const std::string& path, const Site& site, const Clock
     Log(LogLevel::kError, "state cannot be read",
         {{"why", past.error().what},
          {"note",
-          "what earlier runs used is not shown until a restart; what is used now is kept in the "
-          "journal, and in the store when that can be opened"}});
+          "what earlier runs used is not shown, and budgets of cost begin at zero, until a "
+          "restart; "
+          "what is used now is kept in the journal, and in the store when that can be opened"}});
     past = LedgerPast();
   } else {
     return std::unexpected(std::move(past.error()));

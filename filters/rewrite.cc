@@ -199,7 +199,8 @@ class RewriteFilter final : public Filter {
 
 FilterKind Rewrite() {
   return KindOf<RewriteOptions, RewriteFilter>(
-      "changes the path, headers, model and top-level JSON fields of what is sent upstream", 0, 0);
+      "changes the path, headers, model and top-level JSON fields of what is sent upstream",
+      Only(Fact::kKey), 0);
 }
 
 }  // namespace relay

@@ -26,7 +26,8 @@ class AnswerMeter : public UsageMeter {
   void OnBytes(std::string_view bytes) noexcept final;
   Usage Finish(bool complete) const noexcept final;
   bool seen() const final { return seen_; }
-  bool ended() const final { return ended_; }
+  // JSON tells its usage anywhere, so it ends with its last bracket; events in their last one.
+  bool ended() const final { return form_ == Form::kJson ? picker_.complete() : ended_; }
   bool ended_error() const final { return error_; }
 
  protected:

@@ -102,8 +102,9 @@ Task<Result<Unit>> Exchange::LoadBody() {
 
 Task<Result<Unit>> Exchange::ReadWholeBody() {
   if (request.content_length && *request.content_length > 0) {
-    Result<Unit> taken = co_await TakeBodyBytes(*request.content_length);
-    if (!taken) co_return taken;
+    if (*request.content_length > worker.bodies.bound()) co_return LargerThanAllRoom();
+    // Nothing of it is counted before it comes: else who only announces bodies would keep others'
+    // out.
     body.Reserve(*request.content_length);
   }
   if (request.expects_continue) {
@@ -136,18 +137,16 @@ Task<Result<Unit>> Exchange::ReadWholeBody() {
 }
 
 Task<Result<Unit>> Exchange::TakeBodyBytes(size_t bytes) {
-  if (held_ + bytes > worker.bodies.bound()) {
-    return Result<Unit>(Fail(Party::kClient, Fault::kBodyTooLarge,
-                             "the request's body is larger than all memory for bodies"));
-  }
-  if (!worker.bodies.TryTake(BodyOwner(), bytes)) return WaitForBodyRoom(bytes);
+  if (held_ + bytes > worker.bodies.bound()) return LargerThanAllRoom();
+  if (held_ == 0 && facts.key != nullptr) body_owner_ = facts.key->scope.get();
+  if (!worker.bodies.TryTake(body_owner_, bytes)) return WaitForBodyRoom(bytes);
   held_ += bytes;
   return Result<Unit>(Unit{});
 }
 
 Task<Result<Unit>> Exchange::WaitForBodyRoom(size_t bytes) {
   TimePoint deadline = loop.Now() + worker.limits.body_room;
-  bool taken = co_await worker.bodies.Take(loop, BodyOwner(), bytes, deadline);
+  bool taken = co_await worker.bodies.Take(loop, body_owner_, bytes, deadline);
   if (!taken) {
     co_return Fail(Party::kRelay, Fault::kOverloaded,
                    "too many request bodies are in memory; try again in a moment", true);
@@ -156,12 +155,13 @@ Task<Result<Unit>> Exchange::WaitForBodyRoom(size_t bytes) {
   co_return Unit{};
 }
 
-const void* Exchange::BodyOwner() const {
-  return facts.key == nullptr ? nullptr : facts.key->scope.get();
+Result<Unit> Exchange::LargerThanAllRoom() {
+  return Fail(Party::kClient, Fault::kBodyTooLarge,
+              "the request's body is larger than all memory for bodies");
 }
 
 void Exchange::FreeBody() {
-  worker.bodies.Give(BodyOwner(), std::exchange(held_, 0));
+  worker.bodies.Give(body_owner_, std::exchange(held_, 0));
   json = JsonIndex();
   edits = Edits();
   body.Clear();

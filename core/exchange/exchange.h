@@ -12,6 +12,7 @@
 #include "core/async/task.h"
 #include "core/base/json.h"
 #include "core/exchange/body.h"
+#include "core/exchange/body_budget.h"
 #include "core/exchange/chain.h"
 #include "core/exchange/dialect.h"
 #include "core/exchange/upstream.h"
@@ -131,13 +132,14 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   Task<Result<Unit>> TakeBodyBytes(size_t bytes);
   Task<Result<Unit>> WaitForBodyRoom(size_t bytes);
   // Whose share of that memory it takes.
-  const void* BodyOwner() const;
+  static Result<Unit> LargerThanAllRoom();
 
   std::unique_ptr<Stream> client_;
   std::string peer_;
   TimePoint started_;
-  size_t entered_ = 0;  // filters whose OnRequest began
-  size_t held_ = 0;     // bytes of the body taken from the process's budget
+  size_t entered_ = 0;                      // filters whose OnRequest began
+  size_t held_ = 0;                         // bytes of the body taken from the process's budget
+  BodyBudget::Owner body_owner_ = nullptr;  // for whom: the key that was known at the first
   std::unique_ptr<UsageMeter> meter_;
   std::unique_ptr<AnswerTransform> transform_;
   bool ending_ = false;

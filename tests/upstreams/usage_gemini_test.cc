@@ -41,6 +41,21 @@ std::vector<std::string> GeminiForms(const std::vector<std::string>& chunks) {
   return {events, enveloped, array + "\n]\n", enveloped_array + "]"};
 }
 
+// Who closes the books at the end must find the usage told, wherever a piece was cut: JSON says its
+// finishReason before it.
+TEST_F(GeminiMeter, GeminiHasEndedOnlyWhenAllUsageIsTold) {
+  for (const std::string& text : GeminiForms({kGeminiFirst, kGeminiMiddle, kGeminiLast})) {
+    Begin(MakeGeminiMeter);
+    for (char c : text) {
+      Feed({&c, 1});
+      if (meter_->ended()) break;
+    }
+    EXPECT_TRUE(meter_->ended()) << text;
+    EXPECT_EQ(meter_->Finish(true).cache_read, 70) << text;
+    EXPECT_FALSE(meter_->Finish(true).estimated) << text;
+  }
+}
+
 TEST_F(GeminiMeter, GeminiTellsItsUsageInEveryFormHoweverItIsCut) {
   for (const std::string& text : GeminiForms({kGeminiFirst, kGeminiMiddle, kGeminiLast})) {
     for (size_t size : {size_t{1}, size_t{7}, text.size()}) {
