@@ -11,7 +11,6 @@ namespace relay {
 namespace {
 
 constexpr Duration kStickyLife = std::chrono::hours(1);
-constexpr size_t kStickyBound = 50'000;
 // How long an account rests where the vendor does not say, and bounds for what it says.
 constexpr Duration kLimitedDefault = std::chrono::seconds(60);
 constexpr Duration kRefusedRest = std::chrono::minutes(10);
@@ -54,6 +53,14 @@ void Sooner(TimePoint& earliest, TimePoint when) {
 }
 
 }  // namespace
+
+void NoAccount::Add(const NoAccount& other) {
+  if (other.why > why) {
+    *this = other;
+  } else if (other.why == why) {
+    Sooner(until, other.until);
+  }
+}
 
 std::string_view NameOf(AccountPool::Health health) {
   switch (health) {
@@ -114,15 +121,13 @@ void AccountPool::AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar) {
   if (rests) bar.until = std::max(bar.until, trouble.until);
 }
 
-AccountPool::Choosing AccountPool::ChooseLocked(const Wish& wish, TimePoint now) {
+std::expected<size_t, NoAccount> AccountPool::FindLocked(const Wish& wish, TimePoint now) const {
   auto rank = [&](size_t i) {
     return std::tuple(accounts_[i].priority, states_[i].in_flight, states_[i].last_used);
   };
-  auto sticky = wish.sticky.empty() ? sticky_.end() : sticky_.find(wish.sticky);
-  bool stuck = sticky != sticky_.end() && now - sticky->second.used < kStickyLife;
-  if (stuck && BarOf(sticky->second.index, wish, now).none()) {
-    return OccupyLocked(sticky->second.index, wish, now);
-  }
+  auto session = wish.sticky.empty() ? sessions_.end() : sessions_.find(wish.sticky);
+  bool stuck = session != sessions_.end() && now - session->second.used < kStickyLife;
+  if (stuck && BarOf(session->second.index, wish, now).none()) return session->second.index;
   NoAccount none;
   std::optional<size_t> best;
   std::optional<size_t> guess;  // the best of those that may fail
@@ -139,39 +144,47 @@ AccountPool::Choosing AccountPool::ChooseLocked(const Wish& wish, TimePoint now)
       best = i;
     }
   }
-  if (best) return OccupyLocked(*best, wish, now);
+  if (best) return *best;
   // A guess parks nobody where no other can serve; a place that is sure to get free is better.
-  if (guess && none.why != NoAccount::Why::kBusy) return OccupyLocked(*guess, wish, now);
+  if (guess && none.why != NoAccount::Why::kBusy) return *guess;
   Sooner(none.until, guess_until);
   return std::unexpected(none);
+}
+
+AccountPool::Choosing AccountPool::ChooseLocked(const Wish& wish, TimePoint now) {
+  std::expected<size_t, NoAccount> found = FindLocked(wish, now);
+  if (!found) return std::unexpected(found.error());
+  return OccupyLocked(*found, wish, now);
 }
 
 AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, TimePoint now) {
   State& state = states_[index];
   ++state.in_flight;
   state.last_used = ++turn_;
-  Choice choice{index, false, 0};
+  Choice choice{index, 0};
   for (Trouble& trouble : state.troubles) {
     bool over = now >= trouble.until && trouble.probe == 0;
     if (over && Concerns(trouble.family, trouble.health, wish)) {
       choice.probe = trouble.probe = turn_;
     }
   }
-  if (wish.sticky.empty()) return choice;
-  auto sticky = sticky_.find(wish.sticky);
-  choice.moved = sticky != sticky_.end() && now - sticky->second.used < kStickyLife &&
-                 sticky->second.index != index;
-  Remember(wish.sticky, index, now);
+  if (!wish.sticky.empty()) Remember(wish.sticky, index, now);
   return choice;
 }
 
 void AccountPool::Remember(const std::string& sticky, size_t index, TimePoint now) {
-  if (sticky_.size() >= kStickyBound && !sticky_.contains(sticky)) {
-    std::erase_if(sticky_,
-                  [&](const auto& entry) { return now - entry.second.used > kStickyLife; });
-    if (sticky_.size() >= kStickyBound) sticky_.erase(sticky_.begin());
-  }
-  sticky_[sticky] = Sticky{index, now};
+  auto at = sessions_.try_emplace(sticky).first;
+  Session& session = at->second;
+  session.name = &at->first;
+  session.index = index;
+  session.used = now;
+  by_use_.PushBack(session);
+  if (sessions_.size() > kMostSessions) ForgetOldest();
+  while (now - by_use_.front()->used >= kStickyLife) ForgetOldest();
+}
+
+void AccountPool::ForgetOldest() {
+  sessions_.erase(sessions_.find(*by_use_.front()->name));
 }
 
 AccountPool::Taken AccountPool::TryTake(const Wish& wish) {
@@ -181,8 +194,15 @@ AccountPool::Taken AccountPool::TryTake(const Wish& wish) {
     choice = ChooseLocked(wish, clock_.Now());
   }
   if (!choice) return std::unexpected(choice.error());
-  return std::make_unique<AccountLease>(shared_from_this(), choice->index, choice->moved,
-                                        choice->probe, wish.sticky);
+  return std::make_unique<AccountLease>(shared_from_this(), choice->index, choice->probe,
+                                        wish.sticky);
+}
+
+std::expected<Unit, NoAccount> AccountPool::CanServe(const Wish& wish) {
+  std::lock_guard lock(mutex_);
+  std::expected<size_t, NoAccount> found = FindLocked(wish, clock_.Now());
+  if (!found) return std::unexpected(found.error());
+  return Unit{};
 }
 
 // A waiter while it lives: in the queue until it is granted an account, which goes on to the next
@@ -217,7 +237,7 @@ class AccountPool::Ticket final : public WaitTicket {
     }
     if (!choice) return Taken(std::unexpected(choice.error()));
     return Taken(std::make_unique<AccountLease>(pool_.shared_from_this(), choice->index,
-                                                choice->moved, choice->probe, wish_.sticky));
+                                                choice->probe, wish_.sticky));
   }
 
   // Under the pool's mutex, as is the next.

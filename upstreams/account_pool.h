@@ -17,6 +17,8 @@
 #include "core/async/task.h"
 #include "core/async/wait_queue.h"
 #include "core/base/clock.h"
+#include "core/base/error.h"
+#include "core/base/list.h"
 #include "core/exchange/upstream.h"
 #include "upstreams/account.h"
 
@@ -65,7 +67,11 @@ struct NoAccount {
     kRefused,   // the vendor does not accept the credentials
     kLimited,   // at their limits, until `until`
     kBusy,      // as many requests in flight as may be
+    kUntried,   // one that could serve was not asked
   };
+  // Keeps the reason that is nearer to being cured, and of two limits the earlier end.
+  void Add(const NoAccount& other);
+
   Why why = Why::kEmpty;
   TimePoint until{};  // kLimited: the earliest end; kBusy: when to look again, epoch: not before
 };
@@ -75,25 +81,17 @@ class AccountPool;
 class AccountLease final : public Lease {
  public:
   // `probe`: names it as the one request that finds out whether a rest is over; 0: it is not.
-  AccountLease(std::shared_ptr<AccountPool> pool, size_t index, bool moved, uint64_t probe,
-               std::string sticky)
-      : pool_(std::move(pool)),
-        index_(index),
-        moved_(moved),
-        probe_(probe),
-        sticky_(std::move(sticky)) {}
+  AccountLease(std::shared_ptr<AccountPool> pool, size_t index, uint64_t probe, std::string sticky)
+      : pool_(std::move(pool)), index_(index), probe_(probe), sticky_(std::move(sticky)) {}
   ~AccountLease() override;
   std::string_view account() const override { return details().name; }
   const Account& details() const;
   size_t index() const { return index_; }
-  // The session's own account could not serve.
-  bool moved() const { return moved_; }
   const std::string& sticky() const { return sticky_; }
 
  private:
   std::shared_ptr<AccountPool> pool_;
   size_t index_;
-  bool moved_;
   uint64_t probe_;
   std::string sticky_;
 };
@@ -102,6 +100,8 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
  public:
   // More waiters than this are told at once that all are busy.
   static constexpr size_t kMostWaiting = 1000;
+  // Of more sessions than this, those longest unused are forgotten.
+  static constexpr size_t kMostSessions = 50'000;
 
   // `clock` outlives this.
   AccountPool(std::vector<Account> accounts, const Clock& clock);
@@ -114,6 +114,8 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   // The same, but waits its turn, first come first served, while all that could serve are busy.
   // The pool outlives the task: leases and clusters hold it.
   Task<Taken> Take(Loop& loop, Wish wish, TimePoint deadline);
+  // Whether TryTake would find an account, or why it would not. Takes nothing.
+  std::expected<Unit, NoAccount> CanServe(const Wish& wish);
   // How long an account rests after that: as the vendor says, within bounds, or by default. What is
   // not kLimited, kOverloaded, kRefused or kBroken calls for no rest.
   static TimePoint RestUntil(const Judgement& judgement, TimePoint now);
@@ -158,18 +160,21 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     TimePoint until{};                  // of a limit or a guess; epoch: not known
     bool none() const { return !why && !guess; }
   };
-  struct Sticky {
+  struct SessionTag {};
+  // Which account a session sticks to.
+  struct Session : ListNode<SessionTag> {
+    const std::string* name = nullptr;  // its key in sessions_
     size_t index = 0;
-    TimePoint used;
+    TimePoint used{};
   };
   struct Choice {
     size_t index = 0;
-    bool moved = false;
     uint64_t probe = 0;
   };
   class Ticket;
 
   using Choosing = std::expected<Choice, NoAccount>;
+  std::expected<size_t, NoAccount> FindLocked(const Wish& wish, TimePoint now) const;
   Choosing ChooseLocked(const Wish& wish, TimePoint now);
   Bar BarOf(size_t index, const Wish& wish, TimePoint now) const;
   static void AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar);
@@ -178,6 +183,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   void ReleaseLocked(size_t index, uint64_t probe);
   void WakeAllLocked();
   void Remember(const std::string& sticky, size_t index, TimePoint now);
+  void ForgetOldest();
   // Ends what a good answer shows to be over. True when there was any.
   bool Recover(State& state, const Wish& wish, TimePoint now);
   bool Park(State& state, Trouble trouble, TimePoint now);
@@ -186,7 +192,8 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   const Clock& clock_;
   std::mutex mutex_;
   std::vector<State> states_;
-  std::unordered_map<std::string, Sticky> sticky_;
+  std::unordered_map<std::string, Session> sessions_;
+  List<Session, SessionTag> by_use_;  // all of sessions_, the longest unused first
   WaitQueue<Ticket> waiting_;
   uint64_t turn_ = 0;
 };

@@ -72,7 +72,6 @@ Task<std::expected<Unit, Refusal>> Cluster::Select(Exchange& x, std::string stic
     co_return std::unexpected(
         RefusalOf(taken.error(), shared_->config.name, x.ask.model, loop_.Now()));
   }
-  x.facts.sticky_moved = (*taken)->moved();
   x.facts.lease = std::move(*taken);
   co_return Unit{};
 }

@@ -58,6 +58,12 @@ Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_v
       refusal.message = "every account of cluster " + name + " carries as many requests as it may";
       refusal.retry_after = std::chrono::seconds(1);
       break;
+    case NoAccount::Why::kUntried:
+      refusal.fault = Fault::kOverloaded;
+      refusal.message = "the accounts of cluster " + name +
+                        " that were asked cannot serve this request, another may; try again";
+      refusal.retry_after = std::chrono::seconds(1);
+      break;
   }
   return refusal;
 }

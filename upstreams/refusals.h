@@ -14,7 +14,8 @@
 namespace relay {
 
 // Nobody serves: 503 for none, 429 with the earliest reset when all are limited, 403
-// where only subscriptions are left for a client not the vendor's.
+// where only subscriptions are left for a client not the vendor's. Final but where time alone cures
+// it: a limit, a busy account, one that was not asked.
 Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_view model,
                   TimePoint now);
 // The way to the upstream, or back, failed.

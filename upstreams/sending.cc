@@ -51,14 +51,18 @@ Task<std::expected<Answer, Refusal>> Sending::Run() {
     if (last_ == Kind::kFine || last_ == Kind::kRequest) co_return std::move(*attempt.answer);
     if (RetriesHere(attempt)) {
       attempt = Attempt();  // what it holds goes before the pause
+      // What this account says next stands in the place of what it said.
+      kept_.reset();
+      error_.reset();
       co_await Sleep(loop_, kStartupPauses[pauses_++]);
       continue;
     }
     ++attempts_;
-    if (!MayGoOn(attempt)) co_return GiveUp({});
+    wish_.tried.push_back(lease().index());
+    if (!MayGoOn(attempt)) co_return GiveUp(pool_.CanServe(wish_));
     attempt = Attempt();
     std::expected<Unit, NoAccount> next = co_await NextLease();
-    if (!next) co_return GiveUp(next.error());
+    if (!next) co_return GiveUp(next);
   }
 }
 
@@ -241,10 +245,10 @@ void Sending::Note(Attempt& attempt) {
   UpstreamMetrics& metrics = *shared_.metrics;
   metrics.Count(index, attempt.reason);
   if (attempt.reason == Reason::kLocal) return;
+  if (last_ == Kind::kUnsuited) none_.Add({NoAccount::Why::kUnsuited, {}});
+  if (last_ == Kind::kRefused) none_.Add({NoAccount::Why::kRefused, {}});
   if (last_ == Kind::kLimited) {
-    TimePoint until = AccountPool::RestUntil(judgement, loop_.Now());
-    bool sooner = limited_until_ == TimePoint() || until < limited_until_;
-    if (sooner) limited_until_ = until;
+    none_.Add({NoAccount::Why::kLimited, AccountPool::RestUntil(judgement, loop_.Now())});
   }
   if (last_ == Kind::kOverloaded || last_ == Kind::kBroken) {
     if (attempt.answer) {
@@ -294,7 +298,6 @@ bool Sending::MayGoOn(const Attempt& attempt) const {
 }
 
 Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
-  wish_.tried.push_back(lease().index());
   AccountPool::Taken taken = pool_.TryTake(wish_);
   if (!taken && taken.error().why == NoAccount::Why::kBusy) {
     x_.facts.lease.reset();
@@ -302,30 +305,16 @@ Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
     taken = co_await pool_.Take(loop_, wish_, deadline);
   }
   if (!taken) co_return std::unexpected(taken.error());
-  x_.facts.sticky_moved = x_.facts.sticky_moved || (*taken)->moved();
   x_.facts.lease = std::move(*taken);
   co_return Unit{};
 }
 
-// `none`: why there is no other account; nothing where another one was not to be tried.
-std::expected<Answer, Refusal> Sending::GiveUp(const std::optional<NoAccount>& none) {
+// `others`: whether an account that was not tried could serve.
+std::expected<Answer, Refusal> Sending::GiveUp(const std::expected<Unit, NoAccount>& others) {
   if (kept_) return std::move(*kept_);
-  TimePoint now = loop_.Now();
-  NoAccount why{NoAccount::Why::kRefused, {}};
-  if (none && none->why == NoAccount::Why::kLimited) why = *none;
-  if (limited_until_ != TimePoint()) {
-    bool sooner = why.until == TimePoint() || limited_until_ < why.until;
-    why = {NoAccount::Why::kLimited, sooner ? limited_until_ : why.until};
-    // Others were not asked: they may well serve.
-    if (!none && pool_.accounts().size() > wish_.tried.size() + 1) why.until = now;
-  }
-  if (why.why == NoAccount::Why::kRefused && error_) {
-    return std::unexpected(RefusalOfWay(*error_, config_.name));
-  }
-  if (why.why == NoAccount::Why::kRefused && last_ == Kind::kUnsuited) {
-    why.why = NoAccount::Why::kUnsuited;
-  }
-  return std::unexpected(RefusalOf(why, config_.name, x_.ask.model, now));
+  if (error_) return std::unexpected(RefusalOfWay(*error_, config_.name));
+  none_.Add(others ? NoAccount{NoAccount::Why::kUntried, {}} : others.error());
+  return std::unexpected(RefusalOf(none_, config_.name, x_.ask.model, loop_.Now()));
 }
 
 }  // namespace relay

@@ -48,7 +48,7 @@ class Sending {
   void Note(Attempt& attempt);
   bool RetriesHere(const Attempt& attempt) const;
   bool MayGoOn(const Attempt& attempt) const;
-  std::expected<Answer, Refusal> GiveUp(const std::optional<NoAccount>& none);
+  std::expected<Answer, Refusal> GiveUp(const std::expected<Unit, NoAccount>& others);
   AccountLease& lease() const { return static_cast<AccountLease&>(*x_.facts.lease); }
 
   Loop& loop_;
@@ -66,7 +66,7 @@ class Sending {
   // What is left to say when nobody can serve.
   std::optional<Answer> kept_;  // the vendor's own words
   std::optional<Error> error_;
-  TimePoint limited_until_{};
+  NoAccount none_;  // what the accounts were blamed for
   Kind last_ = Kind::kFine;
 };
 

@@ -50,18 +50,34 @@ TEST(AccountPool, ForgetsASessionAfterAnHour) {
   EXPECT_EQ(p.Next(Sticky("s")), "b");
 }
 
+TEST(AccountPool, ForgetsTheSessionLongestUnusedWhenThereAreTooMany) {
+  Pool p({MakeAccount("a", 10), MakeAccount("b", 20)});
+  p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + seconds(1)});
+  constexpr size_t kMost = AccountPool::kMostSessions;
+  for (size_t i = 0; i < kMost; ++i) p.Next(Sticky(std::to_string(i)));
+  // Who is known stays on b; who is not gets a.
+  p.clock.Advance(seconds(2));
+  p.pool->Report(0, {.kind = Kind::kFine});
+  EXPECT_EQ(p.Next(Sticky("0")), "b");
+  EXPECT_EQ(p.Next(Sticky("new")), "a");
+  EXPECT_EQ(p.Next(Sticky("0")), "b");
+  EXPECT_EQ(p.Next(Sticky("2")), "b");
+  EXPECT_EQ(p.Next(Sticky(std::to_string(kMost - 1))), "b");
+  EXPECT_EQ(p.Next(Sticky("1")), "a");
+  EXPECT_EQ(p.Next(Sticky("3")), "a");
+  EXPECT_EQ(p.Next(Sticky("5")), "b");
+}
+
 TEST(AccountPool, MovesASessionWhoseAccountRests) {
   Pool p({MakeAccount("a"), MakeAccount("b")});
   EXPECT_EQ(p.Next(Sticky("s")), "a");
   p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + minutes(5)});
   auto taken = p.pool->TryTake(Sticky("s"));
   EXPECT_EQ((*taken)->account(), "b");
-  EXPECT_TRUE((*taken)->moved());
   p.clock.Advance(minutes(6));
   // It stays where its cache is by now.
   auto again = p.pool->TryTake(Sticky("s"));
   EXPECT_EQ((*again)->account(), "b");
-  EXPECT_FALSE((*again)->moved());
 }
 
 TEST(AccountPool, SkipsWhatCannotServe) {
@@ -81,6 +97,15 @@ TEST(AccountPool, SkipsWhatCannotServe) {
   EXPECT_EQ(p.Next(wish), "any");
   wish.tried = {2};
   EXPECT_EQ(p.Next(wish), "nobody");
+}
+
+TEST(AccountPool, TellsWhetherAnyCouldServeAndTakesNothing) {
+  Pool p({MakeAccount("a", 50, 1)});
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(p.pool->CanServe({}));
+  EXPECT_EQ(p.pool->Look()[0].in_flight, 0);
+  auto held = p.pool->TryTake({});
+  ASSERT_TRUE(held);
+  EXPECT_EQ(p.pool->CanServe({}).error().why, Why::kBusy);
 }
 
 TEST(AccountPool, TellsTheReasonNearestToACure) {

@@ -107,6 +107,91 @@ TEST(Failover, RefusesItselfWhenAllCredentialsAreRefused) {
   EXPECT_EQ(world.Look(2).health, Health::kRefused);
 }
 
+// What blames the one account that was asked, each in its own way.
+const std::vector<std::pair<std::string, Scripted>> kBlames = {
+    {"refused", Json(401, kAuthError)},
+    {"unsuited", Json(403, "<html>blocked</html>")},
+    {"limited", Json(429, kLimitError, {"retry-after: 3600"})},
+};
+
+TEST(Failover, AsksToComeAgainWhereTheOthersAreOnlyBusy) {
+  for (const auto& [name, blame] : kBlames) {
+    SCOPED_TRACE(name);
+    std::vector<AccountConfig> accounts = {KeyAccount("a", "sk-a"), KeyAccount("b", "sk-b")};
+    accounts[1].concurrency = 1;
+    ClusterWorld world(std::move(accounts));
+    Wish wish;
+    wish.tried = {0};
+    AccountPool::Taken held = world.shared->pool->TryTake(wish);
+    world.vendor.Answer("sk-a", blame);
+    world.AskClaude(false);
+    EXPECT_EQ(world.client->text, "");
+    world.Advance(std::chrono::seconds(6));
+    EXPECT_EQ(world.status(), 503);
+    EXPECT_EQ(world.Field("retry-after"), "1");
+    EXPECT_EQ(world.Field("x-should-retry"), "");
+    EXPECT_THAT(world.body(), HasSubstr("carries as many requests as it may"));
+    EXPECT_THAT(world.asked(), ElementsAre("sk-a"));
+  }
+}
+
+TEST(Failover, AsksToComeAgainWhereItsAttemptsWereUsedUpBeforeTheAccounts) {
+  for (const auto& [name, blame] : kBlames) {
+    SCOPED_TRACE(name);
+    ClusterWorld world(Three(), ProviderKind::kClaude,
+                       [](ClusterConfig& config) { config.failover.attempts = 2; });
+    world.vendor.Answer("sk-a", blame);
+    world.vendor.Answer("sk-b", blame);
+    world.AskClaude(false);
+    EXPECT_EQ(world.status(), 503);
+    EXPECT_EQ(world.Field("retry-after"), "1");
+    EXPECT_EQ(world.Field("x-should-retry"), "");
+    EXPECT_THAT(world.body(), HasSubstr("again"));
+    EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-b"));
+    // Nothing was taken of the account that was not asked.
+    EXPECT_EQ(world.Look(2).in_flight, 0);
+  }
+}
+
+TEST(Failover, CountsOnlyAccountsThatCouldServeAmongThoseThatWereNotAsked) {
+  for (bool serves : {true, false}) {
+    SCOPED_TRACE(serves);
+    std::vector<AccountConfig> accounts = {KeyAccount("a", "sk-a"), KeyAccount("b", "sk-b")};
+    if (!serves) accounts[1].models = {"claude-haiku-*"};
+    ClusterWorld world(std::move(accounts), ProviderKind::kClaude,
+                       [](ClusterConfig& config) { config.failover.attempts = 1; });
+    world.shared->pool->Report(1, {.kind = Judgement::Kind::kLimited,
+                                   .until = world.clock.Now() + std::chrono::seconds(90)});
+    world.vendor.Answer("sk-a", Json(401, kAuthError));
+    world.AskClaude(false);
+    EXPECT_EQ(world.status(), serves ? 429 : 503);
+    EXPECT_EQ(world.Field("retry-after"), serves ? "90" : "");
+    EXPECT_EQ(world.Field("x-should-retry"), serves ? "" : "false");
+  }
+}
+
+TEST(Failover, TellsTheReasonNearestToACureInWhateverOrderTheyCame) {
+  for (bool refused_first : {true, false}) {
+    SCOPED_TRACE(refused_first);
+    ClusterWorld world({KeyAccount("a", "sk-a"), KeyAccount("b", "sk-b")});
+    world.vendor.Answer(refused_first ? "sk-a" : "sk-b", Json(401, kAuthError));
+    world.vendor.Answer(refused_first ? "sk-b" : "sk-a", Json(403, "<html>blocked</html>"));
+    world.AskClaude(false);
+    EXPECT_EQ(world.status(), 503);
+    EXPECT_THAT(world.body(), HasSubstr("renew"));
+    EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-b"));
+  }
+}
+
+TEST(Failover, LetsNoLimitOfOneAccountSpeakForAnotherThatBrokeOff) {
+  ClusterWorld world({KeyAccount("a", "sk-a"), KeyAccount("b", "sk-b")});
+  world.vendor.Answer("sk-a", Json(429, kLimitError, {"retry-after: 3600"}));
+  world.vendor.Answer("sk-b", Nothing());
+  world.AskClaude(false);
+  EXPECT_EQ(world.status(), 502);
+  EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-b"));
+}
+
 TEST(Failover, StopsAtItsAttempts) {
   ClusterWorld world(Three(), ProviderKind::kClaude,
                      [](ClusterConfig& config) { config.failover.attempts = 2; });

@@ -231,6 +231,18 @@ TEST(Gemini, GivesAStartUpCallUpAtLast) {
 }
 
 // Code Assist's clients on a key.
+TEST(Gemini, GivesAStartUpCallUpForWhatItsAccountSaidLast) {
+  for (const Scripted& first : {Json(503, "{}"), Nothing()}) {
+    ClusterWorld world({LoginAccount("dave", "ya29.dave", "p")}, kGemini);
+    world.vendor.Answer("ya29.dave", first);
+    world.vendor.otherwise = Json(429, "{}");
+    world.Ask("POST /v1internal:loadCodeAssist", R"({"metadata":{}})", kCli);
+    for (int i = 0; i < 3; ++i) world.Advance(std::chrono::seconds(1));
+    EXPECT_EQ(world.status(), 429);
+    EXPECT_EQ(world.vendor.requests.size(), 3U);
+  }
+}
+
 TEST(Gemini, UnwrapsCodeAssistForAKey) {
   ClusterWorld world({KeyAccount("a", "AIza-a")}, kGemini);
   world.vendor.otherwise = Json(200, R"({"candidates":[{"x":"é"}],"usageMetadata":{}})");
