@@ -30,7 +30,6 @@ ServerLimits ServerLimitsOf(const ListenerLimits& from) {
 
 ExchangeLimits ExchangeLimitsOf(const ListenerLimits& from) {
   ExchangeLimits limits;
-  limits.body_bytes = from.body_bytes.count;
   limits.body_timeout = from.body_timeout;
   limits.body_idle = from.body_idle;
   return limits;

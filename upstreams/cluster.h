@@ -53,7 +53,6 @@ class Cluster final : public Upstream {
   // `sticky`: scope and session, "" for none. Puts it into x.facts.
   Task<std::expected<Unit, Refusal>> Select(Exchange& x, std::string sticky, Duration wait);
   AccountPool& pool() const { return *shared_->pool; }
-  const ClusterConfig& config() const { return shared_->config; }
 
  private:
   Wish WishOf(const Exchange& x) const;

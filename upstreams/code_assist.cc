@@ -124,7 +124,6 @@ Result<Unit> WrapRequest(const Account& account, const Exchange& x, bool counts,
   if (counts) {
     // Only contents are counted there; what stands in a whole request is taken from it.
     JsonValue contents = ValueAt(*json, {"generateContentRequest", "contents"});
-    if (!json->Find("contents") && contents) KeepOnly(contents, *json, call.edits);
     std::string head = R"({"request":{"model":)" + JsonString("models/" + x.ask.model) + ",";
     if (!json->Find("contents") && contents) {
       call.edits.Clear();

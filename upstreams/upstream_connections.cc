@@ -57,12 +57,4 @@ Task<Result<std::unique_ptr<Stream>>> UpstreamConnections::Open(const Url* endpo
   co_return connection->Open(head, std::move(body));
 }
 
-size_t UpstreamConnections::size() {
-  size_t count = 0;
-  for (auto& [endpoint, pool] : pools_) {
-    pool.connections.ForEach([&](Connection&) { ++count; });
-  }
-  return count;
-}
-
 }  // namespace relay

@@ -31,7 +31,6 @@ class UpstreamConnections {
   // sent (kInternal).
   Task<Result<std::unique_ptr<Stream>>> Open(const Url* endpoint, const Head& head, Buffer body,
                                              bool fresh, TimePoint connect_deadline);
-  size_t size();
 
  private:
   struct Pool {

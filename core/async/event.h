@@ -63,9 +63,6 @@ class Event {
   WaiterList waiting_;
 };
 
-inline TimedWait SleepUntil(Loop& loop, TimePoint when) {
-  return {loop, nullptr, when};
-}
 inline TimedWait Sleep(Loop& loop, Duration delay) {
   return {loop, nullptr, loop.Now() + delay};
 }

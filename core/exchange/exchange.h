@@ -46,7 +46,6 @@ struct Facts {
   std::shared_ptr<const KeyRecord> key;  // auth
   std::unique_ptr<Slot> slot;            // rate-limit: places among the requests in flight
   std::unique_ptr<Lease> lease;          // account-select; the cluster exchanges it at failover
-  bool sticky_moved = false;             // the session's account could not serve
   bool body_read = false;                // the provider has completed the ask (read_request.h)
   // usage-record: what the ledger is told at the close. `whole`: of an answer that came to its end.
   struct Used {
@@ -94,7 +93,6 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   // The body is not needed any more: the answer is committed or no attempt is left.
   void FreeBody();
   TimePoint started() const { return started_; }
-  bool answered() const { return client_->head_sent(); }
   std::string_view peer() const { return peer_; }
   // Of the answer, for usage-record; null before there is one, and where nothing is counted.
   UsageMeter* meter() const { return meter_.get(); }

@@ -28,7 +28,6 @@ class Endpoints {
 };
 
 struct ExchangeLimits {
-  uint64_t body_bytes = uint64_t{32} << 20;
   Duration body_timeout = std::chrono::seconds(120);
   Duration body_idle = std::chrono::seconds(30);
   Duration body_room = std::chrono::seconds(10);  // how long a body waits for memory

@@ -25,7 +25,6 @@ constexpr size_t kMostControlFrames = 1000;
 constexpr uint64_t kNoLimit = 1'000'000'000;
 constexpr size_t kPreface = 24;
 constexpr size_t kUsualFields = 24;
-constexpr size_t kMostContinuations = 1000;
 constexpr size_t kMostSent = size_t{256} << 10;  // of one head, compressed
 
 std::string_view View(const uint8_t* bytes, size_t size) {
@@ -255,8 +254,6 @@ nghttp2_option* MakeOptions() {
   nghttp2_option_set_stream_reset_rate_limit(made, kNoLimit, kNoLimit);
   nghttp2_option_set_max_continuations(made, kNoLimit);
   nghttp2_option_set_max_send_header_block_length(made, kMostSent);
-  // Debian's library counts a frame once more with each piece of its header: FrameWatch counts.
-  nghttp2_option_set_max_continuations(made, kMostContinuations);
   return made;
 }
 
