@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The relay's own answers: /health, /ready and /metrics (design §10). They ask nobody else.
+// The relay's own answers: /health, /ready and /metrics. They ask nobody else.
 #pragma once
 
 #include <array>

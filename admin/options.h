@@ -12,7 +12,7 @@
 
 namespace relay {
 
-// Exit codes of every command (design §11).
+// Exit codes of every command.
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;  // bad usage, or a relay.yaml that cannot be served

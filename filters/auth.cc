@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // auth: finds the relay key wherever clients put one, takes every credential out of the request so
-// that none goes upstream, and says what the key may use. Sources: clients.md §1.1, reliability
-// R50.
+// that none goes upstream, and says what the key may use.
 #include <algorithm>
 #include <memory>
 #include <optional>

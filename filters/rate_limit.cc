@@ -26,7 +26,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The reserve rule (design §6): a token is about four bytes; an answer is as long as the client
+// The reserve rule: a token is about four bytes; an answer is as long as the client
 // allows, or twice as long as this key's answers of this model are.
 constexpr int64_t kBytesOfToken = 4;
 constexpr int64_t kUsualMaxTokens = 8192;

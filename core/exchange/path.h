@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a request's target may be before it is routed (design §6): '//' collapses; dot segments,
+// What a request's target may be before it is routed: '//' collapses; dot segments,
 // encoded once, more often or not, and %2f, %5c, %00 are refused, so that no filter or upstream
 // reads another path than the router did.
 #pragma once

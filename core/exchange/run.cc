@@ -27,7 +27,7 @@ bool StaysHere(std::string_view name) {
                      [&](std::string_view ours) { return EqualsIgnoreCase(name, ours); });
 }
 
-// Claude Code starts with HEAD {base}/api/hello; any quick status will do (clients.md §1.8).
+// Claude Code starts with HEAD {base}/api/hello; any quick status will do.
 bool IsProbe(std::string_view method, std::string_view path) {
   if (method == "HEAD" && path == "/") return true;
   return (method == "HEAD" || method == "GET") && path.ends_with("/api/hello");

@@ -56,7 +56,7 @@ TEST(Story, EndsOneExchangeAndNoneElseWhenAFilterThrows) {
 }
 
 TEST(Story, AnswersProbesAtOnce) {
-  // Below a route or beside it; whatever the filters would say (clients.md §1.8).
+  // Below a route or beside it; whatever the filters would say.
   for (const char* line : {"HEAD /", "HEAD /api/api/hello", "GET /api/api/hello", "HEAD /api/hello",
                            "GET /elsewhere/api/hello"}) {
     SCOPED_TRACE(line);
