@@ -99,8 +99,18 @@ StringEnd FindEndPlain(const char* p, const char* end) {
   return FindEnd(p, end);
 }
 
-const auto kFindEnd =
-    __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") ? FindEndAvx2 : FindEndPlain;
+[[gnu::target("avx512f,avx512bw,avx512vl,bmi,bmi2")]] StringEnd FindEndAvx512(const char* p,
+                                                                              const char* end) {
+  return FindEnd(p, end);
+}
+
+auto ChooseFindEnd() {
+  bool bits = __builtin_cpu_supports("bmi2") != 0;
+  bool avx512 = __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0;
+  if (bits && avx512) return FindEndAvx512;
+  return bits && __builtin_cpu_supports("avx2") ? FindEndAvx2 : FindEndPlain;
+}
+const auto kFindEnd = ChooseFindEnd();
 #else
 constexpr auto kFindEnd = FindEndPlain;
 #endif
