@@ -21,6 +21,7 @@ ok 'it shows the health' says '"status":"ok"'
 ok 'it shows a streamed answer' says 'event: content_block_delta'
 ok 'the answer comes to its end' says 'event: message_stop'
 ok 'it tells how to point Claude Code at it' says 'ANTHROPIC_BASE_URL=http://127.0.0.1:'
+ok 'it tells where to see what was used' says 'usage --by model'
 first=$(grep -oE 'cr_[0-9a-f]{64}' "$shown" | head -n 1)
 ok 'it has made a key' test -n "$first"
 

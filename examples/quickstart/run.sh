@@ -134,6 +134,7 @@ cat <<EOF
 Claude Code:   ANTHROPIC_BASE_URL=$url/api/ ANTHROPIC_AUTH_TOKEN=$RELAY_KEY claude
 Gemini CLI:    CODE_ASSIST_ENDPOINT=$url/gemini GOOGLE_CLOUD_ACCESS_TOKEN=$RELAY_KEY GOOGLE_GENAI_USE_GCA=true gemini
 Others, and what to mind with each: README.md
+What was used: RELAY_DATA=$RELAY_DATA $relay usage --by model
 EOF
 
 ((once)) && exit 0
