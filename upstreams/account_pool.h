@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The accounts of a cluster: who is healthy, how many requests each carries, and which session
-// sticks to which. Process-wide, under one mutex with no I/O inside; a place that becomes free is
+// sticks to which. Process-wide, under one mutex with no wait inside; a place that becomes free is
 // given to the first waiter that can use it, whichever worker it lives on.
 #pragma once
 

@@ -2,7 +2,7 @@
 // Limits that are kept in memory: starts and tokens in any 60 seconds, requests in flight, and what
 // may be spent. Process-wide, since a key's requests land on several workers. What an exchange may
 // use at most is reserved before it goes on, and settled with what it used when it ends (README.md,
-// "Limits"). Each scope has a mutex of its own, with no I/O inside.
+// "Limits"). Each scope has a mutex of its own, with no wait inside.
 #pragma once
 
 #include <array>

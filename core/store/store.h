@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Where state outlives a process: behind this interface stand memory, SQLite and Redis. Nothing of
-// it is on the path of a request; everything is written behind and read at start.
+// Where state outlives a process: behind this interface stand memory and SQLite. Nothing of it
+// is on the path of a request; everything is written behind and read at start.
 //
-// Calls come from any thread and never block. `done` runs once: on a thread of the store, or before
-// the call returns. It must not wait, and what it touches must live until then; a store that dies
-// first finishes what was asked of it. Errors (kRelay): kInternal tells of a full disk and the
-// like in words of the system, and the caller tries again later; nothing of the call was done.
+// Calls come from any thread and never block (but for LateStore, whose caller may). `done` runs
+// once: on a thread of the store, or before the call returns. It must not wait, and what it touches
+// must live until then; a store that dies first finishes what was asked of it. Errors (kRelay):
+// kInternal tells of a full disk and the like in words of the system, and the caller tries again
+// later; nothing of the call was done.
 #pragma once
 
 #include <cstdint>
