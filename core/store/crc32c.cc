@@ -51,8 +51,8 @@ __attribute__((target("sse4.2"))) uint32_t ByInstruction(std::string_view bytes)
 
 uint32_t Crc32c(std::string_view bytes) {
 #if defined(__x86_64__)
-  static const bool has_instruction = __builtin_cpu_supports("sse4.2");
-  if (has_instruction) return ByInstruction(bytes);
+  static const bool kHasInstruction = __builtin_cpu_supports("sse4.2");
+  if (kHasInstruction) return ByInstruction(bytes);
 #endif
   return Crc32cByTables(bytes);
 }

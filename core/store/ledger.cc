@@ -135,6 +135,7 @@ std::vector<std::pair<Ledger::RowId, LedgerTotals>> Ledger::CopyDay(int32_t day)
 std::vector<int32_t> Ledger::Days() const {
   std::vector<int32_t> days;
   std::lock_guard lock(mutex_);
+  days.reserve(days_.size());
   for (const auto& [day, rows] : days_) days.push_back(day);
   return days;
 }
