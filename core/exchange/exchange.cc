@@ -103,8 +103,7 @@ Task<Result<Unit>> Exchange::LoadBody() {
 Task<Result<Unit>> Exchange::ReadWholeBody() {
   if (request.content_length && *request.content_length > 0) {
     if (*request.content_length > worker.bodies.bound()) co_return LargerThanAllRoom();
-    // Nothing of it is counted before it comes: else who only announces bodies would keep others'
-    // out.
+    // Nothing of it is counted before it comes: announcing a body must not keep others' out.
     body.Reserve(*request.content_length);
   }
   if (request.expects_continue) {

@@ -129,7 +129,7 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   // Waits for room in the memory for bodies if there is none.
   Task<Result<Unit>> TakeBodyBytes(size_t bytes);
   Task<Result<Unit>> WaitForBodyRoom(size_t bytes);
-  // Whose share of that memory it takes.
+  // The error of a body that can never fit there.
   static Result<Unit> LargerThanAllRoom();
 
   std::unique_ptr<Stream> client_;
