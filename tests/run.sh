@@ -129,7 +129,7 @@ if any_wanted "${release_steps[@]}" && need release all; then
   step lint-speed 60 tests/lint/tools.sh speed build/release
   unit release unit
   step golden 300 tests/golden/run.sh build/release/relay
-  step mock 300 tests/support/netns.sh node --test --test-reporter=spec tests/support/mock/mock_test.mjs
+  step mock 300 tests/support/netns.sh node --test --test-reporter=spec tests/support/mock/mock_test.mjs tests/support/mock/oauth_test.mjs
   step e2e 1200 tests/e2e/run.sh
   for example in examples/*/check.sh; do
     step "examples-$(basename "$(dirname "$example")")" 300 tests/support/netns.sh "$example"

@@ -5,7 +5,7 @@
 
 export const kControlPrefix = '/__mock/';
 
-/** Answers one control request; `mock` is {journal, queue, credentials, forbidden, forbiddenHeaders, reset()}. */
+/** Answers one control request; `mock` is {journal, queue, credentials, tokens, forbidden, forbiddenHeaders, reset()}. */
 export async function answerControl(mock, method, path, query, body, respond) {
   const what = path.slice(kControlPrefix.length);
   const input = () => JSON.parse(body.toString());
@@ -23,8 +23,15 @@ export async function answerControl(mock, method, path, query, body, respond) {
         for (const entry of [input()].flat()) mock.queue.add(entry);
         return respond(200, {scripted: mock.queue.waiting()});
       case 'POST revoke':
-        for (const token of [input().credential].flat()) mock.credentials.revoked.add(token);
+        for (const token of [input().credential].flat()) mock.tokens.grants.revoke(token);
         return respond(200, {});
+      case 'POST expire':
+        for (const token of [input().credential].flat()) mock.credentials.expire(token);
+        return respond(200, {});
+      case 'GET oauth': return respond(200, mock.tokens.grants.describe());
+      case 'POST oauth':
+        mock.tokens.grants.set(input());
+        return respond(200, mock.tokens.grants.describe());
       case 'POST forbid': {
         const {texts = [], headers = []} = input();
         mock.forbidden.push(...texts);

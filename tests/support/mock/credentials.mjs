@@ -14,20 +14,42 @@ export class Credentials {
       {kind: 'google-oauth', form: /^ya29\.[\w.-]{4,}$/, known: googleTokens},
     ];
     this.revoked = new Set();
+    this.expiries = new Map();
   }
 
   /** The credential kind of `value`, or null when no vendor ever issued it. */
   kindOf(value) {
-    if (this.revoked.has(value)) return null;
+    if (this.revoked.has(value) || this.secondsLeft(value) === 0) return null;
     const found = this.kinds.find(({form}) => form.test(value));
     if (found === undefined) return null;
     return found.known.length === 0 || found.known.includes(value) ? found.kind : null;
   }
 
-  /** Makes a credential that the mock issued itself count, beside the ones it was started with. */
-  issue(value) {
+  /** Makes a credential that the mock issued itself count until `expires`, beside the ones it was started with. */
+  issue(value, expires) {
     const found = this.kinds.find(({form}) => form.test(value));
     if (found.known.length > 0) found.known.push(value);
+    this.expiries.set(value, expires);
+  }
+
+  /** Lets an access token end now. */
+  expire(value) {
+    this.expiries.set(value, 0);
+  }
+
+  /** How long an issued credential still counts; null for others, which have no end. */
+  secondsLeft(value) {
+    const expires = this.expiries.get(value);
+    return expires === undefined ? null : Math.max(0, Math.ceil((expires - Date.now()) / 1000));
+  }
+
+  forgetIssued() {
+    for (const {known} of this.kinds) {
+      for (const value of this.expiries.keys()) {
+        if (known.includes(value)) known.splice(known.indexOf(value), 1);
+      }
+    }
+    this.expiries.clear();
   }
 
   /**

@@ -56,7 +56,7 @@ export function isGeminiPath(path) {
   return /^\/v1(beta|alpha)?\/(models|operations)\b/.test(path) || path.startsWith('/v1internal');
 }
 
-/** call: {method, path, query, headers, body, record, reply, journal, projects}. */
+/** call: {method, path, query, headers, body, record, reply, journal, projects, grants}. */
 export async function answerGemini(call) {
   const {credential} = call.record;
   if (call.path.startsWith('/v1internal')) {
@@ -133,12 +133,9 @@ function readBody(call) {
 async function answerCodeAssist(call) {
   const {path, record} = call;
   const token = record.credential.value;
-  const project = call.projects.get(token) ?? kProject;
-  if (call.method === 'GET' && path.startsWith('/v1internal/operations/')) {
-    return call.reply.json(200, {name: path.slice('/v1internal/'.length), done: true,
-      response: {'@type': 'type.googleapis.com/google.internal.cloud.code.v1internal.OnboardUserResponse',
-        cloudaicompanionProject: {id: project, name: project}}});
-  }
+  const newcomer = new Newcomer(call);
+  const project = call.projects.get(token) ?? newcomer.project ?? kProject;
+  if (call.method === 'GET' && path.startsWith('/v1internal/operations/')) return newcomer.poll(project);
   if (call.method !== 'POST') return refuse(call, 404);
   const body = readBody(call);
   if (body === null) return undefined;
@@ -149,12 +146,8 @@ async function answerCodeAssist(call) {
   const traceId = idOf('', record.bodySha256, 'trace').slice(0, 16);
   const wrap = (answer) => ({response: answer, traceId});
   switch (path.slice('/v1internal:'.length)) {
-    case 'loadCodeAssist': {
-      const tier = {id: 'free-tier', name: 'Gemini Code Assist for individuals'};
-      return call.reply.json(200, {currentTier: tier, allowedTiers: [{...tier, isDefault: true}], cloudaicompanionProject: project});
-    }
-    case 'onboardUser':
-      return call.reply.json(200, {name: 'operations/mock-onboarding', done: false});
+    case 'loadCodeAssist': return newcomer.load(project);
+    case 'onboardUser': return newcomer.onboard(body);
     case 'retrieveUserQuota':
       return call.reply.json(200, {buckets: kModels.map((modelId) => ({resetTime: '2030-11-23T00:00:00Z',
         tokenType: 'REQUESTS', modelId, remainingFraction: 0.98}))});
@@ -167,6 +160,57 @@ async function answerCodeAssist(call) {
     case 'generateContent': return generate(call, body.model, body.request ?? {}, wrap);
     case 'streamGenerateContent': return streamGenerate(call, body.model, body.request ?? {}, wrap);
     default: return refuse(call, 404);
+  }
+}
+
+/**
+ * A user whom Code Assist may not know yet (the setting `onboarding`): without a tier until onboardUser's operation has
+ * been asked `polls` times. Gemini CLI, packages/core/src/code_assist/setup.ts.
+ */
+class Newcomer {
+  constructor(call) {
+    this.call = call;
+    this.settings = call.grants.settings.onboarding;
+    this.holder = call.grants.holderOf(call.record.credential.value);
+  }
+
+  get project() {
+    return this.settings?.project;
+  }
+
+  get known() {
+    return this.settings === null || this.holder.polls >= (this.settings.polls ?? 1);
+  }
+
+  load(project) {
+    const id = this.settings?.tier ?? 'free-tier';
+    const tier = {id, name: 'Gemini Code Assist for individuals', isDefault: true, userDefinedCloudaicompanionProject: id !== 'free-tier'};
+    if (this.settings?.ineligible !== undefined) {
+      return this.call.reply.json(200, {allowedTiers: [], ineligibleTiers: [{tierId: id, tierName: tier.name,
+        reasonCode: 'INELIGIBLE_ACCOUNT', reasonMessage: this.settings.ineligible}]});
+    }
+    if (!this.known) return this.call.reply.json(200, {allowedTiers: [tier]});
+    return this.call.reply.json(200, {currentTier: tier, allowedTiers: [tier], cloudaicompanionProject: project});
+  }
+
+  onboard({tierId, cloudaicompanionProject}) {
+    if (!tierId) return refuse(this.call, 400, {message: 'tierId is required'});
+    if (tierId === 'free-tier' && cloudaicompanionProject !== undefined) {
+      return refuse(this.call, 412, {message: 'Precondition check failed.'});
+    }
+    if (tierId !== 'free-tier' && !cloudaicompanionProject) {
+      return refuse(this.call, 400, {message: 'A project is required for this tier.'});
+    }
+    return this.call.reply.json(200, {name: 'operations/mock-onboarding', done: false});
+  }
+
+  poll(project) {
+    this.holder.polls += 1;
+    const name = this.call.path.slice('/v1internal/'.length);
+    if (!this.known) return this.call.reply.json(200, {name, done: false});
+    return this.call.reply.json(200, {name, done: true,
+      response: {'@type': 'type.googleapis.com/google.internal.cloud.code.v1internal.OnboardUserResponse',
+        cloudaicompanionProject: {id: project, name: project}}});
   }
 }
 

@@ -243,23 +243,6 @@ describe('Gemini', () => {
   });
 });
 
-describe('tokens', () => {
-  it('takes an Anthropic refresh token once', async () => {
-    const body = {grant_type: 'refresh_token', refresh_token: 'sk-ant-ort01-first', client_id: '9d1c250a-e61b-44d9-88ed-5944d1962f5e'};
-    const head = {'content-type': 'application/json'};
-    const first = JSON.parse((await send('POST', '/v1/oauth/token', head, body)).text);
-    assert.match(first.access_token, /^sk-ant-oat01-/);
-    assert.notEqual(first.refresh_token, body.refresh_token);
-    assert.equal((await send('POST', '/v1/oauth/token', head, body)).status, 400);
-  });
-
-  it('refreshes a Google token from a form', async () => {
-    const form = 'grant_type=refresh_token&refresh_token=1//mock-token&client_id=a&client_secret=b';
-    const answer = await send('POST', '/token', {'content-type': 'application/x-www-form-urlencoded'}, form);
-    assert.match(JSON.parse(answer.text).access_token, /^ya29\./);
-  });
-});
-
 describe('faults', () => {
   it('resets before the head', async () => {
     assert.equal((await stream('reset-before-head')).error.code, 'ECONNRESET');

@@ -48,6 +48,7 @@ class Mock {
     this.journal.reset();
     this.queue.clear();
     this.credentials.revoked.clear();
+    this.tokens.reset();
   }
 
   connections() {
@@ -148,7 +149,8 @@ class Mock {
     record.faults = reply.faults.names();
     if (reply.faults.has('reset-before-body')) return reply.reset();
     const call = {method: request.method, path: url.pathname, query: url.searchParams,
-      headers: request.headers, body, record, reply, journal: this.journal, projects: this.projects};
+      headers: request.headers, body, record, reply, journal: this.journal, projects: this.projects,
+      grants: this.tokens.grants};
     if (record.leaks.some((what) => what.startsWith('secret'))) return this.answerLeak(call);
     if (TokenEndpoints.handles(url.pathname)) return this.tokens.answer(call);
     if (isGemini) return answerGemini(call);
