@@ -29,7 +29,7 @@ const kLibraries = [
   [/^fmt\//, ['core/', 'upstreams/', 'filters/', 'admin/']],
   [/^prometheus\//, ['core/metrics/']],
   [/^hiredis\//, ['core/store/resp']],
-  [/^openssl\//, ['core/net/tls', 'core/base/secret']],
+  [/^openssl\//, ['core/net/tls', 'core/base/secret', 'core/base/aead']],
   [/^nghttp2\//, ['core/http/http2']],
   [/^llhttp\.h$/, ['core/http/http1']],
   [/^sqlite3\.h$/, ['core/store/sqlite_store']],

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// Secrets at rest: each is sealed by AES-256-GCM under a key that HKDF makes of the encryption key,
+// for the one place where it belongs (facts: R52). A sealed value is text,
+//
+//   v1:1f2e3d4c:base64(nonce, ciphertext, tag)
+//
+// with the format's version and the id of the key in front, so that a value of a newer relay or of
+// another key is told from one that was tampered with.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/aead.h"
+#include "core/base/secret.h"
+
+namespace relay {
+
+// Which value of which record: goes into the seal, so that it opens nowhere else.
+struct SealedPlace {
+  std::string_view type;   // "token"
+  std::string_view id;     // "claude/alice-max"
+  std::string_view field;  // "refresh-token"
+};
+
+struct VaultError {
+  enum class Why : uint8_t {
+    kMalformed,  // no sealed value at all
+    kVersion,    // of a newer relay
+    kKey,        // sealed with an encryption key that this vault does not have
+    kTampered,   // changed, or moved here from another place
+  };
+  Why why = Why::kMalformed;
+  std::string what;  // for people; holds nothing of the value
+};
+
+// Thread-safe once its keys are there.
+class Vault {
+ public:
+  // `encryption_key`: of any length, 32 bytes or more of good randomness or a long phrase.
+  explicit Vault(const Secret& encryption_key);
+  // Values that were sealed with this one still open; nothing is sealed with it any more.
+  void AddPrevious(const Secret& encryption_key);
+
+  // Of the key that seals: eight hex digits, which tell nothing of it.
+  const std::string& key_id() const { return keys_.front().id; }
+
+  // A new text each time, for the same value too.
+  std::string Seal(const SealedPlace& place, std::string_view plain) const;
+  std::expected<Secret, VaultError> Open(const SealedPlace& place, std::string_view sealed) const;
+
+  // The id of the key that sealed a text; nothing where it is no sealed value of this version.
+  static std::optional<std::string_view> KeyIdOf(std::string_view sealed);
+
+ private:
+  struct Key {
+    std::string id;
+    AesGcm cipher;
+  };
+  static Key KeyOf(const Secret& encryption_key);
+
+  std::vector<Key> keys_;  // the first one seals
+};
+
+}  // namespace relay
