@@ -125,7 +125,7 @@ class Http2Session {
   void Swallow(Http2Stream& stream);
 
  private:
-  friend struct Http2Callbacks;
+  friend struct Http2Library;
 
   // What one piece of input brought.
   struct Step {
