@@ -5,7 +5,7 @@
 
 import net from 'node:net';
 
-import {within} from './wire.mjs';
+import {Changing, within} from './wire.mjs';
 
 export const kType = {data: 0, headers: 1, priority: 2, reset: 3, settings: 4, push: 5, ping: 6, goaway: 7, window: 8, continuation: 9};
 export const kFlag = {endStream: 1, ack: 1, endHeaders: 4, padded: 8, priority: 32};
@@ -93,7 +93,7 @@ function statusOf(bytes) {
   return Number(status);
 }
 
-export class Http2Raw {
+export class Http2Raw extends Changing {
   /** list: what our SETTINGS say beside that the relay's encoder keeps no table; null: no preface, nothing. */
   static async connect(port, list = []) {
     const client = new Http2Raw();
@@ -111,6 +111,7 @@ export class Http2Raw {
   }
 
   constructor() {
+    super();
     /** Of the GOAWAY that is no notice: {code, last, at}; null while there is none. */
     this.goaway = null;
     this.endedAt = null;
@@ -119,7 +120,6 @@ export class Http2Raw {
     this.streams = new Map();
     this.pings = 0;
     this.held = Buffer.alloc(0);
-    this.waiting = new Set();
   }
 
   /** Resolves when the system has it, or the peer is gone. */
@@ -137,10 +137,6 @@ export class Http2Raw {
     this.ended ??= how;
     this.endedAt ??= performance.now();
     this.changed();
-  }
-
-  changed() {
-    for (const check of this.waiting) check();
   }
 
   stream(id) {
@@ -177,19 +173,6 @@ export class Http2Raw {
       stream.bytes += payload.length;
       stream.end ||= end;
     }
-  }
-
-  /** Until `test()` holds, looked at whenever something came. */
-  until(test, what, ms = 10_000) {
-    return within(ms, new Promise((resolve) => {
-      const check = () => {
-        if (!test()) return;
-        this.waiting.delete(check);
-        resolve();
-      };
-      this.waiting.add(check);
-      check();
-    }), what);
   }
 
   /** Until a stream is answered to its end, or reset, or all is over. */

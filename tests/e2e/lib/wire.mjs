@@ -21,8 +21,30 @@ export function within(ms, promise, what) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
+/** Something that changes, and is waited for: a connection to which bytes come. */
+export class Changing {
+  waiting = new Set();
+
+  changed() {
+    for (const check of this.waiting) check();
+  }
+
+  /** Until `test()` holds, looked at whenever something changed. */
+  until(test, what = 'until', ms = kWait) {
+    return within(ms, new Promise((resolve) => {
+      const check = () => {
+        if (!test()) return;
+        this.waiting.delete(check);
+        resolve();
+      };
+      this.waiting.add(check);
+      check();
+    }), what);
+  }
+}
+
 /** A connection of HTTP/1.1 on which the test says what is written and when it is read. */
-export class Http1 {
+export class Http1 extends Changing {
   /** tls: options of tls.connect, for a listener with TLS. */
   static async connect(port, {tls: tlsOptions} = {}) {
     const client = new Http1();
@@ -44,14 +66,10 @@ export class Http1 {
   }
 
   constructor() {
+    super();
     this.pieces = [];
     /** How the connection ended: 'end' (FIN), 'ECONNRESET', … ; null while it is open. */
     this.ended = null;
-    this.waiting = new Set();
-  }
-
-  changed() {
-    for (const check of this.waiting) check();
   }
 
   over(how) {
@@ -68,19 +86,6 @@ export class Http1 {
   /** Writes; resolves when the system has it (or the peer is gone). */
   send(bytes) {
     return new Promise((resolve) => this.socket.write(bytes, () => resolve()));
-  }
-
-  /** Until `test()` holds, looked at whenever something came. */
-  until(test, what = 'until', ms = kWait) {
-    return within(ms, new Promise((resolve) => {
-      const check = () => {
-        if (!test()) return;
-        this.waiting.delete(check);
-        resolve();
-      };
-      this.waiting.add(check);
-      check();
-    }), what);
   }
 
   /** The next final response: {status, headers, rawHeaders, body, whole, interim: [statuses]}. Throws if no head came. */
