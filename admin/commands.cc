@@ -79,7 +79,7 @@ int RunUsage(const Options& options, const Environment& environment) {
   std::expected<Target, int> target = FindTarget(options, environment);
   if (!target) return target.error();
   std::string path = "/admin/v1/usage?by=" + std::string(NameOf(options.by));
-  Result<Fetched> fetched = FetchUnix(SocketIn(target->folder), path, kPatience);
+  Result<Fetched> fetched = FetchUnix(SocketIn(target->folder), {.target = path}, kPatience);
   if (!fetched) {
     return Complain("no relay runs with the data folder " + target->folder + " (" +
                     fetched.error().what + "); usage is told by the one that serves");
@@ -102,16 +102,16 @@ int RunHealth(const Options& options, const Environment& environment) {
       std::fprintf(stderr, "relay: --url must be like http://127.0.0.1:3000\n");
       return kExitUsage;
     }
-    return TellHealth(FetchUrl(*url, "/health", kPatience), options.url);
+    return TellHealth(FetchUrl(*url, {.target = "/health"}, kPatience), options.url);
   }
   std::expected<Target, int> target = FindTarget(options, environment);
   if (!target) return target.error();
   std::string socket = SocketIn(target->folder);
-  Result<Fetched> fetched = FetchUnix(socket, "/health", kPatience);
+  Result<Fetched> fetched = FetchUnix(socket, {.target = "/health"}, kPatience);
   if (fetched || !target->address) return TellHealth(fetched, socket);
   // A relay without a writable data folder has no control socket.
   Url url{false, Reachable(target->address->host), target->address->port, ""};
-  return TellHealth(FetchUrl(url, "/health", kPatience), FormatUrl(url));
+  return TellHealth(FetchUrl(url, {.target = "/health"}, kPatience), FormatUrl(url));
 }
 
 }  // namespace relay

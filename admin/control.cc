@@ -17,6 +17,7 @@ namespace relay {
 namespace {
 
 constexpr int kBacklog = 16;
+constexpr Duration kBodyPatience = std::chrono::seconds(10);
 
 // The path of a socket as the kernel takes it: at most 107 bytes. A longer one is reached through
 // a descriptor of its folder.
@@ -49,17 +50,81 @@ Socket OpenUnix() {
 
 }  // namespace
 
-// Holds a stream whose answer was given, until the loop is out of the codec that asked.
-class ControlSocket::Pending final : public Mortal {
+// One request, from its head to the end of its answer. It goes on when who asked has left: a change
+// that has begun is made, and told to all who must know.
+class ControlSocket::Story final : public Mortal, public ListNode<ControlStoryTag> {
  public:
-  explicit Pending(std::unique_ptr<Stream> stream) : stream_(std::move(stream)) {}
+  Story(Loop& loop, const ApiRouter& router, std::unique_ptr<Stream> stream, const Head& head)
+      : loop_(loop), router_(router), stream_(std::move(stream)) {
+    request_.method = head.method;
+    request_.path = head.path();
+    request_.query = head.query();
+  }
+  void Begin() { Start(Tell()); }
+  // Answers what broke the rules before it was a request.
+  void BeginRefusal(const Error& why) {
+    Start(Send(RefusalReply(Dialect::kPlain, ToRefusal(why), "")));
+  }
 
  private:
+  void Start(Task<Unit> task) {
+    task_ = std::move(task);
+    task_.StartOn(
+        loop_, start_, [](void* story) noexcept { static_cast<Story*>(story)->End(); }, this);
+  }
+  void End() {
+    Unlink();
+    loop_.Bury(std::unique_ptr<Mortal>(this));
+  }
+  Task<Result<Unit>> ReadBody();
+  Task<Unit> Tell();
+  Task<Unit> Send(Reply reply);
+
+  Loop& loop_;
+  const ApiRouter& router_;
   std::unique_ptr<Stream> stream_;
+  ApiRequest request_;
+  Waiter start_;
+  Task<Unit> task_;
 };
 
+Task<Result<Unit>> ControlSocket::Story::ReadBody() {
+  TimePoint deadline = loop_.Now() + kBodyPatience;
+  while (true) {
+    Result<Chunk> chunk = co_await stream_->Read(deadline);
+    if (!chunk) co_return std::unexpected(std::move(chunk.error()));
+    if (chunk->empty()) co_return Unit{};
+    request_.body += chunk->view();
+  }
+}
+
+Task<Unit> ControlSocket::Story::Tell() {
+  Result<Unit> read = co_await ReadBody();
+  Reply reply;
+  if (read) {
+    reply = co_await router_.Answer(request_);
+  } else {
+    reply = RefusalReply(Dialect::kPlain, ToRefusal(read.error()), "");
+  }
+  Unit sent = co_await Send(std::move(reply));
+  co_return sent;
+}
+
+Task<Unit> ControlSocket::Story::Send(Reply reply) {
+  if (stream_->lost()) co_return Unit{};
+  Head head;
+  head.status = reply.status;
+  if (!reply.content_type.empty()) head.Add("content-type", reply.content_type);
+  for (const auto& [name, value] : reply.headers) head.Add(name, value);
+  head.content_length = reply.body.size();
+  bool empty = reply.body.empty() || request_.method == "HEAD";
+  stream_->SendHead(head, empty);
+  if (!empty) stream_->Send(Chunk::Copy(reply.body), true);
+  co_return Unit{};
+}
+
 Result<std::unique_ptr<ControlSocket>> ControlSocket::Open(Loop& loop, const std::string& path,
-                                                           ControlHandler& handler) {
+                                                           const ApiRouter& router) {
   auto fail = [&](int error) {
     return Fail(Party::kRelay, Fault::kConnect,
                 "the control socket " + path + " cannot be opened: " + ErrnoText(error));
@@ -75,19 +140,21 @@ Result<std::unique_ptr<ControlSocket>> ControlSocket::Open(Loop& loop, const std
   ::umask(before);
   if (bound != 0) return fail(error);
   if (::listen(socket.fd(), kBacklog) != 0) return fail(errno);
-  return std::unique_ptr<ControlSocket>(new ControlSocket(loop, path, std::move(socket), handler));
+  return std::unique_ptr<ControlSocket>(new ControlSocket(loop, path, std::move(socket), router));
 }
 
-ControlSocket::ControlSocket(Loop& loop, std::string path, Socket socket, ControlHandler& handler)
+ControlSocket::ControlSocket(Loop& loop, std::string path, Socket socket, const ApiRouter& router)
     : loop_(loop),
       path_(std::move(path)),
       socket_(std::move(socket)),
       watch_(loop, socket_, *this),
-      handler_(handler) {
+      router_(router) {
+  limits_.codec.body_bytes = kBodyBytes;
   watch_.Set(SocketWatch::kReadable);
 }
 
 ControlSocket::~ControlSocket() {
+  while (Story* story = stories_.PopFront()) delete story;
   connections_.ForEach([](Connection& connection) { connection.CloseNow(); });
   ::unlink(path_.c_str());
 }
@@ -100,23 +167,15 @@ void ControlSocket::OnSocket(bool, bool, bool) {
 }
 
 void ControlSocket::OnRequest(std::unique_ptr<Stream> stream, Head head) {
-  Reply reply = handler_.OnControl(head);
-  Answer(std::move(stream), reply, head.method != "HEAD");
+  auto* story = new Story(loop_, router_, std::move(stream), head);
+  stories_.PushBack(*story);
+  story->Begin();
 }
 
 void ControlSocket::OnRefused(std::unique_ptr<Stream> stream, Error why) {
-  Answer(std::move(stream), RefusalReply(Dialect::kPlain, ToRefusal(why), ""), true);
-}
-
-void ControlSocket::Answer(std::unique_ptr<Stream> stream, const Reply& reply, bool with_body) {
-  Head head;
-  head.status = reply.status;
-  head.Add("content-type", reply.content_type);
-  head.content_length = reply.body.size();
-  bool empty = reply.body.empty() || !with_body;
-  stream->SendHead(head, empty);
-  if (!empty) stream->Send(Chunk::Copy(reply.body), true);
-  loop_.Bury(std::make_unique<Pending>(std::move(stream)));
+  auto* story = new Story(loop_, router_, std::move(stream), Head());
+  stories_.PushBack(*story);
+  story->BeginRefusal(why);
 }
 
 Result<Socket> ConnectUnix(const std::string& path) {

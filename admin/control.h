@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "admin/api/router.h"
 #include "core/base/error.h"
 #include "core/exchange/dialect.h"
 #include "core/http/connection.h"
@@ -13,39 +14,35 @@
 
 namespace relay {
 
-// Answers what commands ask. Called on the loop of the control socket.
-class ControlHandler {
- public:
-  virtual Reply OnControl(const Head& request) = 0;
-
- protected:
-  ~ControlHandler() = default;
-};
+struct ControlStoryTag {};
 
 class ControlSocket final : private SocketEvents, private ServerHandler {
  public:
+  // Of a request; more is 413.
+  static constexpr size_t kBodyBytes = size_t{1} << 20;
+
   // A file that is there already is replaced: whoever holds the lock of the folder owns it. Errors:
-  // the path cannot be bound. Handler and loop outlive this.
+  // the path cannot be bound. Router and loop, on whose thread requests are answered, outlive this.
   static Result<std::unique_ptr<ControlSocket>> Open(Loop& loop, const std::string& path,
-                                                     ControlHandler& handler);
-  // Removes the file and ends what is open.
+                                                     const ApiRouter& router);
+  // Removes the file and ends what is open, answered or not.
   ~ControlSocket();
 
  private:
-  class Pending;
-  ControlSocket(Loop& loop, std::string path, Socket socket, ControlHandler& handler);
+  class Story;
+  ControlSocket(Loop& loop, std::string path, Socket socket, const ApiRouter& router);
   void OnSocket(bool readable, bool writable, bool broken) override;
   void OnRequest(std::unique_ptr<Stream> stream, Head head) override;
   void OnRefused(std::unique_ptr<Stream> stream, Error why) override;
-  void Answer(std::unique_ptr<Stream> stream, const Reply& reply, bool with_body);
 
   Loop& loop_;
   const std::string path_;
   Socket socket_;
   SocketWatch watch_;
-  ControlHandler& handler_;
+  const ApiRouter& router_;
   ServerLimits limits_;
   List<Connection, ConnectionTag> connections_;
+  List<Story, ControlStoryTag> stories_;
 };
 
 // A connected Unix socket. Errors (kConnect): nobody listens there.

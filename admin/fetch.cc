@@ -19,11 +19,13 @@ namespace {
 // An answer of the relay's own is never longer.
 constexpr size_t kMostBytes = size_t{64} << 20;
 
-Head RequestFor(const std::string& target, const std::string& authority) {
+Head HeadFor(const FetchRequest& request, const std::string& target, const std::string& authority) {
   Head head;
-  head.method = head.Keep("GET");
+  head.method = head.Keep(request.method);
   head.target = head.Keep(target);
   head.authority = head.Keep(authority);
+  if (!request.body.empty()) head.Add("content-type", "application/json");
+  if (!request.body.empty() || request.method != "GET") head.content_length = request.body.size();
   return head;
 }
 
@@ -58,24 +60,27 @@ struct Session {
   }
 };
 
-Task<Result<Fetched>> Send(Session& session, std::unique_ptr<Transport> transport,
-                           const Head& request, TimePoint deadline) {
+Task<Result<Fetched>> Send(Session& session, std::unique_ptr<Transport> transport, Head head,
+                           std::string body, TimePoint deadline) {
   ClientConnection* connection =
       ClientConnection::Start(session.loop, std::move(transport), std::chrono::seconds(60));
   session.connections.PushBack(*connection);
-  Result<std::unique_ptr<Stream>> stream = connection->Open(request, Buffer());
+  Buffer bytes;
+  if (!body.empty()) bytes.AppendCopy(body);
+  Result<std::unique_ptr<Stream>> stream = connection->Open(head, std::move(bytes));
   if (!stream) co_return std::unexpected(stream.error());
   session.stream = std::move(*stream);
   Result<Fetched> fetched = co_await Ask(*session.stream, deadline);
   co_return fetched;
 }
 
-Task<Result<Fetched>> DialAndSend(Session& session, Endpoint endpoint, const Head& request,
+Task<Result<Fetched>> DialAndSend(Session& session, Endpoint endpoint, Head head, std::string body,
                                   TimePoint deadline) {
   Result<std::unique_ptr<Transport>> transport =
       co_await Dial(session.loop, session.resolver, std::move(endpoint), deadline);
   if (!transport) co_return std::unexpected(transport.error());
-  Result<Fetched> fetched = co_await Send(session, std::move(*transport), request, deadline);
+  Result<Fetched> fetched =
+      co_await Send(session, std::move(*transport), std::move(head), std::move(body), deadline);
   co_return fetched;
 }
 
@@ -96,7 +101,7 @@ Result<Fetched> RunToEnd(Session& session, Task<Result<Fetched>> task) {
 
 }  // namespace
 
-Result<Fetched> FetchUnix(const std::string& socket_path, const std::string& target,
+Result<Fetched> FetchUnix(const std::string& socket_path, const FetchRequest& request,
                           Duration patience) {
   Result<Socket> socket = ConnectUnix(socket_path);
   if (!socket) return std::unexpected(socket.error());
@@ -105,12 +110,12 @@ Result<Fetched> FetchUnix(const std::string& socket_path, const std::string& tar
   options.party = Party::kUpstream;
   auto transport =
       std::make_unique<Tcp>(session.loop, std::move(*socket), Address(), std::move(options));
-  Head request = RequestFor(target, "localhost");
   return RunToEnd(session,
-                  Send(session, std::move(transport), request, session.loop.Now() + patience));
+                  Send(session, std::move(transport), HeadFor(request, request.target, "localhost"),
+                       request.body, session.loop.Now() + patience));
 }
 
-Result<Fetched> FetchUrl(const Url& base, const std::string& target, Duration patience) {
+Result<Fetched> FetchUrl(const Url& base, const FetchRequest& request, Duration patience) {
   Endpoint endpoint;
   endpoint.host = base.host;
   endpoint.port = base.port;
@@ -121,9 +126,9 @@ Result<Fetched> FetchUrl(const Url& base, const std::string& target, Duration pa
     endpoint.alpn = {"http/1.1"};
   }
   Session session;
-  Head request = RequestFor(base.path + target, FormatHostPort({base.host, base.port}));
-  return RunToEnd(
-      session, DialAndSend(session, std::move(endpoint), request, session.loop.Now() + patience));
+  Head head = HeadFor(request, base.path + request.target, FormatHostPort({base.host, base.port}));
+  return RunToEnd(session, DialAndSend(session, std::move(endpoint), std::move(head), request.body,
+                                       session.loop.Now() + patience));
 }
 
 }  // namespace relay

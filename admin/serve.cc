@@ -15,12 +15,12 @@
 #include <utility>
 #include <vector>
 
+#include "admin/api/usage.h"
 #include "admin/control.h"
 #include "admin/endpoints.h"
 #include "admin/load.h"
 #include "admin/machine.h"
 #include "admin/services.h"
-#include "admin/usage_report.h"
 #include "admin/worker_thread.h"
 #include "core/base/log.h"
 #include "core/store/data_folder.h"
@@ -171,10 +171,9 @@ Result<Unit> WritePorts(const std::string& file, const std::vector<ListenPoint>&
 
 // --- The process -------------------------------------------------------------------------------
 
-class Process final : private ControlHandler {
+class Process final {
  public:
-  Process(Services& services, const Options& options)
-      : services_(services), options_(options), endpoints_(services) {}
+  Process(Services& services, const Options& options);
 
   // Opens the control socket in the folder, if there is one, and every listener. Errors are for
   // people.
@@ -182,7 +181,6 @@ class Process final : private ControlHandler {
   Result<Unit> Run();
 
  private:
-  Reply OnControl(const Head& request) override;
   void OnSignal(int number);
   void OnDrained();
 
@@ -190,12 +188,20 @@ class Process final : private ControlHandler {
   const Options& options_;
   ProcessEndpoints endpoints_;
   Loop loop_{services_.clock};
+  ApiRouter api_;
   std::unique_ptr<ControlSocket> control_;
   std::vector<ListenPoint> points_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;
   size_t drained_ = 0;
   bool draining_ = false;
 };
+
+Process::Process(Services& services, const Options& options)
+    : services_(services), options_(options), endpoints_(services) {
+  api_.Add("GET", "/health",
+           [this](ApiRequest&) -> Task<Reply> { return Reply{.body = endpoints_.HealthText()}; });
+  AddUsageApi(api_, services_.ledger);
+}
 
 Result<Unit> Process::Prepare(const DataFolder* folder) {
   const Config& config = *services_.config;
@@ -210,7 +216,7 @@ Result<Unit> Process::Prepare(const DataFolder* folder) {
   }
   if (folder == nullptr) return Unit{};
   Result<std::unique_ptr<ControlSocket>> control =
-      ControlSocket::Open(loop_, folder->File(kControlSocket), *this);
+      ControlSocket::Open(loop_, folder->File(kControlSocket), api_);
   if (control) {
     control_ = std::move(*control);
   } else {
@@ -260,19 +266,6 @@ void Process::OnDrained() {
   if (++drained_ < workers_.size()) return;
   Log(LogLevel::kInfo, "drained", {{"exchanges", services_.exchanges.active()}});
   loop_.Stop();
-}
-
-Reply Process::OnControl(const Head& request) {
-  if (request.method != "GET") return Reply{.status = 405, .body = R"({"error":"only GET"})"};
-  if (request.path() == "/health") return Reply{.body = endpoints_.HealthText()};
-  if (request.path() != "/admin/v1/usage") {
-    return Reply{.status = 404, .body = R"({"error":"no such thing here"})"};
-  }
-  std::string_view query = request.query();
-  constexpr std::string_view kBy = "by=";
-  auto by = query.starts_with(kBy) ? ParseLedgerBy(query.substr(kBy.size())) : LedgerBy::kKey;
-  if (!by) return Reply{.status = 400, .body = R"({"error":"by is key, model, account or day"})"};
-  return Reply{.body = UsageJson(services_.ledger, *by)};
 }
 
 // From a good configuration to the end of the drain. Errors are for people.

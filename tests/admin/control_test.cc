@@ -18,20 +18,34 @@ namespace {
 
 constexpr Duration kPatience = std::chrono::seconds(10);
 
-struct Echo final : ControlHandler {
-  Reply OnControl(const Head& request) override {
-    if (request.path() == "/large") return Reply{.body = std::string(size_t{3} << 20, 'x')};
-    if (request.path() == "/empty") return Reply{.status = 204, .body = ""};
-    return Reply{.status = 203,
-                 .body = std::string(request.method) + " " + std::string(request.target)};
+// Answers with what was asked.
+class Echo {
+ public:
+  Echo() {
+    router_.Add("GET", "/large", [](ApiRequest&) -> Task<Reply> {
+      return Reply{.body = std::string(size_t{3} << 20, 'x')};
+    });
+    router_.Add("GET", "/empty",
+                [](ApiRequest&) -> Task<Reply> { return Reply{.status = 204, .body = ""}; });
+    for (const char* method : {"GET", "POST"}) {
+      router_.Add(method, "/a", [](ApiRequest& request) -> Task<Reply> {
+        return Reply{
+            .status = 203,
+            .body = request.method + " " + request.path + "?" + request.query + " " + request.body};
+      });
+    }
   }
+  const ApiRouter& router() const { return router_; }
+
+ private:
+  ApiRouter router_;
 };
 
 // A control socket on a thread of its own.
 class ControlThread {
  public:
   explicit ControlThread(const std::string& path) {
-    auto opened = ControlSocket::Open(loop_, path, echo_);
+    auto opened = ControlSocket::Open(loop_, path, echo_.router());
     EXPECT_TRUE(opened) << opened.error().what;
     if (opened) socket_ = std::move(*opened);
     thread_ = std::thread([this] {
@@ -55,22 +69,40 @@ TEST(ControlSocket, AnswersOneRequestAfterAnother) {
   TemporaryFolder folder;
   ControlThread control(folder.File("relay.sock"));
   for (int i = 0; i < 3; ++i) {
-    auto fetched = FetchUnix(folder.File("relay.sock"), "/a?b=c", kPatience);
+    auto fetched = FetchUnix(folder.File("relay.sock"), {.target = "/a?b=c"}, kPatience);
     ASSERT_TRUE(fetched) << fetched.error().what;
     EXPECT_EQ(fetched->status, 203);
-    EXPECT_EQ(fetched->body, "GET /a?b=c");
+    EXPECT_EQ(fetched->body, "GET /a?b=c ");
   }
 }
 
 TEST(ControlSocket, LongAnswersArriveWhole) {
   TemporaryFolder folder;
   ControlThread control(folder.File("relay.sock"));
-  auto fetched = FetchUnix(folder.File("relay.sock"), "/large", kPatience);
+  auto fetched = FetchUnix(folder.File("relay.sock"), {.target = "/large"}, kPatience);
   ASSERT_TRUE(fetched) << fetched.error().what;
   EXPECT_EQ(fetched->body.size(), size_t{3} << 20);
-  auto empty = FetchUnix(folder.File("relay.sock"), "/empty", kPatience);
+  auto empty = FetchUnix(folder.File("relay.sock"), {.target = "/empty"}, kPatience);
   ASSERT_TRUE(empty) << empty.error().what;
   EXPECT_EQ(empty->status, 204);
+}
+
+TEST(ControlSocket, TakesABodyUpToItsBound) {
+  TemporaryFolder folder;
+  ControlThread control(folder.File("relay.sock"));
+  auto fetched = FetchUnix(folder.File("relay.sock"),
+                           {.method = "POST", .target = "/a", .body = R"({"x":1})"}, kPatience);
+  ASSERT_TRUE(fetched) << fetched.error().what;
+  EXPECT_EQ(fetched->body, R"(POST /a? {"x":1})");
+  std::string most(ControlSocket::kBodyBytes, 'x');
+  auto large = FetchUnix(folder.File("relay.sock"),
+                         {.method = "POST", .target = "/a", .body = most}, kPatience);
+  ASSERT_TRUE(large) << large.error().what;
+  EXPECT_EQ(large->body.size(), most.size() + std::string_view("POST /a? ").size());
+  auto larger = FetchUnix(folder.File("relay.sock"),
+                          {.method = "POST", .target = "/a", .body = most + "x"}, kPatience);
+  ASSERT_TRUE(larger) << larger.error().what;
+  EXPECT_EQ(larger->status, 413);
 }
 
 TEST(ControlSocket, IsForItsOwnUserOnlyAndGoesWithItsOwner) {
@@ -90,7 +122,7 @@ TEST(ControlSocket, TakesThePlaceOfOneThatWasLeftBehind) {
   TemporaryFolder folder;
   std::string path = folder.Write("relay.sock", "");
   ControlThread control(path);
-  EXPECT_TRUE(FetchUnix(path, "/", kPatience));
+  EXPECT_TRUE(FetchUnix(path, {.target = "/a"}, kPatience));
 }
 
 TEST(ControlSocket, ThePathMayBeLongerThanTheKernelTakes) {
@@ -99,7 +131,7 @@ TEST(ControlSocket, ThePathMayBeLongerThanTheKernelTakes) {
   while (deep.size() < 200) deep += "/a-folder-with-a-long-name";
   std::filesystem::create_directories(deep);
   ControlThread control(deep + "/relay.sock");
-  auto fetched = FetchUnix(deep + "/relay.sock", "/", kPatience);
+  auto fetched = FetchUnix(deep + "/relay.sock", {.target = "/a"}, kPatience);
   ASSERT_TRUE(fetched) << fetched.error().what;
   EXPECT_EQ(fetched->status, 203);
 }
@@ -108,7 +140,7 @@ TEST(ControlSocket, AFolderThatIsNotThereIsAnError) {
   TemporaryFolder folder;
   Loop loop;
   Echo echo;
-  auto opened = ControlSocket::Open(loop, folder.File("none/relay.sock"), echo);
+  auto opened = ControlSocket::Open(loop, folder.File("none/relay.sock"), echo.router());
   ASSERT_FALSE(opened);
   EXPECT_NE(opened.error().what.find("none/relay.sock"), std::string::npos);
 }
@@ -125,21 +157,22 @@ TEST(ControlSocket, BytesThatAreNoRequestAreRefused) {
   socket->Close();
   client.Send("NONSENSE\r\n\r\n");
   EXPECT_TRUE(client.ReadAll().starts_with("HTTP/1.1 400 "));
-  EXPECT_TRUE(FetchUnix(path, "/", kPatience)) << "the next one is served all the same";
+  EXPECT_TRUE(FetchUnix(path, {.target = "/a"}, kPatience))
+      << "the next one is served all the same";
 }
 
 TEST(Fetch, SaysWhyNobodyAnswers) {
   TemporaryFolder folder;
-  auto missing = FetchUnix(folder.File("relay.sock"), "/", kPatience);
+  auto missing = FetchUnix(folder.File("relay.sock"), {.target = "/a"}, kPatience);
   ASSERT_FALSE(missing);
   EXPECT_NE(missing.error().what.find("relay.sock"), std::string::npos);
   folder.Write("relay.sock", "");
-  EXPECT_FALSE(FetchUnix(folder.File("relay.sock"), "/", kPatience));
+  EXPECT_FALSE(FetchUnix(folder.File("relay.sock"), {.target = "/a"}, kPatience));
 }
 
 TEST(Fetch, DoesNotWaitLongerThanItsPatience) {
   HoldingUpstream silent("");
-  auto fetched = FetchUrl(Url{false, "127.0.0.1", silent.port(), ""}, "/health",
+  auto fetched = FetchUrl(Url{false, "127.0.0.1", silent.port(), ""}, {.target = "/health"},
                           std::chrono::milliseconds(50));
   ASSERT_FALSE(fetched);
   EXPECT_EQ(fetched.error().fault, Fault::kTimeout);
@@ -147,7 +180,8 @@ TEST(Fetch, DoesNotWaitLongerThanItsPatience) {
 
 TEST(Fetch, ReadsAnAnswerFromAnAddress) {
   HoldingUpstream upstream("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-  auto fetched = FetchUrl(Url{false, "127.0.0.1", upstream.port(), ""}, "/health", kPatience);
+  auto fetched =
+      FetchUrl(Url{false, "127.0.0.1", upstream.port(), ""}, {.target = "/health"}, kPatience);
   ASSERT_TRUE(fetched) << fetched.error().what;
   EXPECT_EQ(fetched->status, 200);
   EXPECT_EQ(fetched->body, "ok");
@@ -155,7 +189,7 @@ TEST(Fetch, ReadsAnAnswerFromAnAddress) {
 
 TEST(Fetch, AnAnswerThatIsCutOffIsNone) {
   HoldingUpstream upstream("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nok");
-  auto fetched = FetchUrl(Url{false, "127.0.0.1", upstream.port(), ""}, "/health",
+  auto fetched = FetchUrl(Url{false, "127.0.0.1", upstream.port(), ""}, {.target = "/health"},
                           std::chrono::milliseconds(50));
   EXPECT_FALSE(fetched);
 }

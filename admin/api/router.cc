@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+#include "admin/api/router.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "core/base/json.h"
+#include "core/base/secret.h"
+#include "core/config/wording.h"
+
+namespace relay {
+namespace {
+
+constexpr std::string_view kAny = "{";
+
+std::vector<std::string> Segments(std::string_view path) {
+  std::vector<std::string> segments;
+  while (!path.empty()) {
+    path.remove_prefix(1);  // the slash
+    size_t end = std::min(path.find('/'), path.size());
+    segments.emplace_back(path.substr(0, end));
+    path.remove_prefix(end);
+  }
+  return segments;
+}
+
+// Nothing where a '%' is not followed by two hex digits.
+std::optional<std::string> Decode(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i];
+      continue;
+    }
+    std::optional<std::string> byte = HexDecode(text.substr(i + 1, 2));
+    if (!byte || byte->size() != 1) return std::nullopt;
+    out += *byte;
+    i += 2;
+  }
+  return out;
+}
+
+// The names in a path that fits the pattern.
+std::optional<std::vector<std::string>> Match(const std::vector<std::string>& pattern,
+                                              const std::vector<std::string>& path) {
+  if (pattern.size() != path.size()) return std::nullopt;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < path.size(); ++i) {
+    if (!pattern[i].starts_with(kAny)) {
+      if (pattern[i] != path[i]) return std::nullopt;
+      continue;
+    }
+    std::optional<std::string> name = Decode(path[i]);
+    if (!name || name->empty()) return std::nullopt;
+    names.push_back(std::move(*name));
+  }
+  return names;
+}
+
+}  // namespace
+
+std::string ApiRequest::Query(std::string_view name) const {
+  std::string_view rest = query;
+  while (!rest.empty()) {
+    size_t end = std::min(rest.find('&'), rest.size());
+    std::string_view pair = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    size_t equals = std::min(pair.find('='), pair.size());
+    if (pair.substr(0, equals) != name) continue;
+    return Decode(pair.substr(std::min(equals + 1, pair.size()))).value_or("");
+  }
+  return "";
+}
+
+Reply ApiError(int status, std::string_view message) {
+  JsonText body;
+  body.BeginObject().Key("error").BeginObject();
+  body.Field("message", message).EndObject().EndObject();
+  return Reply{.status = status, .body = body.Take()};
+}
+
+void ApiRouter::Add(std::string_view method, std::string_view pattern, Handler handler) {
+  entries_.push_back({std::string(method), Segments(pattern), std::move(handler)});
+}
+
+Task<Reply> ApiRouter::Answer(ApiRequest& request) const {
+  std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
+  std::vector<std::string> path = Segments(request.path);
+  std::string allowed;
+  for (const Entry& entry : entries_) {
+    std::optional<std::vector<std::string>> names = Match(entry.segments, path);
+    if (!names) continue;
+    if (entry.method == method) {
+      request.names = std::move(*names);
+      return entry.handler(request);
+    }
+    allowed += (allowed.empty() ? "" : ", ") + entry.method;
+  }
+  if (allowed.empty()) {
+    return ApiError(404, "there is nothing at " + Quote(request.path));
+  }
+  Reply reply = ApiError(405, Quote(request.path) + " takes " + allowed);
+  reply.headers.emplace_back("allow", allowed);
+  return reply;
+}
+
+}  // namespace relay
