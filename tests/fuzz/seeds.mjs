@@ -181,6 +181,12 @@ const path_policy = list('paths', [
 
 const secret_text = list('texts', ['', '00', 'ff', 'FF', 'fF0', '0g', 'AA==', 'QQ==', 'QR==', 'QUI=', 'QUJD', 'Q', 'QQ=', 'QQ===', 'Q=Q=', 'QU JD', 'QUJD\n', '-_-_', '+/+/', 'QUJ\0', 'sk-ant-api03-xyz', 'cr_0123456789abcdef'].concat('\0'));
 
+const resp = list('R37', [
+  '+OK\r\n', '-ERR unknown command\r\n', ':-9223372036854775808\r\n', ':9223372036854775808\r\n', '$5\r\nhel\0o\r\n', '$-1\r\n', '$0\r\n\r\n', '*-1\r\n', '*0\r\n', '*2\r\n*1\r\n:1\r\n$2\r\nab\r\n+OK\r\n',
+  '*2147483647\r\n', '*2147483648\r\n', '*-2\r\n', '$2147483647\r\nx', '$-2\r\n', '*1\r\n'.repeat(7) + ':1\r\n', '*1\r\n'.repeat(9) + ':1\r\n', '$3\r\nabcd\r\n', ':\r\n', ':1a\r\n', '+a\nb\r\n', '_\r\n', '%1\r\n+a\r\n+b\r\n',
+  'HTTP/1.1 400 Bad Request\r\n\r\n', '\x15\x03\x03\x00\x02\x02\x16', '*3\r\n$3\r\nSET\r\n', '\r\n', '\0',
+]);
+
 const text = 'data: {"usage":{"input_tokens":3}}\n\n'.repeat(40);
 const inflate = {
   'gzip-00': gzipSync(text), 'gzip-01': gzipSync(''), 'gzip-02': Buffer.concat([gzipSync('a'), gzipSync('b')]), 'gzip-03': gzipSync(Buffer.alloc(1 << 21)).subarray(0, 2000), 'gzip-04': gzipSync(text).subarray(0, 40), 'gzip-05': Buffer.concat([gzipSync('a'), Buffer.from('junk')]),
@@ -197,7 +203,7 @@ const relay_yaml = {
   ]),
 };
 
-const kTargets = {h1_request, h1_response, h2_frames, h2_client, sse_usage, json_rewrite, path_policy, secret_text, inflate, relay_yaml};
+const kTargets = {h1_request, h1_response, h2_frames, h2_client, sse_usage, json_rewrite, path_policy, secret_text, inflate, relay_yaml, resp};
 
 const folder = process.argv[2];
 if (folder === undefined) {

@@ -6,7 +6,7 @@
 # To build the program.
 export build_packages=(
   clang-19 lld-19 llvm-19 libstdc++-12-dev cmake ninja-build pkg-config
-  libuv1-dev node-llhttp libnghttp2-dev libssl-dev zlib1g-dev libyaml-cpp-dev libsqlite3-dev
+  libuv1-dev node-llhttp libnghttp2-dev libssl-dev zlib1g-dev libyaml-cpp-dev libsqlite3-dev libhiredis-dev
   libspdlog-dev libfmt-dev prometheus-cpp-dev libcctz-dev libsimdjson-dev libmimalloc-dev rapidjson-dev)
 
 # What the quickstart wants beside it.
@@ -15,7 +15,7 @@ export quickstart_packages=(curl ca-certificates)
 # To build and run the tests.
 export test_packages=(
   libgtest-dev libgmock-dev libclang-rt-19-dev clang-format-19 clang-tidy-19 shellcheck ccache
-  curl ca-certificates openssl iproute2 procps git xz-utils)
+  redis-server curl ca-certificates openssl iproute2 procps git xz-utils)
 
 # missing_packages NAME…: prints those that are not installed.
 missing_packages() {
