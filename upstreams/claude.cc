@@ -5,13 +5,12 @@
 #include <charconv>
 #include <utility>
 
+#include "upstreams/oauth.h"
 #include "upstreams/provider.h"
 #include "upstreams/usage.h"
 
 namespace relay {
 namespace {
-
-constexpr std::string_view kOauthBeta = "oauth-2025-04-20";
 
 // A bearer of a subscription is taken only with this beta; a client on a base URL does not send
 // it. Betas may stand in several fields.

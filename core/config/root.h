@@ -140,11 +140,23 @@ struct FailoverConfig {
   bool OnStatus(int status) const;
 };
 
+// How subscriptions log in and stay so; what is not set is the vendor's own.
+struct OauthConfig {
+  std::optional<Url> authorize_url;
+  std::optional<Url> token_url;
+  std::optional<Url> profile_url;
+  std::string redirect_url;
+  std::string client_id;
+  Secret client_secret;
+  std::vector<std::string> scopes;
+};
+
 struct ClusterConfig {
   std::string name;
   ProviderKind provider = ProviderKind::kClaude;
-  Url endpoint;                         // the vendor's own if none is given
-  Url code_assist_endpoint;             // gemini only
+  Url endpoint;              // the vendor's own if none is given
+  Url code_assist_endpoint;  // gemini only
+  OauthConfig oauth;
   std::vector<AccountConfig> accounts;  // may be empty: requests get 503
   ClusterTimeouts timeouts;
   FailoverConfig failover;
