@@ -2,167 +2,171 @@
 #include "admin/options.h"
 
 #include <algorithm>
-#include <array>
-#include <vector>
 
+#include "admin/command_table.h"
 #include "core/config/wording.h"
 
 namespace relay {
 namespace {
 
-struct CommandSpec {
-  std::string_view name;
-  Command command;
-  std::string_view summary;
-  std::string_view more;  // for its own help
-};
-
-constexpr CommandSpec kCommands[] = {
-    {"serve", Command::kServe, "serves what relay.yaml declares; the default",
-     "SIGTERM lets answers in flight end, up to drain-timeout; a second one stops at once."},
-    {"check", Command::kCheck, "says what is wrong with relay.yaml, and runs the tests in it",
-     "Prints every problem with line and column (exit code 2), else the outcome of each test\n"
-     "(exit code 1 when one fails). Nothing is sent anywhere."},
-    {"usage", Command::kUsage, "what was used, and what it cost",
-     "Asks the relay that runs with the same data folder."},
-    {"health", Command::kHealth, "exit code 0 if the relay answers, else 1",
-     "Asks over the control socket in the data folder, else at the first address of relay.yaml."},
-    {"filters", Command::kFilters, "what each filter does and takes", ""},
-    {"schema", Command::kSchema, "the JSON schema of relay.yaml, for an editor", ""},
-    {"help", Command::kHelp, "this page, or the page of a command", ""},
-};
-
-// Named in the design, and told apart from typing errors.
-constexpr std::string_view kUnbuilt[] = {"explain", "keys",  "accounts", "diff",
-                                         "rekey",   "state", "import",   "doctor"};
-
-constexpr unsigned Bit(Command command) {
-  return 1U << static_cast<unsigned>(command);
-}
-constexpr unsigned kWithConfig =
-    Bit(Command::kServe) | Bit(Command::kCheck) | Bit(Command::kUsage) | Bit(Command::kHealth);
-
-using Set = std::expected<void, std::string> (*)(Options& options, std::string_view value);
-
-struct OptionSpec {
-  std::string_view name;
-  std::string_view value;  // what stands for its value in the help; "" for a switch
-  unsigned commands;
-  std::string_view summary;
-  Set set;
-};
-
-const OptionSpec kOptions[] = {
-    {"--config", "FILE", kWithConfig, "instead of relay.yaml in this folder",
-     [](Options& o, std::string_view value) -> std::expected<void, std::string> {
-       o.config = value;
-       o.config_given = true;
-       return {};
-     }},
-    {"--port-file", "FILE", Bit(Command::kServe),
-     "gets the ports in use, one a line, once the relay serves",
-     [](Options& o, std::string_view value) -> std::expected<void, std::string> {
-       o.port_file = value;
-       return {};
-     }},
-    {"--by", "WHAT", Bit(Command::kUsage), "key (the default), model, account or day",
-     [](Options& o, std::string_view value) -> std::expected<void, std::string> {
-       auto by = ParseLedgerBy(value);
-       if (!by) return std::unexpected("--by " + by.error());
-       o.by = *by;
-       return {};
-     }},
-    {"--json", "", Bit(Command::kUsage), "for programs",
-     [](Options& o, std::string_view) -> std::expected<void, std::string> {
-       o.json = true;
-       return {};
-     }},
-    {"--data", "FOLDER", Bit(Command::kUsage) | Bit(Command::kHealth),
-     "the relay's data folder, instead of looking it up in relay.yaml",
-     [](Options& o, std::string_view value) -> std::expected<void, std::string> {
-       o.data = value;
-       return {};
-     }},
-    {"--url", "URL", Bit(Command::kHealth), "a relay elsewhere: http://127.0.0.1:3000",
-     [](Options& o, std::string_view value) -> std::expected<void, std::string> {
-       o.url = value;
-       return {};
-     }},
-};
-
-const CommandSpec* FindCommand(std::string_view name) {
-  const auto* at = std::find_if(std::begin(kCommands), std::end(kCommands),
-                                [&](const CommandSpec& spec) { return spec.name == name; });
-  return at == std::end(kCommands) ? nullptr : at;
-}
-
-const CommandSpec& SpecOf(Command command) {
-  return *std::find_if(std::begin(kCommands), std::end(kCommands),
-                       [&](const CommandSpec& spec) { return spec.command == command; });
-}
-
-bool Has(const OptionSpec& option, Command command) {
-  return (option.commands & Bit(command)) != 0;
-}
+using Rest = std::span<const std::string_view>;
 
 std::unexpected<std::string> NoSuchCommand(std::string_view name) {
-  if (std::find(std::begin(kUnbuilt), std::end(kUnbuilt), name) != std::end(kUnbuilt)) {
+  auto unbuilt = UnbuiltCommands();
+  if (std::ranges::find(unbuilt, name) != unbuilt.end()) {
     return std::unexpected("'" + std::string(name) + "' is not built yet");
   }
   std::vector<std::string_view> names;
-  for (const CommandSpec& spec : kCommands) names.push_back(spec.name);
+  for (const CommandSpec& spec : Commands()) names.push_back(spec.group());
   return std::unexpected("there is no command " + Quote(name) + DidYouMean(name, names) +
                          "; relay --help lists them");
 }
 
-std::unexpected<std::string> NoSuchOption(std::string_view name, Command command) {
+std::unexpected<std::string> NoSuchAction(std::string_view group, std::string_view action) {
   std::vector<std::string_view> names;
-  for (const OptionSpec& option : kOptions) {
-    if (Has(option, command)) names.push_back(option.name);
+  for (const CommandSpec& spec : Commands()) {
+    if (spec.group() == group) names.push_back(spec.action());
+  }
+  std::string of(group);
+  if (action.empty()) return std::unexpected("'" + of + "' needs one of " + Listed(names));
+  return std::unexpected("'" + of + "' has no " + Quote(action) + DidYouMean(action, names) +
+                         "; relay help " + of + " lists what there is");
+}
+
+bool IsGroup(std::string_view name) {
+  return std::ranges::any_of(CommandGroups(),
+                             [&](const auto& group) { return group.name == name; });
+}
+
+// Takes one word or two off `words`.
+std::expected<const CommandSpec*, std::string> TakeCommand(Rest& words) {
+  std::string_view first = words.front();
+  words = words.subspan(1);
+  bool group = IsGroup(first);
+  std::string_view second;
+  if (group && !words.empty() && !words.front().starts_with('-')) {
+    second = words.front();
+    words = words.subspan(1);
+  }
+  for (const CommandSpec& spec : Commands()) {
+    if (spec.group() == first && spec.action() == second) return &spec;
+  }
+  if (group) return NoSuchAction(first, second);
+  return NoSuchCommand(first);
+}
+
+std::string FieldOption(const FieldShape& field) {
+  return "--" + field.name;
+}
+
+std::unexpected<std::string> NoSuchOption(std::string_view name, const CommandSpec& command,
+                                          const Shape& fields) {
+  std::vector<std::string> own;
+  for (const FieldShape& field : fields.fields) own.push_back(FieldOption(field));
+  std::vector<std::string_view> names(own.begin(), own.end());
+  for (const OptionSpec& option : AllOptions()) {
+    if (option.IsFor(command)) names.push_back(option.name);
   }
   names.push_back("--help");
-  std::string of(SpecOf(command).name);
+  std::string of(command.name);
   return std::unexpected("'" + of + "' has no option " + Quote(name) + DidYouMean(name, names) +
                          "; relay help " + of + " lists them");
 }
 
+std::unexpected<std::string> NeedsValue(std::string_view name, std::string_view value) {
+  return std::unexpected(std::string(name) + " needs a value: " + std::string(name) + " " +
+                         std::string(value));
+}
+
+// An option's value: joined to it, or the next word; "" where there is none.
+std::string_view TakeValue(std::string_view word, std::string_view name, Rest& rest) {
+  if (name.size() < word.size()) return word.substr(name.size() + 1);
+  if (rest.empty()) return {};
+  std::string_view value = rest.front();
+  rest = rest.subspan(1);
+  return value;
+}
+
+std::expected<void, std::string> TakeOption(Options& options, const CommandSpec& command,
+                                            const Shape& fields, std::string_view word,
+                                            Rest& rest) {
+  std::string_view name = word.substr(0, word.find('='));
+  for (const OptionSpec& option : AllOptions()) {
+    if (option.name != name || !option.IsFor(command)) continue;
+    if (option.value.empty()) {
+      if (name.size() < word.size()) return std::unexpected(std::string(name) + " takes no value");
+      return option.set(options, "");
+    }
+    std::string_view value = TakeValue(word, name, rest);
+    if (value.empty()) return NeedsValue(name, option.value);
+    return option.set(options, value);
+  }
+  for (const FieldShape& field : fields.fields) {
+    if (FieldOption(field) != name) continue;
+    std::string_view value = TakeValue(word, name, rest);
+    if (value.empty()) return NeedsValue(name, "VALUE");
+    options.fields.emplace_back(field.name, value);
+    return {};
+  }
+  return NoSuchOption(name, command, fields);
+}
+
+// Whether there are as many arguments as the command takes.
+std::expected<void, std::string> CheckArguments(const Options& options,
+                                                const CommandSpec& command) {
+  bool takes = !command.arguments.empty();
+  bool needs = takes && !command.arguments.starts_with('[');
+  std::string of(command.name);
+  if (options.names.size() > (takes ? 1U : 0U)) {
+    return std::unexpected("'" + of + "' takes no argument " + Quote(options.names.back()));
+  }
+  if (needs && options.names.empty()) {
+    return std::unexpected("'" + of + "' needs " + std::string(command.arguments) + ": relay " +
+                           of + " " + std::string(command.arguments));
+  }
+  return {};
+}
+
 // Reads what follows the command.
-std::expected<Options, std::string> ParseRest(Options options,
-                                              std::span<const std::string_view> rest) {
+std::expected<Options, std::string> ParseRest(const CommandSpec& command, Rest rest) {
+  Options options;
+  options.command = command.command;
+  options.action = command.action();
+  const Shape fields = command.fields == nullptr ? Shape() : command.fields();
   while (!rest.empty()) {
     std::string_view word = rest.front();
     rest = rest.subspan(1);
     if (word == "--help" || word == "-h") {
-      options.topic = SpecOf(options.command).name;
+      options.topic = command.name;
       options.command = Command::kHelp;
       return options;
     }
-    std::string_view name = word.substr(0, word.find('='));
-    const auto* option = std::find_if(
-        std::begin(kOptions), std::end(kOptions),
-        [&](const OptionSpec& spec) { return spec.name == name && Has(spec, options.command); });
-    if (option == std::end(kOptions)) {
-      if (word.starts_with('-')) return NoSuchOption(name, options.command);
-      return std::unexpected("'" + std::string(SpecOf(options.command).name) +
-                             "' takes no argument " + Quote(word));
+    if (!word.starts_with('-')) {
+      options.names.emplace_back(word);
+    } else if (auto taken = TakeOption(options, command, fields, word, rest); !taken) {
+      return std::unexpected(taken.error());
     }
-    std::string_view value;
-    bool joined = name.size() < word.size();
-    if (option->value.empty()) {
-      if (joined) return std::unexpected(std::string(name) + " takes no value");
-    } else if (joined) {
-      value = word.substr(name.size() + 1);
-    } else if (!rest.empty()) {
-      value = rest.front();
-      rest = rest.subspan(1);
-    }
-    if (!option->value.empty() && value.empty()) {
-      return std::unexpected(std::string(name) + " needs a value: " + std::string(name) + " " +
-                             std::string(option->value));
-    }
-    if (auto set = option->set(options, value); !set) return std::unexpected(set.error());
+  }
+  if (auto checked = CheckArguments(options, command); !checked) {
+    return std::unexpected(checked.error());
   }
   return options;
+}
+
+// `relay help [COMMAND [ACTION]]`
+std::expected<Options, std::string> ParseHelp(Rest words) {
+  Options options;
+  options.command = Command::kHelp;
+  if (words.empty()) return options;
+  if (words.size() == 1 && IsGroup(words.front())) {
+    options.topic = words.front();
+    return options;
+  }
+  auto command = TakeCommand(words);
+  if (!command) return std::unexpected(command.error());
+  options.topic = (*command)->name;
+  if (words.empty()) return options;
+  return std::unexpected("'help' takes no argument " + Quote(words.front()));
 }
 
 std::string Padded(std::string_view text, size_t width) {
@@ -171,16 +175,70 @@ std::string Padded(std::string_view text, size_t width) {
   return out;
 }
 
-std::string OptionLines(Command command) {
+std::string OptionLines(const CommandSpec& command) {
   constexpr size_t kWidth = 20;
   std::string text;
-  for (const OptionSpec& option : kOptions) {
-    if (!Has(option, command)) continue;
+  if (command.fields != nullptr) {
+    for (const FieldShape& field : command.fields().fields) {
+      text += "  " + Padded(FieldOption(field) + " VALUE", kWidth + 4) + field.doc + "\n";
+    }
+  }
+  for (const OptionSpec& option : AllOptions()) {
+    if (!option.IsFor(command)) continue;
     std::string name(option.name);
     if (!option.value.empty()) name += " " + std::string(option.value);
-    text += "  " + Padded(name, kWidth) + std::string(option.summary) + "\n";
+    text += "  " + Padded(name, command.fields == nullptr ? kWidth : kWidth + 4) +
+            std::string(option.summary) + "\n";
   }
   return text;
+}
+
+std::string HelpOfCommand(const CommandSpec& spec) {
+  std::string name(spec.name);
+  std::string options = OptionLines(spec);
+  std::string usage;
+  if (!spec.arguments.empty()) usage += " " + std::string(spec.arguments);
+  if (!options.empty()) usage += " [OPTION]…";
+  std::string text = "relay " + name + usage + ": " + std::string(spec.summary) + "\n";
+  if (!spec.more.empty()) text += std::string(spec.more) + "\n";
+  if (!options.empty()) text += "\n" + options;
+  return text;
+}
+
+std::string HelpOfGroup(const CommandGroup& group) {
+  constexpr size_t kWidth = 22;
+  std::string name(group.name);
+  std::string text = "relay " + name + ": " + std::string(group.summary) + "\n\n";
+  for (const CommandSpec& spec : Commands()) {
+    if (spec.group() != group.name) continue;
+    std::string usage(spec.name);
+    if (!spec.arguments.empty()) usage += " " + std::string(spec.arguments);
+    text += "  " + Padded(usage, kWidth) + std::string(spec.summary) + "\n";
+  }
+  return text + "\n  relay help " + name + " COMMAND tells the options of one.\n";
+}
+
+std::string HelpOfAll() {
+  constexpr size_t kWidth = 10;
+  std::string text =
+      "relay: passes requests of Claude and Gemini clients on, through filters, with your "
+      "accounts.\n\n"
+      "  relay [COMMAND] [OPTION]…\n\n";
+  std::string_view last_group;
+  for (const CommandSpec& spec : Commands()) {
+    std::string_view summary = spec.summary;
+    if (!spec.action().empty()) {
+      if (spec.group() == last_group) continue;
+      last_group = spec.group();
+      for (const CommandGroup& group : CommandGroups()) {
+        if (group.name == last_group) summary = group.summary;
+      }
+    }
+    text += "  " + Padded(spec.group(), kWidth) + std::string(summary) + "\n";
+  }
+  return text +
+         "\n  relay help COMMAND tells its options; relay --version tells the version.\n"
+         "  Exit codes: 0, 1 failed, 2 bad usage or relay.yaml.\n";
 }
 
 }  // namespace
@@ -208,53 +266,35 @@ std::expected<LedgerBy, std::string> ParseLedgerBy(std::string_view word) {
 }
 
 std::expected<Options, std::string> ParseOptions(std::span<const std::string_view> arguments) {
-  Options options;
-  if (arguments.empty()) return options;
+  if (arguments.empty()) return Options();
   std::string_view first = arguments.front();
-  std::span<const std::string_view> rest = arguments.subspan(1);
+  Rest rest = arguments.subspan(1);
   if (first == "--version" || first == "-V") {
-    options.command = Command::kVersion;
     if (!rest.empty()) return std::unexpected("--version stands alone");
+    Options options;
+    options.command = Command::kVersion;
     return options;
   }
-  if (first == "--help" || first == "-h") {
-    options.command = Command::kHelp;
-    return options;
+  if (first == "--help" || first == "-h") return ParseHelp({});
+  if (first == "help") return ParseHelp(rest);
+  if (first.starts_with('-')) return ParseRest(Commands().front(), arguments);
+  rest = arguments;
+  auto command = TakeCommand(rest);
+  if (command) return ParseRest(**command, rest);
+  if (rest.size() == 1 && IsGroup(first) && (rest[0] == "--help" || rest[0] == "-h")) {
+    return ParseHelp(arguments.first(1));
   }
-  if (first.starts_with('-')) return ParseRest(options, arguments);
-  const CommandSpec* spec = FindCommand(first);
-  if (spec == nullptr) return NoSuchCommand(first);
-  options.command = spec->command;
-  if (spec->command != Command::kHelp || rest.empty()) return ParseRest(options, rest);
-  const CommandSpec* topic = FindCommand(rest.front());
-  if (topic == nullptr) return NoSuchCommand(rest.front());
-  options.topic = topic->name;
-  return ParseRest(options, rest.subspan(1));
+  return std::unexpected(command.error());
 }
 
 std::string HelpText(std::string_view topic) {
-  if (!topic.empty()) {
-    const CommandSpec& spec = *FindCommand(topic);
-    std::string name(spec.name);
-    std::string options = OptionLines(spec.command);
-    std::string usage = spec.command == Command::kHelp ? " [COMMAND]" : "";
-    if (!options.empty()) usage += " [OPTION]…";
-    std::string text = "relay " + name + usage + ": " + std::string(spec.summary) + "\n";
-    if (!spec.more.empty()) text += std::string(spec.more) + "\n";
-    if (!options.empty()) text += "\n" + options;
-    return text;
+  for (const CommandGroup& group : CommandGroups()) {
+    if (group.name == topic) return HelpOfGroup(group);
   }
-  constexpr size_t kWidth = 10;
-  std::string text =
-      "relay: passes requests of Claude and Gemini clients on, through filters, with your "
-      "accounts.\n\n"
-      "  relay [COMMAND] [OPTION]…\n\n";
-  for (const CommandSpec& spec : kCommands) {
-    text += "  " + Padded(spec.name, kWidth) + std::string(spec.summary) + "\n";
+  for (const CommandSpec& spec : Commands()) {
+    if (spec.name == topic) return HelpOfCommand(spec);
   }
-  return text +
-         "\n  relay help COMMAND tells its options; relay --version tells the version.\n"
-         "  Exit codes: 0, 1 failed, 2 bad usage or relay.yaml.\n";
+  return HelpOfAll();
 }
 
 std::string VersionText() {

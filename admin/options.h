@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The command line: `relay [COMMAND] [--option value]…`, read into a struct, and its help.
+// The command line: `relay [COMMAND] [--option value]…`, read into a struct, and its help. What
+// there is stands in command_table.h.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "core/store/ledger.h"
 
@@ -30,6 +33,10 @@ enum class Command : uint8_t {
 
 struct Options {
   Command command = Command::kServe;
+  std::string_view action;         // of a group: "make" of `keys make`
+  std::vector<std::string> names;  // arguments that are no options
+  // Fields of an object, by their names in relay.yaml, with what was given for them.
+  std::vector<std::pair<std::string, std::string>> fields;
   std::string config = "relay.yaml";
   bool config_given = false;
   std::string port_file;         // serve: written when it is ready, one port a line
@@ -37,14 +44,14 @@ struct Options {
   bool json = false;             // usage
   std::string data;              // usage: the data folder, instead of the config's
   std::string url;               // health: "http://127.0.0.1:3000"
-  std::string_view topic;        // help: a command's name, or ""
+  std::string topic;             // help: a command's or a group's name, or ""
 };
 
 // `arguments` without the program's name. The error is one line for standard error: what is wrong,
 // and the nearest name; exit with kExitUsage then.
 std::expected<Options, std::string> ParseOptions(std::span<const std::string_view> arguments);
 
-// Of one command, or of all when `topic` is "".
+// Of one command or group, or of all when `topic` is "".
 std::string HelpText(std::string_view topic);
 // "relay 0.1.0"
 std::string VersionText();
