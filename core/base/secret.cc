@@ -115,6 +115,12 @@ Digest256 Sha256(std::string_view data) {
   return digest;
 }
 
+std::string Sha1Hex(std::string_view data) {
+  std::array<unsigned char, SHA_DIGEST_LENGTH> digest{};
+  Demand(SHA1(Unsigned(data), data.size(), digest.data()) != nullptr);
+  return HexEncode({reinterpret_cast<const char*>(digest.data()), digest.size()});
+}
+
 Digest256 HmacSha256(std::string_view key, std::string_view data) {
   return HmacKey(key).Sign(data);
 }

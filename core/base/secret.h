@@ -70,6 +70,8 @@ Digest256 HkdfSha256(std::string_view key, std::string_view salt, std::string_vi
 std::string RandomBytes(size_t count);
 
 std::string_view BytesOf(const Digest256& digest);
+// 40 hex digits, for protocols that name things so (Redis's scripts); it protects nothing.
+std::string Sha1Hex(std::string_view data);
 
 // Lower case; decoding takes either case and nothing else.
 std::string HexEncode(std::string_view bytes);

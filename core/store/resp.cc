@@ -143,17 +143,17 @@ Result<std::optional<RespReply>> RespReader::Next() {
   bool tls = waiting.starts_with("\x15\x03");
   void* raw = nullptr;
   if (redisReaderGetReply(reader_.get(), &raw) != REDIS_OK) {
-    if (build_->too_large) return Refuse("it sends a reply that is too large");
+    if (build_->too_large) return Refuse("sends a reply that is too large");
     if (reader_->err == REDIS_ERR_OOM) throw std::bad_alloc();
     // A TLS alert (RFC 8446 §5.1): the answer to what is not TLS.
-    if (tls) return Refuse("it speaks TLS on this port: switch tls on");
-    return Refuse(seen.empty() ? "it sends what is not RESP"
-                               : "it does not speak RESP, but begins with '" + seen + "'");
+    if (tls) return Refuse("speaks TLS on this port: switch tls on");
+    return Refuse(seen.empty() ? "sends what is not RESP"
+                               : "does not speak RESP, but begins with '" + seen + "'");
   }
   if (raw == nullptr) {
     // What is left is one text, or the line that announces one.
     if (reader_->len - reader_->pos > build_->limits.bytes + 64) {
-      return Refuse("it sends a reply that is too large");
+      return Refuse("sends a reply that is too large");
     }
     return std::nullopt;
   }

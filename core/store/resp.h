@@ -51,8 +51,8 @@ class RespReader {
 
   // The next bytes of the connection. Take all replies with Next before more are fed.
   void Feed(std::string_view bytes);
-  // Nothing: more bytes are needed. Errors (kUpstream, kMalformed, retryable) say what came instead
-  // of RESP; from then on every call gives the same one.
+  // Nothing: more bytes are needed. Errors (kUpstream, kMalformed, retryable) say what the server
+  // does instead ("speaks TLS on this port…"); from then on every call gives the same one.
   Result<std::optional<RespReply>> Next();
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Where state outlives a process: behind this interface stand memory and SQLite. Nothing of it
-// is on the path of a request; everything is written behind and read at start.
+// Where state outlives a process: behind this interface stand memory, SQLite and Redis. Nothing of
+// it is on the path of a request; everything is written behind and read at start.
 //
 // Calls come from any thread and never block (but for LateStore, whose caller may). `done` runs
 // once: on a thread of the store, or before the call returns. It must not wait, and what it touches
@@ -82,6 +82,24 @@ struct ObjectWritten {
   int64_t version = 0;    // what it is now; 0: there is none
 };
 
+// Where a store stands, for /health, /ready and /metrics.
+struct StoreStatus {
+  enum class Link : uint8_t {
+    kLocal,  // there is nothing to connect to
+    kConnecting,
+    kConnected,
+    kDisconnected,  // tried again and again
+  };
+  Link link = Link::kLocal;
+  // How often a flush is worth its cost.
+  Duration flush_every = std::chrono::seconds(1);
+  bool stretched = false;      // that is longer than it was meant to be, since commands run low
+  uint64_t commands = 0;       // sent since the start: a far store may bill each
+  int64_t month_used = 0;      // commands of this month (UTC), of earlier runs too
+  int64_t month_budget = 0;    // 0: there is none
+  int64_t month_forecast = 0;  // if it goes on like this
+};
+
 class Store {
  public:
   template <class T>
@@ -90,8 +108,10 @@ class Store {
   static constexpr size_t kRecent = Ledger::kRecent;
 
   virtual ~Store() = default;
-  // "memory", "embedded": for /health and the log.
+  // "memory", "embedded", "redis": for /health and the log.
   virtual std::string_view kind() const = 0;
+  // From any thread, at once.
+  virtual StoreStatus status() const { return {}; }
 
   virtual void Load(Done<LedgerImage> done) = 0;
   // All of the flushes or none.

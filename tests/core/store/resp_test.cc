@@ -62,15 +62,15 @@ TEST(Resp, GivesNumbersAndTextsOfEitherSpelling) {
 }
 
 TEST(Resp, R37_AnnouncedSizesTakeNoMemory) {
-  EXPECT_EQ(ReadAll("*2147483647\r\n").back().text, "broken: it sends a reply that is too large");
+  EXPECT_EQ(ReadAll("*2147483647\r\n").back().text, "broken: sends a reply that is too large");
   EXPECT_TRUE(ReadAll("$2147483647\r\nab").empty()) << "waits for what does not come";
   RespLimits small{.bytes = 8, .items = 3};
   EXPECT_EQ(ReadAll("*2\r\n*2\r\n:1\r\n:2\r\n:3\r\n", SIZE_MAX, small).back().text,
-            "broken: it sends a reply that is too large");
+            "broken: sends a reply that is too large");
   EXPECT_EQ(ReadAll("*2\r\n$5\r\nabcde\r\n$5\r\nabcde\r\n", SIZE_MAX, small).back().text,
-            "broken: it sends a reply that is too large");
+            "broken: sends a reply that is too large");
   EXPECT_EQ(ReadAll("$1000\r\n" + std::string(200, 'x'), 50, small).back().text,
-            "broken: it sends a reply that is too large");
+            "broken: sends a reply that is too large");
   auto twice = ReadAll("$8\r\nabcdefgh\r\n$8\r\nabcdefgh\r\n", SIZE_MAX, small);
   EXPECT_EQ(twice.size(), 2U) << "the bound is of one reply";
   EXPECT_EQ(twice.back(), TextOf("abcdefgh"));
@@ -85,9 +85,9 @@ TEST(Resp, R37_DepthIsBounded) {
 
 TEST(Resp, SaysWhatCameInsteadOfResp) {
   EXPECT_EQ(ReadAll("HTTP/1.1 400 Bad Request\r\n\r\n").back().text,
-            "broken: it does not speak RESP, but begins with 'HTTP/1.1 400 Bad Request'");
+            "broken: does not speak RESP, but begins with 'HTTP/1.1 400 Bad Request'");
   EXPECT_EQ(ReadAll("\x15\x03\x03\x02\x16").back().text,
-            "broken: it speaks TLS on this port: switch tls on");
+            "broken: speaks TLS on this port: switch tls on");
   EXPECT_TRUE(ReadAll(":12a\r\n").back().text.starts_with("broken: "));
   auto after = ReadAll("+OK\r\n?\r\n+OK\r\n");
   ASSERT_EQ(after.size(), 2U) << "nothing is read behind a fault";

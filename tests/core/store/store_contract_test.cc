@@ -5,12 +5,15 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <thread>
 
 #include "core/store/memory_store.h"
+#include "core/store/redis_store.h"
 #include "core/store/sqlite_store.h"
 #include "core/store/store.h"
 #include "tests/core/store/entries.h"
+#include "tests/core/store/redis_server.h"
 #include "tests/core/store/temp_folder.h"
 
 namespace relay {
@@ -246,6 +249,39 @@ TEST_P(StoreContract, LosesNoUpdateOfMany) {
   EXPECT_EQ(Objects().objects.at(0).value, std::to_string(kThreads * kEach));
 }
 
+TEST_P(StoreContract, TakesAFlushOfVeryManyRows) {
+  LedgerFlush flush{"a", 1, {}, {}};
+  constexpr int kRows = 5000;
+  for (int i = 0; i < kRows; ++i) {
+    DayRow row{kTestDay + i % 100, "key" + std::to_string(i / 100), "model", "claude/team", {}};
+    row.totals.requests = i + 1;
+    flush.rows.days.push_back(row);
+    flush.recent.push_back(TestEntry(std::to_string(i), i));
+  }
+  Flush({flush, FlushOf("b", 1, 1)});
+  LedgerImage image = Load();
+  ASSERT_EQ(image.epochs.size(), 2U);
+  EXPECT_EQ(image.epochs[0].rows.days.size(), size_t{kRows});
+  EXPECT_EQ(SumOf(image.epochs[0].rows).requests, int64_t{kRows} * (kRows + 1) / 2);
+  EXPECT_EQ(image.recent.size(), Store::kRecent);
+  Fold("a");
+  image = Load();
+  EXPECT_EQ(image.folded.days.size(), size_t{kRows});
+  EXPECT_EQ(SumOf(image.folded).requests, int64_t{kRows} * (kRows + 1) / 2);
+}
+
+TEST_P(StoreContract, KeepsNamesAndValuesOfAnyBytes) {
+  LedgerFlush flush = FlushOf("a", 1, 10);
+  flush.rows.days[0].model = "a|b\\c \x01 \xc3\xa9";
+  flush.rows.days[0].totals.nanodollars = 8'123'456'789'012'345;
+  Flush({flush});
+  Fold("a");
+  EXPECT_EQ(Load().folded.days, flush.rows.days);
+  std::string bytes("1 \0\xff\r\n", 6);
+  ObjectWritten made = Write({"key", "a|b\\", 0, bytes});
+  EXPECT_THAT(Objects().objects, ElementsAre(StoredObject{"key", "a|b\\", made.version, bytes}));
+}
+
 TEST_P(StoreContract, FinishesWhatWasAskedBeforeItDies) {
   std::atomic<int> done{0};
   for (int i = 1; i <= 20; ++i) {
@@ -257,17 +293,36 @@ TEST_P(StoreContract, FinishesWhatWasAskedBeforeItDies) {
   EXPECT_EQ(done, 20);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Stores, StoreContract,
-    ::testing::Values(Kind{"memory",
-                           [](const TempFolder&) { return std::make_unique<MemoryStore>(); }},
-                      Kind{"embedded",
-                           [](const TempFolder& temp) {
-                             auto store = SqliteStore::Open(temp.File("relay.db"));
-                             EXPECT_TRUE(store.has_value()) << store.error().what;
-                             return std::move(*store);
-                           }}),
-    [](const auto& kind) { return kind.param.name; });
+std::vector<Kind> Kinds() {
+  std::vector<Kind> kinds = {
+      {"memory", [](const TempFolder&) { return std::make_unique<MemoryStore>(); }},
+      {"embedded",
+       [](const TempFolder& temp) {
+         auto store = SqliteStore::Open(temp.File("relay.db"));
+         EXPECT_TRUE(store.has_value()) << store.error().what;
+         return std::move(*store);
+       }},
+  };
+  // Redis always, Valkey where it is installed. One server for all tests of a kind.
+  for (std::string name : {"redis", "valkey"}) {
+    std::string program = FindProgram(name + "-server");
+    if (program.empty() && name == "valkey") continue;
+    kinds.push_back({name, [program](const TempFolder&) -> std::unique_ptr<Store> {
+                       static std::map<std::string, std::unique_ptr<RedisServer>> servers;
+                       auto& server = servers[program];
+                       if (server == nullptr) {
+                         server =
+                             std::make_unique<RedisServer>(std::vector<std::string>(), program);
+                       }
+                       EXPECT_EQ(server->Ask({"FLUSHALL"}), std::vector<std::string>{"OK"});
+                       return std::make_unique<RedisStore>(RedisStore::Options{server->options()});
+                     }});
+  }
+  return kinds;
+}
+
+INSTANTIATE_TEST_SUITE_P(Stores, StoreContract, ::testing::ValuesIn(Kinds()),
+                         [](const auto& kind) { return kind.param.name; });
 
 }  // namespace
 }  // namespace relay

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// What runs inside of Redis: each change of the store is one script, so that it is whole, done once
+// and one command (the keys and their layout: README.md).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace relay {
+
+struct RedisScript {
+  explicit RedisScript(std::string_view text);
+  std::string_view text;
+  std::string sha;  // its name for EVALSHA
+};
+
+namespace redis_scripts {
+
+// KEYS: schema, then others that a store has. ARGV: our schema. → "relay N" of the store, which is
+// made when there is none, or "foreign".
+const RedisScript& Greet();
+// KEYS: epochs, ended, recent, recent:order, commands, then the hash of each epoch.
+// ARGV: month, commands to add, exchanges to keep, then for each epoch: name, sequence, fields × 2
+// and as many texts, exchanges and as many pairs of id and text. → commands of the month.
+const RedisScript& Flush();
+// KEYS: epochs, ended, buckets, the epoch's hash. ARGV: prefix, name, today.
+const RedisScript& Fold();
+// KEYS: epochs, ended, buckets, commands. ARGV: prefix, first day, first hour, first month kept.
+const RedisScript& Expire();
+// KEYS: epochs, ended, buckets, recent, recent:order, commands. ARGV: prefix, month.
+// → epochs with sequences, ended, order, recent, commands of the month, the rows of each bucket,
+// the rows of each epoch in their order.
+const RedisScript& Load();
+// KEYS: the hash of each state's kind. ARGV: id and value of each, "" for none.
+const RedisScript& PutStates();
+// KEYS: objects, directory. → version, the objects' fields and values.
+const RedisScript& LoadObjects();
+// KEYS: objects, directory. ARGV: field, version expected, "1" if there is a value, value.
+// → 1 for a conflict, the version now.
+const RedisScript& WriteObject();
+
+// Days and hours that one bucket of folded rows holds.
+inline constexpr int kBucketDays = 32;
+inline constexpr int kBucketHours = 256;
+
+}  // namespace redis_scripts
+}  // namespace relay

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+// The store in Redis or Valkey, near or far: a thread with a loop of its own and one connection on
+// it. Each call is one script, and so one command; nothing is said while nothing is called. How it
+// all lies there is in README.md.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/store/redis_budget.h"
+#include "core/store/redis_connection.h"
+#include "core/store/store.h"
+
+namespace relay {
+
+struct RedisScript;
+
+class RedisStore final : public Store, private RedisGreeter {
+ public:
+  // Of the layout. A database with a newer one is refused, and so is one where somebody else has
+  // keys of these names; both errors are not retryable.
+  static constexpr int64_t kSchema = 1;
+  // What the server took so shortly before it was lost is told again: a server that is killed may
+  // not have written it to its disk (appendfsync everysec).
+  static constexpr Duration kTellAgain = std::chrono::seconds(5);
+  static constexpr size_t kTellAgainBytes = size_t{4} << 20;
+
+  struct Options {
+    RedisOptions redis = {};
+    Duration flush_every = std::chrono::seconds(1);
+    int64_t commands_per_month = 0;  // 0: they are not counted out
+  };
+  // Connects when it is first called. The clock outlives it.
+  explicit RedisStore(Options options, const Clock& clock = SystemClock::Get());
+  RedisStore(const RedisStore&) = delete;
+  RedisStore& operator=(const RedisStore&) = delete;
+  // What was asked is done or has failed: within seconds.
+  ~RedisStore() override;
+
+  std::string_view kind() const override { return "redis"; }
+  StoreStatus status() const override;
+  void Load(Done<LedgerImage> done) override;
+  // Very many rows are told in several commands; if one of them fails, the others may be there.
+  void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) override;
+  // As lasting as the server's own disk is.
+  void Fold(std::string epoch, Done<Unit> done) override;
+  void Expire(Period kept_from, Done<Unit> done) override;
+  void LoadStates(std::string kind, Done<std::vector<StateBlob>> done) override;
+  void PutStates(std::vector<StateBlob> blobs, Done<Unit> done) override;
+  void LoadObjects(Done<Directory> done) override;
+  // A write whose answer was lost fails, but may be there: read again.
+  void WriteObject(ObjectWrite write, Done<ObjectWritten> done) override;
+
+ private:
+  // One call of a script.
+  struct Request;
+  using Shared = std::shared_ptr<const Request>;
+  using Replied = Done<RespReply>;
+  struct Told {
+    Shared request;
+    TimePoint when;
+  };
+
+  void Serve();
+  // Any thread: `work` on the store's own, which then calls `done` once.
+  template <class T>
+  void Do(std::function<void(Done<T>)> work, Done<T> done);
+  // From here on only on the store's thread.
+  void Run(Shared request, Replied replied);
+  // All of them; the first error, if any.
+  void RunAll(std::vector<Shared> requests, const Done<Unit>& done);
+  void Remember(const Shared& request);
+  void TakeMonth(const RespReply& total);
+  Task<Result<Unit>> Greet(RedisConnection& connection) override;
+  Task<Result<RespReply>> AskAgain(RedisConnection& connection, Shared request);
+  Shared FlushRequest(std::vector<std::string> keys, std::vector<std::string> rows);
+  std::vector<Shared> FlushRequests(std::vector<LedgerFlush> flushes);
+  Result<Unit> Checked(Result<RespReply> reply) const;
+
+  const Options options_;
+  const Clock& clock_;
+  const RedisBudget budget_;
+
+  mutable std::mutex mutex_;  // guards these three
+  std::string month_;
+  int64_t month_total_ = 0;      // as the store last told
+  uint64_t month_commands_ = 0;  // of the connection's, those that are in it
+
+  std::deque<Told> told_;
+  size_t told_bytes_ = 0;
+  std::atomic<int> asked_{0};  // calls under way
+  bool stopping_ = false;
+
+  Loop loop_;
+  Resolver resolver_;
+  std::unique_ptr<RedisConnection> connection_;
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace relay
