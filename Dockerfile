@@ -25,7 +25,7 @@ RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       ca-certificates tzdata \
       libcctz2 libfmt9 libmimalloc2.0 libnghttp2-14 libprometheus-cpp-core1.0 libsimdjson14 libspdlog1.10 \
-      libsqlite3-0 libssl3 libuv1 libyaml-cpp0.7 && \
+      libsqlite3-0 libhiredis0.14 libssl3 libuv1 libyaml-cpp0.7 && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --uid 1000 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin relay && \
     mkdir /data && chown 1000:1000 /data && chmod 700 /data

@@ -47,6 +47,17 @@ std::string_view NameOf(ProcessEndpoints::Phase phase) {
   return "";
 }
 
+// As /health has it: a store on this machine has nothing to connect to, but may fail.
+std::string_view NameOf(StoreStatus::Link link, bool fails) {
+  switch (link) {
+    case StoreStatus::Link::kLocal: return fails ? "disconnected" : "embedded";
+    case StoreStatus::Link::kConnecting: return "connecting";
+    case StoreStatus::Link::kConnected: return "connected";
+    case StoreStatus::Link::kDisconnected: return "disconnected";
+  }
+  return "";
+}
+
 }  // namespace
 
 ProcessEndpoints::ProcessEndpoints(Services& services)
@@ -61,7 +72,21 @@ ProcessEndpoints::ProcessEndpoints(Services& services)
       unsettled_(services.metrics.MakeGauge(
           "relay_usage_unsettled", "Exchanges that have used something and have not ended")),
       degraded_(services.metrics.MakeGauge(
-          "relay_state_degraded", "1 while the store or the journal fails or is not there")) {
+          "relay_state_degraded", "1 while the store or the journal fails or is not there")),
+      connected_(services.metrics.MakeGauge("relay_state_connected",
+                                            "1 unless the store is to be reached and is not")),
+      commands_(services.metrics.MakeCounter("relay_state_commands_total",
+                                             "Commands sent to the store, where it has any")),
+      month_used_(services.metrics.MakeGauge(
+          "relay_state_commands_month", "Commands of this month (UTC), of earlier runs as well")),
+      month_forecast_(
+          services.metrics.MakeGauge("relay_state_commands_month_forecast",
+                                     "What the month comes to if it goes on like this")),
+      month_budget_(services.metrics.MakeGauge("relay_state_commands_month_budget",
+                                               "What relay.yaml allows for a month; 0: no bound")),
+      flush_interval_(services.metrics.MakeGauge(
+          "relay_state_flush_interval_seconds",
+          "How often the store is told; longer than configured while commands run low")) {
   for (size_t op = 0; op < LedgerKeeper::kOps; ++op) {
     std::string name(LedgerKeeper::NameOf(static_cast<LedgerKeeper::Op>(op)));
     errors_.push_back(services.metrics.MakeCounter(
@@ -93,7 +118,7 @@ std::optional<Reply> ProcessEndpoints::Answer(const Head& request, std::string_v
 std::string ProcessEndpoints::HealthText() const {
   JsonText body;
   body.BeginObject();
-  std::string_view well = StateStatus().degraded() ? "degraded" : "ok";
+  std::string_view well = Degraded() ? "degraded" : "ok";
   body.Field("status", phase_ == Phase::kDraining ? "draining" : well);
   body.Field("timestamp", IsoTime(services_.clock.Wall()));
   body.Field(
@@ -101,7 +126,7 @@ std::string ProcessEndpoints::HealthText() const {
       std::chrono::duration_cast<std::chrono::seconds>(services_.clock.Now() - started_).count());
   body.Field("version", RELAY_VERSION);
   body.Key("services").BeginObject();
-  body.Field("redis", StateStatus().store_fails ? "disconnected" : "embedded");
+  body.Field("redis", NameOf(Store().link, StateStatus().store_fails));
   body.EndObject();
   return body.EndObject().Take();
 }
@@ -122,6 +147,13 @@ Reply ProcessEndpoints::Ready() const {
   }
   body.EndObject();
   body.Field("store", services_.state == nullptr ? "memory" : services_.state->kind());
+  if (StoreStatus store = Store(); store.month_budget > 0) {
+    body.Key("store_commands").BeginObject();
+    body.Field("month", store.month_used).Field("forecast", store.month_forecast);
+    body.Field("budget", store.month_budget);
+    body.Field("flush_seconds", SecondsOf(store.flush_every));
+    body.EndObject();
+  }
   body.EndObject();
   return Reply{.status = phase_ == Phase::kServing ? 200 : 503, .body = body.Take()};
 }
@@ -130,10 +162,39 @@ LedgerKeeper::Status ProcessEndpoints::StateStatus() const {
   return services_.state == nullptr ? LedgerKeeper::Status() : services_.state->status();
 }
 
+StoreStatus ProcessEndpoints::Store() const {
+  return services_.state == nullptr ? StoreStatus() : services_.state->store_status();
+}
+
+bool ProcessEndpoints::Degraded() const {
+  return StateStatus().degraded() || Store().link == StoreStatus::Link::kDisconnected;
+}
+
+std::optional<std::string> ProcessEndpoints::Closed() {
+  const StoreConfig& store = services_.config->store;
+  if (store.kind != StoreConfig::Kind::kRedis || store.redis.on_outage == OnOutage::kFailOpen) {
+    return std::nullopt;
+  }
+  if (!StateStatus().store_fails && Store().link != StoreStatus::Link::kDisconnected) {
+    return std::nullopt;
+  }
+  return "the relay cannot reach its store, and is set to serve nothing without it; try again";
+}
+
 void ProcessEndpoints::UpdateStateSeries() {
   LedgerKeeper::Status status = StateStatus();
   unsettled_.Set(static_cast<double>(services_.ledger.unsettled()));
-  degraded_.Set(status.degraded() ? 1 : 0);
+  degraded_.Set(Degraded() ? 1 : 0);
+  StoreStatus store = Store();
+  bool away = store.link == StoreStatus::Link::kConnecting ||
+              store.link == StoreStatus::Link::kDisconnected;
+  connected_.Set(away ? 0 : 1);
+  commands_.Add(
+      static_cast<double>(store.commands - std::exchange(commands_told_, store.commands)));
+  month_used_.Set(static_cast<double>(store.month_used));
+  month_forecast_.Set(static_cast<double>(store.month_forecast));
+  month_budget_.Set(static_cast<double>(store.month_budget));
+  flush_interval_.Set(SecondsOf(store.flush_every));
   for (size_t op = 0; op < errors_.size(); ++op) {
     uint64_t fresh = status.errors[op] - std::exchange(errors_told_[op], status.errors[op]);
     if (fresh > 0) errors_[op].Add(static_cast<double>(fresh));

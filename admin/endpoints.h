@@ -22,6 +22,8 @@ class ProcessEndpoints final : public Endpoints {
   // `services` outlives this.
   explicit ProcessEndpoints(Services& services);
   std::optional<Reply> Answer(const Head& request, std::string_view path) override;
+  // While the store is away and relay.yaml says fail-closed.
+  std::optional<std::string> Closed() override;
 
   void SetPhase(Phase phase) { phase_ = phase; }
   Phase phase() const { return phase_; }
@@ -32,6 +34,8 @@ class ProcessEndpoints final : public Endpoints {
   Reply Ready() const;
   Reply MetricsText(const Head& request);
   LedgerKeeper::Status StateStatus() const;
+  StoreStatus Store() const;
+  bool Degraded() const;
   void UpdateProcessSeries();
   void UpdateStateSeries();
 
@@ -48,6 +52,13 @@ class ProcessEndpoints final : public Endpoints {
   Counter cpu_;
   Gauge unsettled_;
   Gauge degraded_;
+  Gauge connected_;
+  Counter commands_;
+  uint64_t commands_told_ = 0;
+  Gauge month_used_;
+  Gauge month_forecast_;
+  Gauge month_budget_;
+  Gauge flush_interval_;
   std::array<uint64_t, LedgerKeeper::kOps> errors_told_{};
   std::vector<Counter> errors_;  // by operation
 };

@@ -28,6 +28,11 @@ std::shared_ptr<const Config> LoadChecked(const std::string& path, const Environ
     auto loaded = TlsServerContext::Load(listener.tls->certificate, listener.tls->key);
     if (!loaded) problems.Add(listener.tls->certificate_place, loaded.error().what);
   }
+  const RedisConfig& redis = config->store.redis;
+  if (!redis.ca.empty()) {
+    auto loaded = TlsClientContext::Make(redis.ca);
+    if (!loaded) problems.Add(redis.ca_place, loaded.error().what);
+  }
   return config;
 }
 

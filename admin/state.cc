@@ -5,7 +5,9 @@
 
 #include "core/base/log.h"
 #include "core/base/text.h"
+#include "core/net/tls_context.h"
 #include "core/store/late_store.h"
+#include "core/store/redis_store.h"
 #include "core/store/sqlite_store.h"
 
 namespace relay {
@@ -29,6 +31,40 @@ void WarnOfMemory(const std::string& why) {
       {{"why", why}, {"note", "what was used is forgotten when this process ends"}});
 }
 
+void WarnOfNoJournal(const RedisConfig& redis, const std::string& why) {
+  Log(LogLevel::kWarn, "no journal",
+      {{"why", why},
+       {"note", "a relay that is killed loses what was used since the last flush, up to " +
+                    FormatDuration(redis.flush_interval) +
+                    " of it (store.redis.flush-interval), or more while Redis is away or a command "
+                    "budget runs low"}});
+}
+
+// Where the store is, for the log.
+std::string PlaceOf(const StoreConfig& config, const State::Site& site) {
+  if (config.kind == StoreConfig::Kind::kRedis) {
+    return "redis at " + FormatHostPort(config.redis.address);
+  }
+  return config.path.empty() ? site.folder->File(kStoreFile) : config.path;
+}
+
+Result<RedisStore::Options> OptionsOf(const RedisConfig& config) {
+  RedisStore::Options options;
+  options.redis.host = config.address.host;
+  options.redis.port = config.address.port;
+  options.redis.username = config.username;
+  options.redis.password = config.password;
+  options.redis.database = config.database;
+  if (config.tls) {
+    auto tls = TlsClientContext::Make(config.ca);
+    if (!tls) return std::unexpected(std::move(tls.error()));
+    options.redis.tls = std::move(*tls);
+  }
+  options.flush_every = config.flush_interval;
+  options.commands_per_month = config.commands_per_month;
+  return options;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<State>> State::Open(const Config& config, const Site& site,
@@ -38,20 +74,24 @@ Result<std::unique_ptr<State>> State::Open(const Config& config, const Site& sit
     return nullptr;
   }
   std::unique_ptr<State> state(new State(ledger));
-  if (site.folder == nullptr) {
+  bool redis = config.store.kind == StoreConfig::Kind::kRedis;
+  if (site.folder == nullptr && !redis) {
     WarnOfMemory(site.no_folder);
     return state;
   }
-  std::string path = config.store.path.empty() ? site.folder->File(kStoreFile) : config.store.path;
-  if (Result<Unit> begun = state->Begin(path, site, clock); !begun) {
+  if (site.folder == nullptr) WarnOfNoJournal(config.store.redis, site.no_folder);
+  if (Result<Unit> begun = state->Begin(config.store, site, clock); !begun) {
     return std::unexpected(std::move(begun.error()));
   }
   return state;
 }
 
-Result<Unit> State::Begin(const std::string& path, const Site& site, const Clock& clock) {
-  std::string journals = site.folder->File(kJournalFolder);
-  Result<LedgerPast> past = OpenStore(path, journals);
+Result<Unit> State::Begin(const StoreConfig& config, const Site& site, const Clock& clock) {
+  bool folder = site.folder != nullptr;
+  std::string journals = folder ? site.folder->File(kJournalFolder) : std::string(kNoFolder);
+  JournalFiles& files = folder ? *site.files : JournalFiles::None();
+  std::string path = PlaceOf(config, site);
+  Result<LedgerPast> past = OpenStore(config, path, journals, clock);
   if (past) {
     ledger_.Load(past->days, past->recent);
     Log(LogLevel::kInfo, "state opened",
@@ -69,14 +109,21 @@ Result<Unit> State::Begin(const std::string& path, const Site& site, const Clock
   } else {
     return std::unexpected(std::move(past.error()));
   }
-  books_ = std::make_unique<LedgerBooks>(journals, NameOfRun(clock), site.workers, *site.files);
+  books_ = std::make_unique<LedgerBooks>(journals, NameOfRun(clock), site.workers, files);
   keeper_ = std::make_unique<LedgerKeeper>(*store_, *books_, ledger_, clock, std::move(past->dead));
   ledger_.WriteTo(books_.get());
   keeper_->Start();
   return Unit{};
 }
 
-Result<LedgerPast> State::OpenStore(const std::string& path, const std::string& journals) {
+Result<LedgerPast> State::OpenStore(const StoreConfig& config, const std::string& path,
+                                    const std::string& journals, const Clock& clock) {
+  if (config.kind == StoreConfig::Kind::kRedis) {
+    auto options = OptionsOf(config.redis);
+    if (!options) return std::unexpected(std::move(options.error()));
+    store_ = std::make_unique<RedisStore>(std::move(*options), clock);
+    return ReadPast(*store_, journals);
+  }
   auto open = [path] { return SqliteStore::Open(path); };
   auto store = open();
   if (!store) {
@@ -94,6 +141,10 @@ State::~State() {
 
 std::string_view State::kind() const {
   return store_ == nullptr ? "memory" : store_->kind();
+}
+
+StoreStatus State::store_status() const {
+  return store_ == nullptr ? StoreStatus() : store_->status();
 }
 
 LedgerKeeper::Status State::status() const {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What outlives the process: the data folder's store and journal, and the thread that keeps the
-// ledger in them. A relay serves without all of it, and says so.
+// What outlives the process: the store, in the data folder or in Redis, the folder's journal, and
+// the thread that keeps the ledger in them. A relay serves without all of it, and says so.
 #pragma once
 
 #include <cstdint>
@@ -29,10 +29,11 @@ class State {
 
   // Brings what earlier runs used into `ledger`, and from then on keeps in store and journal what
   // it is told. Before anybody else uses the ledger, which outlives this, as does the clock. Null
-  // for `store: memory`. Without a folder it is a state that keeps nothing, with a warning of what
-  // that loses. A store that the disk does not give is tried again, and the journal kept meanwhile.
-  // Errors (for people) are those that another try does not mend: a store that is damaged, of
-  // another program or of a newer relay.
+  // for `store: memory`. Without a folder it is a state that keeps nothing, or nothing but what
+  // Redis is told every flush interval, with a warning of what that loses. A store that the disk
+  // does not give is tried again, and the journal kept meanwhile. Errors (for people) are those
+  // that another try does not mend: a store that is damaged, of another program or of a newer
+  // relay.
   static Result<std::unique_ptr<State>> Open(const Config& config, const Site& site,
                                              const Clock& clock, Ledger& ledger);
   State(const State&) = delete;
@@ -40,15 +41,18 @@ class State {
   // Nobody uses the ledger any more. Brings all to the store, and waits for it.
   ~State();
 
-  // "embedded"; "memory": there is no store, or not yet.
+  // "embedded", "redis"; "memory": there is no store, or not yet.
   std::string_view kind() const;
+  // Of the store, where there is one. From any thread, at once.
+  StoreStatus store_status() const;
   // Store or journal fail, or there are none where there should be. From any thread, at once.
   LedgerKeeper::Status status() const;
 
  private:
   explicit State(Ledger& ledger) : ledger_(ledger) {}
-  Result<LedgerPast> OpenStore(const std::string& path, const std::string& journals);
-  Result<Unit> Begin(const std::string& path, const Site& site, const Clock& clock);
+  Result<Unit> Begin(const StoreConfig& config, const Site& site, const Clock& clock);
+  Result<LedgerPast> OpenStore(const StoreConfig& config, const std::string& path,
+                               const std::string& journals, const Clock& clock);
 
   Ledger& ledger_;
   std::unique_ptr<Store> store_;

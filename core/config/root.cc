@@ -26,9 +26,9 @@ struct Unbuilt {
 };
 constexpr Unbuilt kUnbuilt[] = {
     {"listener", "cors"}, {"listener", "trusted-proxies"},
-    {"store", "redis"},   {"key", "bind"},
-    {"key", "expires"},   {"cluster", "oauth"},
-    {"account", "oauth"}, {"account", "proxy"},
+    {"key", "bind"},      {"key", "expires"},
+    {"cluster", "oauth"}, {"account", "oauth"},
+    {"account", "proxy"},
 };
 
 void RefuseUnbuilt(Fields& f, std::string_view part) {
@@ -132,14 +132,20 @@ static void Bind(Fields& f, StoreConfig& s) {
     if (word == "memory") s.kind = StoreConfig::Kind::kMemory;
     return;
   }
-  RefuseUnbuilt(f, "store");
   std::optional<EmbeddedStore> embedded;
+  std::optional<RedisConfig> redis;
   f.Optional("embedded", embedded, "SQLite in a file beside the relay");
-  if (embedded) {
+  f.Optional("redis", redis, "Redis or Valkey, near or far; needs an encryption key");
+  if (f.Has("embedded") && f.Has("redis")) {
+    f.Complain("redis", "cannot stand beside 'embedded': there is one store");
+  } else if (redis) {
+    s.kind = StoreConfig::Kind::kRedis;
+    s.redis = std::move(*redis);
+  } else if (embedded) {
     s.kind = StoreConfig::Kind::kEmbedded;
     s.path = embedded->path;
   } else if (!f.Has("embedded") && !f.Has("redis")) {
-    f.ComplainHere("must be auto, memory or a map with 'embedded'");
+    f.ComplainHere("must be auto, memory or a map with 'embedded' or 'redis'");
   }
 }
 

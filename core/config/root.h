@@ -18,6 +18,7 @@
 #include "core/base/secret.h"
 #include "core/config/fields.h"
 #include "core/config/node.h"
+#include "core/config/redis.h"
 #include "core/config/units.h"
 #include "core/config/yaml.h"
 
@@ -62,12 +63,14 @@ struct LogConfig {
 
 struct StoreConfig {
   enum class Kind : uint8_t {
-    kAuto,  // embedded, at the default path
+    kAuto,  // embedded, at the default path; becomes kRedis if the environment names one
     kMemory,
     kEmbedded,
+    kRedis,
   };
   Kind kind = Kind::kAuto;
-  std::string path;  // of the embedded store's file; "" for kAuto and kMemory
+  std::string path;   // of the embedded store's file; "" for the others
+  RedisConfig redis;  // for kRedis
 };
 
 // Empty ones are made at start.

@@ -77,15 +77,24 @@ void CheckStore(ConfigDraft& draft, const Node& root, const Environment& environ
                 Problems& problems) {
   StoreConfig& store = draft.store;
   if (!store.path.empty()) store.path = JoinFolder(draft.folder, store.path);
-  if (store.kind != StoreConfig::Kind::kAuto) return;
   const Node* node = root.Find("store");
   Place place = node ? node->place : Place{root.place.file, 0, 0};
-  for (std::string_view name : {"REDIS_HOST", "REDIS_URL"}) {
-    auto value = environment(name);
-    if (!value || value->empty()) continue;
-    problems.Warn(place, std::string(name) + " is set, but Redis is not built yet: it is not used");
-    return;
+  if (store.kind == StoreConfig::Kind::kAuto) {
+    auto redis = RedisFromEnvironment(environment, place, problems);
+    if (!redis) return;
+    store.kind = StoreConfig::Kind::kRedis;
+    store.redis = std::move(*redis);
   }
+  if (store.kind != StoreConfig::Kind::kRedis) return;
+  if (!store.redis.ca.empty()) store.redis.ca = JoinFolder(draft.folder, store.redis.ca);
+  // What is wrong with a file or a key that is there has been said.
+  if (root.broken) return;
+  const Node* secrets = root.Find("secrets");
+  const Node* key = secrets ? secrets->Find("encryption-key") : nullptr;
+  if (key && !key->Emptied()) return;
+  problems.Add(place,
+               "Redis is not on this machine, so what is kept there must be encrypted: set "
+               "'encryption-key' of 'secrets' (ENCRYPTION_KEY) to 32 or more random characters");
 }
 
 void FinishKeys(ConfigDraft& draft, Problems& problems) {

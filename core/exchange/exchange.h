@@ -107,6 +107,8 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   Task<Unit> Run();
   void OnStoryEnd() noexcept;
   bool FindRoute();
+  // False, with a refusal, while the relay serves nobody.
+  bool IsOpen();
   bool Recognise();
   // False when the answer cannot follow what was said already (a keep-alive and its 200).
   bool BeginAnswer(Answer& answer);

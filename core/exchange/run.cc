@@ -111,10 +111,19 @@ bool Exchange::FindRoute() {
     Send(Reply{.content_type = ""});
     return false;
   }
-  if (route != nullptr) return Recognise();
+  if (route != nullptr) return IsOpen() && Recognise();
   RefuseWith(Refusal{.fault = Fault::kNotFound,
                      .message = "no route for this path; see routes in relay.yaml",
                      .final = true});
+  return false;
+}
+
+bool Exchange::IsOpen() {
+  std::optional<std::string> why = worker.endpoints.Closed();
+  if (!why) return true;
+  RefuseWith(Refusal{.fault = Fault::kOverloaded,
+                     .message = std::move(*why),
+                     .retry_after = std::chrono::seconds(1)});
   return false;
 }
 

@@ -22,6 +22,8 @@ class KeyDirectory;
 class Endpoints {
  public:
   virtual std::optional<Reply> Answer(const Head& request, std::string_view path) = 0;
+  // Why no request is served now, for the client; nothing: they are.
+  virtual std::optional<std::string> Closed() { return std::nullopt; }
 
  protected:
   ~Endpoints() = default;

@@ -163,9 +163,34 @@ ssize_t JournalFiles::Write(int file, const void* data, size_t size) {
 int JournalFiles::Sync(int file) {
   return ::fdatasync(file);
 }
+int JournalFiles::SyncFolder(const char* path) {
+  int folder = ::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return -1;
+  int synced = ::fsync(folder);
+  int code = errno;
+  ::close(folder);
+  errno = code;
+  return synced;
+}
 JournalFiles& JournalFiles::System() {
   static JournalFiles files;
   return files;
+}
+
+namespace {
+
+class NoFiles final : public JournalFiles {
+ public:
+  int Create(const char*) override { return ::open("/dev/null", O_WRONLY | O_CLOEXEC); }
+  int Sync(int) override { return 0; }
+  int SyncFolder(const char*) override { return 0; }
+};
+
+}  // namespace
+
+JournalFiles& JournalFiles::None() {
+  static NoFiles none;
+  return none;
 }
 
 class Journal::File {
@@ -179,13 +204,7 @@ class Journal::File {
 
   bool Sync() {
     if (files_.Sync(file_) != 0) return false;
-    if (named_) return true;
-    int folder = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) return false;
-    named_ = ::fsync(folder) == 0;
-    int code = errno;
-    ::close(folder);
-    errno = code;
+    if (!named_) named_ = files_.SyncFolder(folder_.c_str()) == 0;
     return named_;
   }
 
@@ -284,7 +303,8 @@ Result<std::vector<ReplayedEpoch>> ReadJournals(const std::string& folder) {
   std::map<std::string, std::vector<uint64_t>> epochs;
   std::error_code error;
   std::filesystem::directory_iterator files(folder, error);
-  if (error == std::errc::no_such_file_or_directory) return {};
+  if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory)
+    return {};
   for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
     if (auto name = ParseName(files->path().filename()))
       epochs[name->first].push_back(name->second);

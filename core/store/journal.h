@@ -36,8 +36,14 @@ class JournalFiles {
   virtual int Create(const char* path);  // fails if there is one
   virtual ssize_t Write(int file, const void* data, size_t size);
   virtual int Sync(int file);
+  virtual int SyncFolder(const char* path);
   static JournalFiles& System();
+  // Take everything and keep nothing, for a journal in kNoFolder: where there is no disk.
+  static JournalFiles& None();
 };
+
+// A name under which no file can be.
+inline constexpr std::string_view kNoFolder = "/dev/null/journal";
 
 // Writes one epoch. Not thread-safe: its owner holds a lock, or is one thread.
 class Journal {

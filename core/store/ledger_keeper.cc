@@ -141,9 +141,9 @@ Duration LedgerKeeper::Step() {
   TellOfTrouble();
   TimePoint now = clock_.Now();
   // After a pause the first entry waits for others to come with it.
-  if (std::exchange(idle_, false)) due_ = now + kFlushEvery;
+  if (std::exchange(idle_, false)) due_ = now + store_.status().flush_every;
   if (now >= due_) {
-    due_ = now + kFlushEvery;
+    due_ = now + store_.status().flush_every;
     if (books_.wants_begin()) BeginJournals();
     TellOfTrouble();
     TellOfRecovery();

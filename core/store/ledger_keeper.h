@@ -47,7 +47,7 @@ class LedgerKeeper {
  public:
   // A power cut takes at most what was used in 50 ms (R38): the rest is for the disk.
   static constexpr Duration kSyncEvery = std::chrono::milliseconds(30);
-  static constexpr Duration kFlushEvery = std::chrono::seconds(1);
+  static constexpr Duration kFlushEvery = std::chrono::seconds(1);  // unless the store says else
   static constexpr int32_t kKeptDays = Ledger::kDays;
   static constexpr int64_t kKeptHours = int64_t{31} * 24;
 

@@ -291,8 +291,20 @@ Task<Result<Unit>> RedisStore::Greet(RedisConnection& connection) {
 // ------------------------------------------------------------------------------------
 
 void RedisStore::TakeMonth(const RespReply& total) {
-  std::lock_guard lock(mutex_);
-  month_total_ = total.Int().value_or(0);
+  {
+    std::lock_guard lock(mutex_);
+    month_total_ = total.Int().value_or(0);
+  }
+  StoreStatus now = status();
+  if (std::exchange(stretched_, now.stretched) == now.stretched) return;
+  double seconds = std::chrono::duration<double>(now.flush_every).count();
+  Log(now.stretched ? LogLevel::kWarn : LogLevel::kInfo, "store commands",
+      {{"month", now.month_used},
+       {"forecast", now.month_forecast},
+       {"budget", now.month_budget},
+       {"flush_seconds", seconds},
+       {"note", now.stretched ? "they run low: the store is told less often what was used"
+                              : "there are enough again"}});
 }
 
 // `rows` as the script takes them. Commands that the month does not know yet are added with it.

@@ -94,6 +94,7 @@ class RedisStore final : public Store, private RedisGreeter {
   std::deque<Told> told_;
   size_t told_bytes_ = 0;
   std::atomic<int> asked_{0};  // calls under way
+  bool stretched_ = false;     // the log knows that commands run low
   bool stopping_ = false;
 
   Loop loop_;

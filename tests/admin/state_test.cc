@@ -12,6 +12,7 @@
 #include "core/store/crc32c.h"
 #include "tests/admin/fixture.h"
 #include "tests/admin/temporary_folder.h"
+#include "tests/core/store/redis_server.h"
 
 namespace relay {
 namespace {
@@ -252,6 +253,71 @@ TEST(SeedBudgets, BeginsTheBudgetsOfKeysWithWhatEarlierRunsSpent) {
   ASSERT_TRUE(denied);
   EXPECT_TRUE(denied->spent);
   EXPECT_EQ(services->limiter.size(), scopes) << "none is made for keys that are gone";
+}
+
+// A block of relay.yaml for the server.
+std::string RedisBlock(const RedisServer& server, const std::string& more = "") {
+  return "{redis: {address: '127.0.0.1:" + std::to_string(server.port()) + "'" + more +
+         "}}\nsecrets: {encryption-key: 0123456789abcdef0123456789abcdef}";
+}
+
+TEST(State, KeepsWhatWasUsedInRedisWithoutAFolder) {
+  RedisServer server;
+  for (int64_t run = 0; run < 3; ++run) {
+    OneRun relay("", RedisBlock(server));
+    ASSERT_EQ(relay.Open(), "");
+    EXPECT_EQ(relay.Sum().requests, run);
+    EXPECT_TRUE(Has(relay.Ask("/health"), R"("status":"ok")"));
+    EXPECT_TRUE(Has(relay.Ask("/health"), R"("redis":"connected")"));
+    EXPECT_TRUE(Has(relay.Ask("/ready"), R"("store":"redis")"));
+    relay.services->ledger.Close(EntryOf("req_" + std::to_string(run), 10));
+  }
+}
+
+TEST(State, BringsTheJournalOfAKilledRunToRedis) {
+  RedisServer server;
+  TemporaryFolder temp;
+  OneRun killed(temp.File("data"), RedisBlock(server, ", flush-interval: 10m"));
+  ASSERT_EQ(killed.Open(), "");
+  killed.services->ledger.Close(EntryOf("a", 2));
+  killed.services->ledger.Open(EntryOf("b", 4));
+  CopyJournal(temp.File("data"), temp.File("left"));
+  OneRun next(temp.File("left"), RedisBlock(server));
+  ASSERT_EQ(next.Open(), "");
+  EXPECT_EQ(next.Sum().requests, 2);
+  EXPECT_EQ(next.Sum().input, 2 + 4);
+  EXPECT_TRUE(std::filesystem::exists(temp.File("left/journal")));
+  EXPECT_FALSE(std::filesystem::exists(temp.File("left/relay.db")));
+}
+
+TEST(State, ServesWithoutRedisAndSaysSo) {
+  RedisServer server;
+  server.Stop();
+  OneRun open("", RedisBlock(server));
+  ASSERT_EQ(open.Open(), "");
+  EXPECT_TRUE(Has(open.Ask("/health"), R"("status":"degraded")"));
+  EXPECT_TRUE(Has(open.Ask("/health"), R"("redis":"disconnected")"));
+  EXPECT_TRUE(Has(open.Ask("/metrics"), "relay_state_connected 0"));
+  EXPECT_EQ(open.endpoints->Closed(), std::nullopt);
+  OneRun closed("", RedisBlock(server, ", on-outage: fail-closed"));
+  ASSERT_EQ(closed.Open(), "");
+  EXPECT_TRUE(closed.endpoints->Closed().has_value());
+}
+
+TEST(State, TellsOfTheCommandsThatItMaySend) {
+  RedisServer server;
+  OneRun relay("", RedisBlock(server, ", budget: {commands-per-month: 500000}"));
+  ASSERT_EQ(relay.Open(), "");
+  EXPECT_TRUE(Has(relay.Ask("/ready"), R"("budget":500000,"flush_seconds":1)"));
+  EXPECT_TRUE(Has(relay.Ask("/metrics"), "relay_state_commands_month_budget 500000"));
+  EXPECT_TRUE(Has(relay.Ask("/metrics"), "relay_state_flush_interval_seconds 1"));
+}
+
+TEST(State, DoesNotStartOnTheRedisOfAnotherProgram) {
+  RedisServer server;
+  server.Ask({"SET", "relay:schema", "relay 99"});
+  OneRun relay("", RedisBlock(server));
+  EXPECT_TRUE(Has(relay.Open(), "was written by a newer relay"));
 }
 
 }  // namespace

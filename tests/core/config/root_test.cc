@@ -203,14 +203,28 @@ TEST(Config, IsThereEvenWhenItIsRefusedSoThatFiltersCanComplainToo) {
   EXPECT_TRUE(Load("").config);
 }
 
-TEST(Config, WarnsThatRedisIsNotThereYet) {
-  for (const char* name : {"REDIS_HOST", "REDIS_URL"}) {
-    EXPECT_EQ(LoadWith("", {{name, "redis"}}).Lines(),
-              "relay.yaml: warning: " + std::string(name) +
-                  " is set, but Redis is not built yet: it is not used\n");
-    EXPECT_EQ(LoadWith("store: memory\n", {{name, "redis"}}).Lines(), "");
-    EXPECT_EQ(LoadWith("", {{name, ""}}).Lines(), "");
-  }
+TEST(Config, TakesRedisOfTheEnvironmentUnlessAStoreIsNamed) {
+  const std::string key = "secrets: {encryption-key: \"${KEY}\"}\n";
+  Variables variables = {{"REDIS_HOST", "redis"}, {"KEY", std::string(32, 'k')}};
+  Loaded loaded = LoadWith(key, variables);
+  EXPECT_EQ(loaded.Lines(), "");
+  EXPECT_EQ(loaded.config->store.kind, StoreConfig::Kind::kRedis);
+  EXPECT_EQ(loaded.config->store.redis.address, (HostPort{"redis", 6379}));
+  EXPECT_EQ(LoadWith("store: memory\n" + key, variables).config->store.kind,
+            StoreConfig::Kind::kMemory);
+  EXPECT_EQ(LoadWith("store: {embedded: {path: x.db}}\n" + key, variables).config->store.kind,
+            StoreConfig::Kind::kEmbedded);
+  EXPECT_EQ(LoadWith(key, {{"KEY", std::string(32, 'k')}}).config->store.kind,
+            StoreConfig::Kind::kAuto);
+}
+
+TEST(Config, RefusesRedisWithoutAnEncryptionKey) {
+  std::string refusal =
+      "relay.yaml: Redis is not on this machine, so what is kept there must be encrypted: set "
+      "'encryption-key' of 'secrets' (ENCRYPTION_KEY) to 32 or more random characters\n";
+  EXPECT_EQ(LoadWith("", {{"REDIS_URL", "rediss://:x@y"}}).Lines(), refusal);
+  EXPECT_EQ(LoadWith("secrets: {encryption-key: \"${KEY:=}\"}\n", {{"REDIS_HOST", "y"}}).Lines(),
+            refusal);
 }
 
 TEST(Config, StartsRelativePathsAtItsOwnFolder) {
