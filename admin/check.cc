@@ -78,14 +78,15 @@ class Bench {
         worker_(loop_, endpoints_, services.bodies, services.exchanges, ExchangeLimits{}) {
     std::vector<Cluster*> clusters;
     std::vector<Upstream*> upstreams;
-    for (const auto& shared : services.clusters) {
+    std::shared_ptr<const Snapshot> snapshot = services.current();
+    for (const auto& shared : snapshot->clusters) {
       clusters_.push_back(std::make_unique<Cluster>(loop_, resolver_, shared));
       upstreams_.push_back(std::make_unique<DryUpstream>(*clusters_.back()));
       clusters.push_back(clusters_.back().get());
       upstreams.push_back(upstreams_.back().get());
     }
-    worker_.table = MakeRoutes(services, clusters, upstreams);
-    worker_.keys = services.keys;
+    worker_.table = MakeRoutes(services, *snapshot->config, clusters, upstreams);
+    worker_.keys = snapshot->keys;
   }
   ~Bench() {
     stream_.reset();
@@ -135,7 +136,7 @@ Head Bench::RequestOf(const TestConfig& test) const {
   head.authority = head.Keep("relay.test");
   for (const auto& [name, value] : test.headers) head.Add(name, value);
   if (!test.key.empty()) {
-    const KeyConfig* key = services_.config->FindKey(test.key);
+    const KeyConfig* key = services_.current()->config->FindKey(test.key);
     head.Add("x-api-key", key == nullptr ? kUnknownKey : key->key.Reveal());
   }
   if (!test.body.IsNull() && !head.Has("content-type")) {

@@ -38,6 +38,10 @@ std::string_view BearerOf(const Head& request) {
   return value;
 }
 
+bool FailsClosed(const StoreConfig& store) {
+  return store.kind == StoreConfig::Kind::kRedis && store.redis.on_outage != OnOutage::kFailOpen;
+}
+
 std::string_view NameOf(ProcessEndpoints::Phase phase) {
   switch (phase) {
     case ProcessEndpoints::Phase::kStarting: return "starting";
@@ -63,6 +67,7 @@ std::string_view NameOf(StoreStatus::Link link, bool fails) {
 ProcessEndpoints::ProcessEndpoints(Services& services)
     : services_(services),
       started_(services.clock.Now()),
+      fails_closed_(FailsClosed(services.current()->config->store)),
       resident_(services.metrics.MakeGauge("process_resident_memory_bytes", "Memory in use")),
       descriptors_(services.metrics.MakeGauge("process_open_fds", "Open descriptors")),
       buffered_(services.metrics.MakeGauge("relay_buffered_body_bytes",
@@ -136,7 +141,8 @@ Reply ProcessEndpoints::Ready() const {
   JsonText body;
   body.BeginObject().Field("status", NameOf(phase_.load()));
   body.Key("accounts").BeginObject();
-  for (const auto& cluster : services_.clusters) {
+  std::shared_ptr<const Snapshot> snapshot = services_.current();
+  for (const auto& cluster : snapshot->clusters) {
     std::map<std::string_view, int64_t> states;
     for (const AccountPool::View& view : cluster->pool->Look()) {
       ++states[NameOf(view.health)];
@@ -171,10 +177,7 @@ bool ProcessEndpoints::Degraded() const {
 }
 
 std::optional<std::string> ProcessEndpoints::Closed() {
-  const StoreConfig& store = services_.config->store;
-  if (store.kind != StoreConfig::Kind::kRedis || store.redis.on_outage == OnOutage::kFailOpen) {
-    return std::nullopt;
-  }
+  if (!fails_closed_) return std::nullopt;
   if (!StateStatus().store_fails && Store().link != StoreStatus::Link::kDisconnected) {
     return std::nullopt;
   }
@@ -202,7 +205,8 @@ void ProcessEndpoints::UpdateStateSeries() {
 }
 
 void ProcessEndpoints::UpdateProcessSeries() {
-  for (const auto& cluster : services_.clusters) {
+  std::shared_ptr<const Snapshot> snapshot = services_.current();
+  for (const auto& cluster : snapshot->clusters) {
     cluster->metrics->Show(*cluster->pool, services_.clock.Now());
   }
   ProcessUsage usage = ReadProcessUsage();
@@ -214,7 +218,8 @@ void ProcessEndpoints::UpdateProcessSeries() {
 }
 
 Reply ProcessEndpoints::MetricsText(const Head& request) {
-  const Secret& token = services_.config->admin.metrics_token;
+  std::shared_ptr<const Snapshot> snapshot = services_.current();
+  const Secret& token = snapshot->config->admin.metrics_token;
   if (!token.empty() && !SecretEquals(token.Reveal(), BearerOf(request))) {
     Reply reply = PlainError(401, "send the metrics token as a bearer");
     reply.headers.emplace_back("www-authenticate", "Bearer realm=\"metrics\"");

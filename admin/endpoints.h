@@ -41,6 +41,7 @@ class ProcessEndpoints final : public Endpoints {
 
   Services& services_;
   const TimePoint started_;
+  const bool fails_closed_;  // a store is chosen for the life of the process
   std::atomic<Phase> phase_{Phase::kStarting};
 
   std::mutex mutex_;  // one scrape at a time

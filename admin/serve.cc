@@ -105,14 +105,13 @@ int WorkersOf(const Config& config) {
   return config.workers > 0 ? config.workers : UsableCores();
 }
 
-Result<std::vector<ListenPoint>> PointsOf(const Config& config) {
-  std::vector<ListenPoint> points;
+Result<std::vector<Address>> AddressesOf(const Config& config) {
+  std::vector<Address> addresses;
   for (const ListenerConfig& listener : config.listeners) {
-    ListenPoint point;
     std::optional<Address> literal =
         Address::FromLiteral(listener.address.host, listener.address.port);
     if (literal) {
-      point.address = *literal;
+      addresses.push_back(*literal);
     } else {
       Result<std::vector<Address>> found = SystemLookup(listener.address.host);
       if (!found) {
@@ -120,48 +119,41 @@ Result<std::vector<ListenPoint>> PointsOf(const Config& config) {
                     listener.place.Text() + ": no address for " + listener.address.host + ": " +
                         found.error().what);
       }
-      point.address = found->front();
-      point.address.set_port(listener.address.port);
+      addresses.push_back(found->front());
+      addresses.back().set_port(listener.address.port);
     }
-    if (listener.tls) {
-      auto tls = TlsServerContext::Load(listener.tls->certificate, listener.tls->key);
-      if (!tls) return std::unexpected(tls.error());
-      point.tls = *tls;
-    }
-    point.limits = listener.limits;
-    points.push_back(std::move(point));
   }
-  return points;
+  return addresses;
 }
 
 // Our listeners share their ports among the workers, and would share them with another relay of
 // this user as well. A socket that shares nothing tells whether the port is free.
-Result<Unit> CheckFree(const std::vector<ListenPoint>& points) {
-  for (const ListenPoint& point : points) {
-    if (point.address.port() == 0) continue;
-    Socket socket = Socket::Open(point.address);
+Result<Unit> CheckFree(const std::vector<Address>& addresses) {
+  for (const Address& address : addresses) {
+    if (address.port() == 0) continue;
+    Socket socket = Socket::Open(address);
     socket.SetOption(SOL_SOCKET, SO_REUSEADDR, 1);
-    if (point.address.v6()) {
-      socket.SetOption(IPPROTO_IPV6, IPV6_V6ONLY, point.address.IsWildcard() ? 0 : 1);
+    if (address.v6()) {
+      socket.SetOption(IPPROTO_IPV6, IPV6_V6ONLY, address.IsWildcard() ? 0 : 1);
     }
-    if (::bind(socket.fd(), point.address.data(), point.address.size()) == 0) continue;
+    if (::bind(socket.fd(), address.data(), address.size()) == 0) continue;
     if (errno != EADDRINUSE) continue;  // the listener says it better
     return Fail(Party::kRelay, Fault::kConnect,
-                "port " + std::to_string(point.address.port()) +
+                "port " + std::to_string(address.port()) +
                     " is taken: another program listens there; stop it, or choose another port, "
                     "such as PORT=" +
-                    std::to_string(point.address.port() % 65535 + 1));
+                    std::to_string(address.port() % 65535 + 1));
   }
   return Unit{};
 }
 
 // Whole or not at all: who waits for the file must not read half of it.
-Result<Unit> WritePorts(const std::string& file, const std::vector<ListenPoint>& points) {
+Result<Unit> WritePorts(const std::string& file, const std::vector<Address>& addresses) {
   std::string fresh = file + ".new";
   FILE* out = std::fopen(fresh.c_str(), "we");
   bool written = out != nullptr;
-  for (const ListenPoint& point : points) {
-    written = written && std::fprintf(out, "%d\n", point.address.port()) > 0;
+  for (const Address& address : addresses) {
+    written = written && std::fprintf(out, "%d\n", address.port()) > 0;
   }
   if (out != nullptr) written = std::fclose(out) == 0 && written;
   if (written && std::rename(fresh.c_str(), file.c_str()) == 0) return Unit{};
@@ -190,7 +182,7 @@ class Process final {
   Loop loop_{services_.clock};
   ApiRouter api_;
   std::unique_ptr<ControlSocket> control_;
-  std::vector<ListenPoint> points_;
+  std::vector<Address> addresses_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;
   size_t drained_ = 0;
   bool draining_ = false;
@@ -204,14 +196,15 @@ Process::Process(Services& services, const Options& options)
 }
 
 Result<Unit> Process::Prepare(const DataFolder* folder) {
-  const Config& config = *services_.config;
-  Result<std::vector<ListenPoint>> points = PointsOf(config);
-  if (!points) return std::unexpected(points.error());
-  points_ = std::move(*points);
-  if (Result<Unit> free = CheckFree(points_); !free) return free;
+  const std::shared_ptr<const Snapshot> snapshot = services_.current();
+  const Config& config = *snapshot->config;
+  Result<std::vector<Address>> addresses = AddressesOf(config);
+  if (!addresses) return std::unexpected(addresses.error());
+  addresses_ = std::move(*addresses);
+  if (Result<Unit> free = CheckFree(addresses_); !free) return free;
   for (int number = 0; number < WorkersOf(config); ++number) {
     auto worker = std::make_unique<WorkerThread>(services_, endpoints_, number);
-    if (Result<Unit> listening = worker->Listen(points_); !listening) return listening;
+    if (Result<Unit> listening = worker->Listen(addresses_); !listening) return listening;
     workers_.push_back(std::move(worker));
   }
   if (folder == nullptr) return Unit{};
@@ -231,15 +224,16 @@ Result<Unit> Process::Run() {
     worker->Start([this] { loop_.Post([this] { OnDrained(); }); });
   }
   endpoints_.SetPhase(ProcessEndpoints::Phase::kServing);
-  for (const ListenPoint& point : points_) {
+  const std::shared_ptr<const Snapshot> snapshot = services_.current();
+  for (size_t i = 0; i < addresses_.size(); ++i) {
     Log(LogLevel::kInfo, "serving",
-        {{"address", point.address.ToString()},
-         {"tls", point.tls != nullptr},
+        {{"address", addresses_[i].ToString()},
+         {"tls", snapshot->listeners[i].tls != nullptr},
          {"workers", static_cast<int64_t>(workers_.size())},
          {"version", RELAY_VERSION}});
   }
   Result<Unit> ready = Unit{};
-  if (!options_.port_file.empty()) ready = WritePorts(options_.port_file, points_);
+  if (!options_.port_file.empty()) ready = WritePorts(options_.port_file, addresses_);
   if (ready) loop_.Run();
   workers_.clear();
   control_.reset();
@@ -259,7 +253,8 @@ void Process::OnSignal(int number) {
   draining_ = true;
   endpoints_.SetPhase(ProcessEndpoints::Phase::kDraining);
   Log(LogLevel::kInfo, "draining", {{"exchanges", services_.exchanges.active()}});
-  for (const auto& worker : workers_) worker->Drain(services_.config->drain_timeout);
+  Duration timeout = services_.current()->config->drain_timeout;
+  for (const auto& worker : workers_) worker->Drain(timeout);
 }
 
 void Process::OnDrained() {
@@ -294,7 +289,7 @@ Result<Unit> Serve(const std::shared_ptr<const Config>& config, const Problems& 
   auto state = State::Open(*config, site, SystemClock::Get(), (*services)->ledger);
   if (!state) return std::unexpected(state.error());
   (*services)->state = std::move(*state);
-  SeedBudgets(**services);
+  SeedBudgets(**services, *config);
   Process process(**services, options);
   Result<Unit> ready = process.Prepare(folder ? folder->get() : nullptr);
   if (!ready) return ready;

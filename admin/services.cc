@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "admin/services.h"
 
+#include <algorithm>
+#include <latch>
 #include <optional>
 #include <string>
 #include <utility>
 
-#include "core/base/secret.h"
 #include "filters/limits.h"
 #include "filters/registry.h"
 
@@ -28,26 +29,66 @@ size_t IndexOf(const Config& config, std::string_view cluster) {
   return index;
 }
 
-}  // namespace
+// What the keys of this process are signed with.
+Secret PepperOf(const Secret& encryption_key) {
+  std::string pepper =
+      encryption_key.empty()
+          ? RandomBytes(sizeof(Digest256))
+          : std::string(BytesOf(HkdfSha256(encryption_key.Reveal(), "", "relay keys v1")));
+  return Secret::Take(pepper);
+}
 
-std::shared_ptr<const KeyDirectory> MakeKeyDirectory(const Config& config, Limiter& limiter) {
-  const Secret& seed = config.secrets.encryption_key;
-  std::string pepper = seed.empty()
-                           ? RandomBytes(sizeof(Digest256))
-                           : std::string(BytesOf(HkdfSha256(seed.Reveal(), "", "relay keys v1")));
-  auto directory = std::make_shared<KeyDirectory>(Secret::Take(pepper), limiter);
+std::shared_ptr<const KeyDirectory> MakeKeyDirectory(const Config& config,
+                                                     const StoredObjects& stored,
+                                                     const Secret& pepper, Limiter& limiter) {
+  auto directory = std::make_shared<KeyDirectory>(pepper, limiter);
   for (const KeyConfig& key : config.keys) directory->Add(key.key.Reveal(), RecordOf(key));
+  for (const StoredObjects::Key& key : stored.keys) {
+    if (config.FindKey(key.record.name) == nullptr) directory->Add(key.digest, key.record);
+  }
   return directory;
 }
 
-Services::Services(std::shared_ptr<const Config> its_config, const Clock& its_clock,
-                   uint64_t memory, Zone zone)
-    : config(std::move(its_config)),
-      clock(its_clock),
-      bodies(config->buffered_bytes.Of(memory)),
+// The store's accounts of that cluster whose names the file does not have.
+std::vector<Account> StoredAccountsOf(const ClusterConfig& cluster, const StoredObjects& stored) {
+  std::vector<Account> accounts;
+  for (const Account& account : stored.accounts) {
+    bool shadowed = std::any_of(cluster.accounts.begin(), cluster.accounts.end(),
+                                [&](const auto& own) { return own.name == account.name; });
+    if (account.cluster == cluster.name && !shadowed) accounts.push_back(account);
+  }
+  return accounts;
+}
+
+// Who is not in the snapshot any more has no accounts, neither for those who wait for one.
+void Leave(const Snapshot& before, const Snapshot& now, TimePoint when) {
+  for (const auto& old : before.clusters) {
+    bool goes_on = std::any_of(now.clusters.begin(), now.clusters.end(),
+                               [&](const auto& shared) { return shared->pool == old->pool; });
+    if (goes_on) continue;
+    old->pool->Reconfigure({});
+    old->metrics->Show(*old->pool, when);
+  }
+}
+
+const ClusterShared* Find(const Snapshot* snapshot, std::string_view cluster) {
+  if (snapshot == nullptr) return nullptr;
+  for (const auto& shared : snapshot->clusters) {
+    if (shared->config.name == cluster) return shared.get();
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Services::Services(const Config& config, const Clock& its_clock, uint64_t memory, Zone zone,
+                   std::shared_ptr<const TlsClientContext> tls)
+    : clock(its_clock),
+      bodies(config.buffered_bytes.Of(memory)),
       limiter(clock, zone),
       ledger(std::move(zone)),
-      keys(MakeKeyDirectory(*config, limiter)) {}
+      tls_(std::move(tls)),
+      pepper_(PepperOf(config.secrets.encryption_key)) {}
 
 Result<std::unique_ptr<Services>> Services::Make(std::shared_ptr<const Config> config,
                                                  const Clock& clock, uint64_t memory) {
@@ -58,26 +99,86 @@ Result<std::unique_ptr<Services>> Services::Make(std::shared_ptr<const Config> c
   auto tls = TlsClientContext::Make();
   if (!tls) return std::unexpected(tls.error());
   std::unique_ptr<Services> services(
-      new Services(std::move(config), clock, memory, std::move(*zone)));
-  for (const ClusterConfig& cluster : services->config->clusters) {
-    services->clusters.push_back(ShareCluster(cluster, *tls, services->metrics, clock));
-  }
+      new Services(*config, clock, memory, std::move(*zone), std::move(*tls)));
+  auto first = services->Build(std::move(config), std::make_shared<const StoredObjects>());
+  if (!first) return std::unexpected(first.error());
+  services->Publish(std::move(*first));
   return services;
 }
 
-void SeedBudgets(Services& services) {
-  for (const auto& [key, spending] : services.ledger.SpendingByKey(services.limiter.Today())) {
+std::shared_ptr<const Snapshot> Services::current() const {
+  std::lock_guard lock(mutex_);
+  return current_;
+}
+
+Result<std::shared_ptr<const Snapshot>> Services::Build(
+    std::shared_ptr<const Config> config, std::shared_ptr<const StoredObjects> stored) {
+  std::shared_ptr<const Snapshot> before = current();
+  auto snapshot = std::make_shared<Snapshot>();
+  snapshot->keys = MakeKeyDirectory(*config, *stored, pepper_, limiter);
+  for (const ClusterConfig& cluster : config->clusters) {
+    snapshot->clusters.push_back(ShareCluster(cluster, tls_, metrics, clock,
+                                              Find(before.get(), cluster.name),
+                                              StoredAccountsOf(cluster, *stored)));
+  }
+  for (const ListenerConfig& listener : config->listeners) {
+    ListenerShared& shared = snapshot->listeners.emplace_back();
+    shared.limits = listener.limits;
+    if (!listener.tls) continue;
+    auto tls = TlsServerContext::Load(listener.tls->certificate, listener.tls->key);
+    if (!tls) return std::unexpected(tls.error());
+    shared.tls = std::move(*tls);
+  }
+  snapshot->config = std::move(config);
+  snapshot->stored = std::move(stored);
+  return snapshot;
+}
+
+void Services::Publish(std::shared_ptr<const Snapshot> snapshot) {
+  std::lock_guard publishing(publish_mutex_);
+  std::shared_ptr<const Snapshot> before = current();
+  if (before != nullptr) SeedBudgets(*this, *snapshot->config, before->config.get());
+  {
+    std::lock_guard lock(mutex_);
+    current_ = snapshot;
+  }
+  if (before != nullptr) Leave(*before, *snapshot, clock.Now());
+  for (const auto& cluster : snapshot->clusters) Enter(*cluster, clock.Now());
+  // Shared, since the last to count down may still be in it when the wait is over.
+  auto adopted = std::make_shared<std::latch>(static_cast<ptrdiff_t>(followers_.size()));
+  for (SnapshotFollower* follower : followers_) {
+    follower->Adopt(snapshot, [adopted] { adopted->count_down(); });
+  }
+  adopted->wait();
+}
+
+void Services::Follow(SnapshotFollower& follower) {
+  std::lock_guard lock(publish_mutex_);
+  followers_.push_back(&follower);
+}
+
+void Services::Unfollow(SnapshotFollower& follower) {
+  std::lock_guard lock(publish_mutex_);
+  std::erase(followers_, &follower);
+}
+
+void SeedBudgets(Services& services, const Config& config, const Config* before) {
+  auto fresh = [&](const KeyConfig& key) {
+    return before == nullptr || before->FindKey(key.name) == nullptr;
+  };
+  if (std::none_of(config.keys.begin(), config.keys.end(), fresh)) return;
+  for (const auto& [name, spending] : services.ledger.SpendingByKey(services.limiter.Today())) {
     // Keys that are gone have no budget to keep.
-    if (services.config->FindKey(key) == nullptr) continue;
-    services.limiter.Seed(Limiter::NameOfKey(key), spending);
+    const KeyConfig* key = config.FindKey(name);
+    if (key == nullptr || !fresh(*key)) continue;
+    services.limiter.Seed(Limiter::NameOfKey(name), spending);
   }
 }
 
-std::shared_ptr<const RouteTable> MakeRoutes(Services& services,
+std::shared_ptr<const RouteTable> MakeRoutes(Services& services, const Config& config,
                                              const std::vector<Cluster*>& clusters,
                                              const std::vector<Upstream*>& upstreams) {
   auto table = std::make_shared<RouteTable>();
-  const Config& config = *services.config;
   for (const RouteConfig& from : config.routes) {
     size_t index = IndexOf(config, from.cluster);
     Route route;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// What all workers of the process share: counts, limits, keys, pools of accounts. Made once from a
-// configuration; everything in it is thread-safe or immutable.
+// What lives as long as the process and is shared by all workers: counts, limits, ledger, and the
+// snapshot in force. Everything in it is thread-safe or immutable.
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
+#include "admin/snapshot.h"
 #include "admin/state.h"
 #include "core/config/root.h"
 #include "core/exchange/body_budget.h"
@@ -19,13 +21,26 @@
 
 namespace relay {
 
-struct Services {
+class Services {
+ public:
   // `memory`: what the process may use, for the share that bodies get. Errors: a time zone that is
-  // not known, authorities of TLS that cannot be read.
+  // not known, authorities or certificates of TLS that cannot be read.
   static Result<std::unique_ptr<Services>> Make(std::shared_ptr<const Config> config,
                                                 const Clock& clock, uint64_t memory);
 
-  const std::shared_ptr<const Config> config;
+  // The snapshot in force. From any thread; whoever looks twice keeps what it got.
+  std::shared_ptr<const Snapshot> current() const;
+  // What these two give, to be put in force or dropped. Errors: certificates that cannot be read.
+  Result<std::shared_ptr<const Snapshot>> Build(std::shared_ptr<const Config> config,
+                                                std::shared_ptr<const StoredObjects> stored);
+  // Puts it in force, and returns when no worker begins anything with an older one: the next
+  // request with a key that is gone is refused. What is known of accounts, keys and routes goes on
+  // by their names. Built upon the current one; by one thread at a time, which is no worker's.
+  void Publish(std::shared_ptr<const Snapshot> snapshot);
+  // A follower is told of every snapshot from now on, until it leaves. It has current() already.
+  void Follow(SnapshotFollower& follower);
+  void Unfollow(SnapshotFollower& follower);
+
   const Clock& clock;
   Metrics metrics;
   ExchangeMetrics exchanges{metrics};
@@ -36,26 +51,29 @@ struct Services {
   // workers, and gone before the ledger.
   std::unique_ptr<State> state;
   const Prices& prices = Prices::Builtin();
-  std::shared_ptr<const KeyDirectory> keys;
-  std::vector<std::shared_ptr<const ClusterShared>> clusters;  // in the order of the configuration
 
  private:
-  Services(std::shared_ptr<const Config> its_config, const Clock& its_clock, uint64_t memory,
-           Zone zone);
+  Services(const Config& config, const Clock& its_clock, uint64_t memory, Zone zone,
+           std::shared_ptr<const TlsClientContext> tls);
+
+  const std::shared_ptr<const TlsClientContext> tls_;
+  // What keys are signed with: derived from the encryption key, or made for this run.
+  const Secret pepper_;
+  std::mutex publish_mutex_;  // guards the next, and is held while a snapshot is put in force
+  std::vector<SnapshotFollower*> followers_;
+  mutable std::mutex mutex_;  // guards the next
+  std::shared_ptr<const Snapshot> current_;
 };
 
-// The keys of the configuration, held as HMACs under a key that is derived from the encryption key,
-// or made for this run where there is none.
-std::shared_ptr<const KeyDirectory> MakeKeyDirectory(const Config& config, Limiter& limiter);
-
 // Lets the budgets of the configuration's keys begin with what the ledger says that they have
-// spent. Once the ledger has its past, and before anybody is served.
-void SeedBudgets(Services& services);
+// spent, but for those that `before`, which may be null, had already. Once the ledger has its past,
+// and before anybody of them is served.
+void SeedBudgets(Services& services, const Config& config, const Config* before = nullptr);
 
-// The routes of the configuration as one worker uses them. `clusters` (for the filters) and
+// The routes of a configuration as one worker uses them. `clusters` (for the filters) and
 // `upstreams` (for what they let pass), one for each cluster of the configuration, and the services
 // outlive the table.
-std::shared_ptr<const RouteTable> MakeRoutes(Services& services,
+std::shared_ptr<const RouteTable> MakeRoutes(Services& services, const Config& config,
                                              const std::vector<Cluster*>& clusters,
                                              const std::vector<Upstream*>& upstreams);
 

@@ -28,6 +28,15 @@ ServerLimits ServerLimitsOf(const ListenerLimits& from) {
   return limits;
 }
 
+ListenOptions ListenOptionsOf(const ListenerShared& from) {
+  ListenOptions options;
+  options.tls = from.tls;
+  options.connections = static_cast<size_t>(from.limits.connections);
+  options.write_stall = from.limits.write_stall;
+  options.handshake_timeout = from.limits.handshake_timeout;
+  return options;
+}
+
 ExchangeLimits ExchangeLimitsOf(const ListenerLimits& from) {
   ExchangeLimits limits;
   limits.body_timeout = from.body_timeout;
@@ -37,10 +46,14 @@ ExchangeLimits ExchangeLimitsOf(const ListenerLimits& from) {
 
 }  // namespace
 
-WorkerThread::Door::Door(Loop& loop, Endpoints& endpoints, Services& services,
-                         const ListenerLimits& from)
-    : limits(ServerLimitsOf(from)),
-      worker(loop, endpoints, services.bodies, services.exchanges, ExchangeLimitsOf(from)) {}
+WorkerThread::Door::Door(Loop& loop, Endpoints& endpoints, Services& services)
+    : worker(loop, endpoints, services.bodies, services.exchanges, ExchangeLimits{}) {}
+
+void WorkerThread::Door::Take(const ListenerShared& shared) {
+  limits = ServerLimitsOf(shared.limits);
+  worker.limits = ExchangeLimitsOf(shared.limits);
+  if (listener != nullptr) listener->SetOptions(ListenOptionsOf(shared));
+}
 
 WorkerThread::WorkerThread(Services& services, Endpoints& endpoints, int number)
     : services_(services),
@@ -55,17 +68,12 @@ WorkerThread::WorkerThread(Services& services, Endpoints& endpoints, int number)
       open_connections_(services.metrics.MakeGauge("relay_client_connections",
                                                    "Connections of clients that are open",
                                                    {{"worker", std::to_string(number)}})) {
-  std::vector<Cluster*> clusters;
-  std::vector<Upstream*> upstreams;
-  for (const auto& shared : services_.clusters) {
-    clusters_.push_back(std::make_unique<Cluster>(loop_, *resolver_, shared));
-    clusters.push_back(clusters_.back().get());
-    upstreams.push_back(clusters_.back().get());
-  }
-  table_ = MakeRoutes(services_, clusters, upstreams);
+  view_ = ViewOf(services_.current());
+  services_.Follow(*this);
 }
 
 WorkerThread::~WorkerThread() {
+  services_.Unfollow(*this);
   loop_.Stop();
   if (thread_.joinable()) {
     thread_.join();
@@ -74,24 +82,66 @@ WorkerThread::~WorkerThread() {
   }
 }
 
-Result<Unit> WorkerThread::Listen(std::vector<ListenPoint>& points) {
-  for (ListenPoint& point : points) {
-    auto door = std::make_unique<Door>(loop_, endpoints_, services_, point.limits);
-    door->worker.table = table_;
-    door->worker.keys = services_.keys;
-    ListenOptions options;
-    options.address = point.address;
-    options.tls = point.tls;
-    options.connections = static_cast<size_t>(point.limits.connections);
-    options.write_stall = point.limits.write_stall;
-    options.handshake_timeout = point.limits.handshake_timeout;
+std::shared_ptr<const WorkerThread::View> WorkerThread::ViewOf(
+    std::shared_ptr<const Snapshot> snapshot) {
+  auto view = std::make_shared<View>();
+  std::vector<Cluster*> clusters;
+  std::vector<Upstream*> upstreams;
+  for (const auto& shared : snapshot->clusters) {
+    const Cluster* before = nullptr;
+    for (size_t i = 0; view_ != nullptr && i < view_->clusters.size(); ++i) {
+      if (&view_->clusters[i]->pool() == shared->pool.get()) before = view_->clusters[i].get();
+    }
+    view->clusters.push_back(std::make_unique<Cluster>(loop_, *resolver_, shared, before));
+    clusters.push_back(view->clusters.back().get());
+    upstreams.push_back(view->clusters.back().get());
+  }
+  view->table = MakeRoutes(services_, *snapshot->config, clusters, upstreams);
+  view->snapshot = std::move(snapshot);
+  return view;
+}
+
+void WorkerThread::Adopt(std::shared_ptr<const Snapshot> snapshot, std::function<void()> adopted) {
+  if (!thread_.joinable()) {
+    Take(std::move(snapshot));
+    adopted();
+    return;
+  }
+  loop_.Post([this, snapshot = std::move(snapshot), adopted = std::move(adopted)] {
+    Take(snapshot);
+    adopted();
+  });
+}
+
+void WorkerThread::Take(std::shared_ptr<const Snapshot> snapshot) {
+  view_ = ViewOf(std::move(snapshot));
+  for (size_t i = 0; i < doors_.size(); ++i) {
+    Furnish(*doors_[i]);
+    doors_[i]->Take(view_->snapshot->listeners[i]);
+  }
+  for (const auto& cluster : view_->clusters) cluster->RetainConnections();
+}
+
+void WorkerThread::Furnish(Door& door) {
+  door.worker.table = std::shared_ptr<const RouteTable>(view_, view_->table.get());
+  door.worker.keys = view_->snapshot->keys;
+}
+
+Result<Unit> WorkerThread::Listen(std::vector<Address>& addresses) {
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    const ListenerShared& shared = view_->snapshot->listeners[i];
+    auto door = std::make_unique<Door>(loop_, endpoints_, services_);
+    Furnish(*door);
+    door->Take(shared);
+    ListenOptions options = ListenOptionsOf(shared);
+    options.address = addresses[i];
     auto listener = Listener::Open(loop_, std::move(options),
                                    [this, to = door.get()](std::unique_ptr<Transport> transport) {
                                      Accept(*to, std::move(transport));
                                    });
     if (!listener) return std::unexpected(listener.error());
     door->listener = std::move(*listener);
-    point.address = door->listener->bound();
+    addresses[i] = door->listener->bound();
     doors_.push_back(std::move(door));
   }
   return Unit{};
@@ -118,8 +168,7 @@ void WorkerThread::TearDown() {
   // They and their exchanges are buried now, while all that they use is there.
   loop_.Turn();
   for (const auto& door : doors_) door->worker.table.reset();
-  table_.reset();
-  clusters_.clear();
+  view_.reset();
   resolver_.reset();
   doors_.clear();
 }

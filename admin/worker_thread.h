@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One worker: a thread with its event loop, its listeners on every address, its connections to the
-// upstreams, its chains. Workers share nothing but the Services.
+// upstreams, its chains. Workers share nothing but the Services, and each makes of a snapshot what
+// is its own: chains, and clusters with connections.
 #pragma once
 
 #include <functional>
@@ -16,14 +17,7 @@
 
 namespace relay {
 
-// Where all workers listen; a listener of the configuration.
-struct ListenPoint {
-  Address address;  // with the port in use, once the first worker has bound it
-  std::shared_ptr<const TlsServerContext> tls;
-  ListenerLimits limits;
-};
-
-class WorkerThread {
+class WorkerThread final : private SnapshotFollower {
  public:
   // How long an idle connection may still bring a request when the relay drains: its client learns
   // from /ready or from `connection: close`, instead of losing a request that was on its way.
@@ -39,8 +33,9 @@ class WorkerThread {
   // Stops at once and waits for the thread.
   ~WorkerThread();
 
-  // Opens a listener on each point; a port 0 becomes the one that was bound. Before Start.
-  Result<Unit> Listen(std::vector<ListenPoint>& points);
+  // Opens the listeners of the snapshot, one on each of these addresses; a port 0 becomes the one
+  // that was bound. Before Start.
+  Result<Unit> Listen(std::vector<Address>& addresses);
   // `drained` is called on the worker's thread when a drain has ended.
   void Start(std::function<void()> drained);
   // From any thread: no new connection; idle ones close, busy ones when their answers have ended;
@@ -52,12 +47,25 @@ class WorkerThread {
  private:
   // A listener with what its connections need; limits differ from one to the other.
   struct Door {
-    Door(Loop& loop, Endpoints& endpoints, Services& services, const ListenerLimits& limits);
+    Door(Loop& loop, Endpoints& endpoints, Services& services);
+    // For what begins from now on; connections go on with their codec's limits.
+    void Take(const ListenerShared& shared);
     ServerLimits limits;
     Worker worker;
     std::unique_ptr<Listener> listener;
   };
 
+  // A snapshot as this worker uses it. Exchanges hold the one with which they began, by its table.
+  struct View {
+    std::shared_ptr<const Snapshot> snapshot;
+    std::vector<std::unique_ptr<Cluster>> clusters;
+    std::shared_ptr<const RouteTable> table;  // last: its filters know the clusters
+  };
+
+  void Adopt(std::shared_ptr<const Snapshot> snapshot, std::function<void()> adopted) override;
+  std::shared_ptr<const View> ViewOf(std::shared_ptr<const Snapshot> snapshot);
+  void Take(std::shared_ptr<const Snapshot> snapshot);
+  void Furnish(Door& door);
   void Run();
   void TearDown();
   void Accept(Door& door, std::unique_ptr<Transport> transport);
@@ -71,8 +79,7 @@ class WorkerThread {
   Endpoints& endpoints_;
   Loop loop_;
   std::unique_ptr<Resolver> resolver_;
-  std::vector<std::unique_ptr<Cluster>> clusters_;
-  std::shared_ptr<const RouteTable> table_;
+  std::shared_ptr<const View> view_;
   std::vector<std::unique_ptr<Door>> doors_;
   List<Connection, ConnectionTag> connections_;
   std::function<void()> drained_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "upstreams/account.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/config/root.h"
@@ -32,6 +33,17 @@ std::vector<Account> AccountsOf(const ClusterConfig& cluster) {
     accounts.push_back(std::move(account));
   }
   return accounts;
+}
+
+Accounts ShareAccounts(std::vector<Account> accounts, const Accounts& before) {
+  Accounts shared;
+  for (Account& account : accounts) {
+    auto same = std::find_if(before.begin(), before.end(),
+                             [&](const auto& other) { return *other == account; });
+    shared.push_back(same != before.end() ? *same
+                                          : std::make_shared<const Account>(std::move(account)));
+  }
+  return shared;
 }
 
 }  // namespace relay

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,15 @@ struct Account {
   int priority = 50;                // lower first
   int concurrency = 0;              // 0: no bound
   std::vector<std::string> models;  // globs; empty: all
+
+  bool operator==(const Account&) const = default;
 };
 
 std::vector<Account> AccountsOf(const ClusterConfig& cluster);
+
+// Of one cluster, by names that are unique.
+using Accounts = std::vector<std::shared_ptr<const Account>>;
+// One that equals an account of `before` is that very object, so that its connections stay its own.
+Accounts ShareAccounts(std::vector<Account> accounts, const Accounts& before = {});
 
 }  // namespace relay

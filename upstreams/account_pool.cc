@@ -78,18 +78,34 @@ AccountLease::~AccountLease() {
   pool_->Release(index_, probe_);
 }
 
-const Account& AccountLease::details() const {
-  return pool_->accounts_[index_];
+AccountPool::AccountPool(const Accounts& accounts, const Clock& clock) : clock_(clock) {
+  Reconfigure(accounts);
 }
 
-AccountPool::AccountPool(std::vector<Account> accounts, const Clock& clock)
-    : accounts_(std::move(accounts)), clock_(clock), states_(accounts_.size()) {}
+void AccountPool::Reconfigure(const Accounts& accounts) {
+  std::lock_guard lock(mutex_);
+  for (State& state : states_) state.account.reset();
+  for (const auto& account : accounts) {
+    auto known = std::find_if(states_.begin(), states_.end(),
+                              [&](const State& state) { return state.name == account->name; });
+    if (known == states_.end()) {
+      known = states_.emplace(states_.end());
+      known->name = account->name;
+    }
+    known->account = account;
+  }
+  WakeAllLocked();
+}
 
 AccountPool::Bar AccountPool::BarOf(size_t index, const Wish& wish, TimePoint now) const {
-  const Account& account = accounts_[index];
   const State& state = states_[index];
   using Why = NoAccount::Why;
   Bar bar;
+  if (state.account == nullptr) {
+    bar.why = Why::kEmpty;
+    return bar;
+  }
+  const Account& account = *state.account;
   if (account.kind == Account::Kind::kSubscription && !wish.vendor_client) {
     bar.why = Why::kClient;
   } else if (wish.only && *wish.only != account.kind) {
@@ -123,7 +139,8 @@ void AccountPool::AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar) {
 
 std::expected<size_t, NoAccount> AccountPool::FindLocked(const Wish& wish, TimePoint now) const {
   auto rank = [&](size_t i) {
-    return std::tuple(accounts_[i].priority, states_[i].in_flight, states_[i].last_used);
+    const State& state = states_[i];
+    return std::tuple(state.account->priority, state.in_flight, state.last_used);
   };
   auto session = wish.sticky.empty() ? sessions_.end() : sessions_.find(wish.sticky);
   bool stuck = session != sessions_.end() && now - session->second.used < kStickyLife;
@@ -132,7 +149,7 @@ std::expected<size_t, NoAccount> AccountPool::FindLocked(const Wish& wish, TimeP
   std::optional<size_t> best;
   std::optional<size_t> guess;  // the best of those that may fail
   TimePoint guess_until{};
-  for (size_t i = 0; i < accounts_.size(); ++i) {
+  for (size_t i = 0; i < states_.size(); ++i) {
     Bar bar = BarOf(i, wish, now);
     if (bar.why) {
       none.why = std::max(none.why, *bar.why);
@@ -161,7 +178,7 @@ AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, Ti
   State& state = states_[index];
   ++state.in_flight;
   state.last_used = ++turn_;
-  Choice choice{index, 0};
+  Choice choice{index, 0, state.account};
   for (Trouble& trouble : state.troubles) {
     bool over = now >= trouble.until && trouble.probe == 0;
     if (over && Concerns(trouble.family, trouble.health, wish)) {
@@ -193,9 +210,13 @@ AccountPool::Taken AccountPool::TryTake(const Wish& wish) {
     std::lock_guard lock(mutex_);
     choice = ChooseLocked(wish, clock_.Now());
   }
+  return LeaseOf(std::move(choice), wish.sticky);
+}
+
+AccountPool::Taken AccountPool::LeaseOf(Choosing choice, const std::string& sticky) {
   if (!choice) return std::unexpected(choice.error());
-  return std::make_unique<AccountLease>(shared_from_this(), choice->index, choice->probe,
-                                        wish.sticky);
+  return std::make_unique<AccountLease>(shared_from_this(), std::move(choice->account),
+                                        choice->index, choice->probe, sticky);
 }
 
 std::expected<Unit, NoAccount> AccountPool::CanServe(const Wish& wish) {
@@ -235,9 +256,7 @@ class AccountPool::Ticket final : public WaitTicket {
         if (linked()) pool_.waiting_.Leave(*this);
       }
     }
-    if (!choice) return Taken(std::unexpected(choice.error()));
-    return Taken(std::make_unique<AccountLease>(pool_.shared_from_this(), choice->index,
-                                                choice->probe, wish_.sticky));
+    return pool_.LeaseOf(std::move(choice), wish_.sticky);
   }
 
   // Under the pool's mutex, as is the next.
@@ -371,9 +390,9 @@ std::vector<AccountPool::View> AccountPool::Look() {
   std::lock_guard lock(mutex_);
   TimePoint now = clock_.Now();
   std::vector<View> views;
-  for (size_t i = 0; i < accounts_.size(); ++i) {
-    const State& state = states_[i];
-    View view{.name = accounts_[i].name, .in_flight = state.in_flight};
+  for (const State& state : states_) {
+    if (state.account == nullptr) continue;
+    View view{.name = state.name, .in_flight = state.in_flight};
     for (const Trouble& trouble : state.troubles) {
       bool rests = now < trouble.until;
       bool whole = trouble.family.empty();

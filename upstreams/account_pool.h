@@ -81,16 +81,23 @@ class AccountPool;
 class AccountLease final : public Lease {
  public:
   // `probe`: names it as the one request that finds out whether a rest is over; 0: it is not.
-  AccountLease(std::shared_ptr<AccountPool> pool, size_t index, uint64_t probe, std::string sticky)
-      : pool_(std::move(pool)), index_(index), probe_(probe), sticky_(std::move(sticky)) {}
+  AccountLease(std::shared_ptr<AccountPool> pool, std::shared_ptr<const Account> account,
+               size_t index, uint64_t probe, std::string sticky)
+      : pool_(std::move(pool)),
+        account_(std::move(account)),
+        index_(index),
+        probe_(probe),
+        sticky_(std::move(sticky)) {}
   ~AccountLease() override;
-  std::string_view account() const override { return details().name; }
-  const Account& details() const;
+  std::string_view account() const override { return account_->name; }
+  // As it was when the lease was taken, whatever is reconfigured.
+  const std::shared_ptr<const Account>& details() const { return account_; }
   size_t index() const { return index_; }
   const std::string& sticky() const { return sticky_; }
 
  private:
   std::shared_ptr<AccountPool> pool_;
+  std::shared_ptr<const Account> account_;
   size_t index_;
   uint64_t probe_;
   std::string sticky_;
@@ -104,8 +111,13 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   static constexpr size_t kMostSessions = 50'000;
 
   // `clock` outlives this.
-  AccountPool(std::vector<Account> accounts, const Clock& clock);
+  AccountPool(const Accounts& accounts, const Clock& clock);
   ~AccountPool();
+
+  // These are the accounts from now on. What is known of one goes by its name: health, requests in
+  // flight, sessions and indices stay. One that is gone gets no new request, and those that it has
+  // end as they will; should it come back, it is what it was. Who waits looks again.
+  void Reconfigure(const Accounts& accounts);
 
   using Taken = std::expected<std::unique_ptr<AccountLease>, NoAccount>;
   // Sticky account, then priority, then least in flight, then least recently used. An account that
@@ -123,17 +135,17 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   // says.
   bool Report(size_t index, const Judgement& judgement, const Wish& wish = {});
 
-  const std::vector<Account>& accounts() const { return accounts_; }
   // kProbing: a rest is over, and one request finds out whether its cause is.
   enum class Health : uint8_t { kReady, kLimited, kOverloaded, kRefused, kBroken, kProbing };
   struct View {
-    std::string_view name;
+    std::string name;
     Health health = Health::kReady;
     std::string cause = {};   // "" when ready
     std::string family = {};  // "": the whole account; else only these models, others are served
     int in_flight = 0;
     TimePoint until{};  // of the rest; epoch when there is none
   };
+  // Of the accounts that there are.
   std::vector<View> Look();
   size_t waiting();
 
@@ -148,6 +160,8 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     uint64_t probe = 0;  // that request's lease; 0: none
   };
   struct State {
+    std::string name;
+    std::shared_ptr<const Account> account;  // null: not among those that there are
     int in_flight = 0;
     uint64_t last_used = 0;
     int failures = 0;  // in a row
@@ -170,12 +184,14 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   struct Choice {
     size_t index = 0;
     uint64_t probe = 0;
+    std::shared_ptr<const Account> account;
   };
+  using Choosing = std::expected<Choice, NoAccount>;
   class Ticket;
 
-  using Choosing = std::expected<Choice, NoAccount>;
   std::expected<size_t, NoAccount> FindLocked(const Wish& wish, TimePoint now) const;
   Choosing ChooseLocked(const Wish& wish, TimePoint now);
+  Taken LeaseOf(Choosing choice, const std::string& sticky);
   Bar BarOf(size_t index, const Wish& wish, TimePoint now) const;
   static void AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar);
   Choice OccupyLocked(size_t index, const Wish& wish, TimePoint now);
@@ -188,10 +204,9 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   bool Recover(State& state, const Wish& wish, TimePoint now);
   bool Park(State& state, Trouble trouble, TimePoint now);
 
-  const std::vector<Account> accounts_;
   const Clock& clock_;
   std::mutex mutex_;
-  std::vector<State> states_;
+  std::vector<State> states_;  // by index; one for each name that there ever was
   std::unordered_map<std::string, Session> sessions_;
   List<Session, SessionTag> by_use_;  // all of sessions_, the longest unused first
   WaitQueue<Ticket> waiting_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "upstreams/cluster.h"
 
+#include <iterator>
 #include <utility>
 
 #include "upstreams/refusals.h"
@@ -11,20 +12,47 @@ namespace relay {
 
 std::shared_ptr<const ClusterShared> ShareCluster(const ClusterConfig& config,
                                                   std::shared_ptr<const TlsClientContext> tls,
-                                                  Metrics& metrics, const Clock& clock) {
+                                                  Metrics& metrics, const Clock& clock,
+                                                  const ClusterShared* before,
+                                                  std::vector<Account> more) {
+  if (before != nullptr && before->config.provider != config.provider) before = nullptr;
+  std::vector<Account> accounts = AccountsOf(config);
+  std::move(more.begin(), more.end(), std::back_inserter(accounts));
   auto shared = std::make_shared<ClusterShared>();
   shared->config = config;
-  shared->pool = std::make_shared<AccountPool>(AccountsOf(config), clock);
   shared->provider = MakeProvider(config.provider);
   shared->tls = std::move(tls);
-  shared->metrics = std::make_shared<UpstreamMetrics>(metrics, shared->pool->accounts());
+  shared->accounts =
+      ShareAccounts(std::move(accounts), before == nullptr ? Accounts() : before->accounts);
+  if (before != nullptr) {
+    shared->pool = before->pool;
+    shared->metrics = before->metrics;
+    return shared;
+  }
+  shared->pool = std::make_shared<AccountPool>(shared->accounts, clock);
+  shared->metrics = std::make_shared<UpstreamMetrics>(metrics, config.name);
+  shared->metrics->Show(*shared->pool, clock.Now());
   return shared;
 }
 
-Cluster::Cluster(Loop& loop, Resolver& resolver, std::shared_ptr<const ClusterShared> shared)
-    : loop_(loop),
-      shared_(std::move(shared)),
-      connections_(std::make_unique<UpstreamConnections>(loop, resolver, shared_->tls)) {}
+void Enter(const ClusterShared& shared, TimePoint now) {
+  shared.pool->Reconfigure(shared.accounts);
+  shared.metrics->Show(*shared.pool, now);
+}
+
+Cluster::Cluster(Loop& loop, Resolver& resolver, std::shared_ptr<const ClusterShared> shared,
+                 const Cluster* before)
+    : loop_(loop), shared_(std::move(shared)) {
+  if (before != nullptr) {
+    connections_ = before->connections_;
+  } else {
+    connections_ = std::make_shared<UpstreamConnections>(loop, resolver, shared_->tls);
+  }
+}
+
+void Cluster::RetainConnections() {
+  connections_->Retain(shared_->accounts);
+}
 
 Cluster::~Cluster() = default;
 

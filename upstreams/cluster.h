@@ -6,6 +6,7 @@
 #include <expected>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/config/root.h"
 #include "core/exchange/upstream.h"
@@ -23,21 +24,30 @@ class UpstreamConnections;
 // What all workers share of a cluster.
 struct ClusterShared {
   ClusterConfig config;
+  Accounts accounts;
   std::shared_ptr<AccountPool> pool;
   std::shared_ptr<const Provider> provider;
   std::shared_ptr<const TlsClientContext> tls;
   std::shared_ptr<UpstreamMetrics> metrics;
 };
 
-// `metrics` and `clock` outlive it.
+// The accounts are those of the configuration and `more`, whose names are others. What follows on
+// `before`, which is null for the first, has its pool, as long as the provider is the same: the
+// pool learns of new accounts by Enter. `metrics` and `clock` outlive it.
 std::shared_ptr<const ClusterShared> ShareCluster(const ClusterConfig& config,
                                                   std::shared_ptr<const TlsClientContext> tls,
-                                                  Metrics& metrics, const Clock& clock);
+                                                  Metrics& metrics, const Clock& clock,
+                                                  const ClusterShared* before = nullptr,
+                                                  std::vector<Account> more = {});
+// From now on its accounts are those that serve.
+void Enter(const ClusterShared& shared, TimePoint now);
 
 class Cluster final : public Upstream {
  public:
-  // `loop` and `resolver` are the worker's and outlive this.
-  Cluster(Loop& loop, Resolver& resolver, std::shared_ptr<const ClusterShared> shared);
+  // `loop` and `resolver` are the worker's and outlive this. `before`: of the same pool, whose
+  // connections this one goes on with; it may serve on.
+  Cluster(Loop& loop, Resolver& resolver, std::shared_ptr<const ClusterShared> shared,
+          const Cluster* before = nullptr);
   ~Cluster() override;
 
   std::string_view name() const override;
@@ -53,13 +63,16 @@ class Cluster final : public Upstream {
   // `sticky`: scope and session, "" for none. Puts it into x.facts.
   Task<std::expected<Unit, Refusal>> Select(Exchange& x, std::string sticky, Duration wait);
   AccountPool& pool() const { return *shared_->pool; }
+  // Ends the connections of accounts that this cluster has no more. Not from within a callback of
+  // a connection.
+  void RetainConnections();
 
  private:
   Wish WishOf(const Exchange& x) const;
 
   Loop& loop_;
   std::shared_ptr<const ClusterShared> shared_;
-  std::unique_ptr<UpstreamConnections> connections_;
+  std::shared_ptr<UpstreamConnections> connections_;
 };
 
 }  // namespace relay

@@ -45,7 +45,7 @@ Task<std::expected<Answer, Refusal>> Sending::Run() {
   wish_.sticky = lease().sticky();
   while (true) {
     ++x_.outcome.attempts;
-    Attempt attempt = co_await Try(lease().details());
+    Attempt attempt = co_await Try(*lease().details());
     if (attempt.hopeless) co_return std::unexpected(ToRefusal(*attempt.error));
     Note(attempt);
     if (last_ == Kind::kFine || last_ == Kind::kRequest) co_return std::move(*attempt.answer);
@@ -123,8 +123,9 @@ Task<Result<Answer>> Sending::Begin(const Call& call) {
     Buffer body = BodyOf(call);
     Head head = call.head.Clone();
     if (!body.empty() || head.method == "POST") head.content_length = body.size();
+    std::shared_ptr<const Url> endpoint(lease().details(), call.endpoint);
     Result<std::unique_ptr<Stream>> stream = co_await connections_.Open(
-        call.endpoint, head, std::move(body), fresh, loop_.Now() + config_.timeouts.connect);
+        std::move(endpoint), head, std::move(body), fresh, loop_.Now() + config_.timeouts.connect);
     if (!stream) co_return std::unexpected(stream.error());
     connecting_ = false;
     Result<Head> answer = co_await (*stream)->ReadHead(loop_.Now() + config_.timeouts.first_byte);
@@ -241,9 +242,8 @@ Task<Sending::Attempt> Sending::HoldStream(Answer answer) {
 void Sending::Note(Attempt& attempt) {
   Judgement& judgement = attempt.judgement;
   last_ = judgement.kind;
-  size_t index = lease().index();
   UpstreamMetrics& metrics = *shared_.metrics;
-  metrics.Count(index, attempt.reason);
+  metrics.Count(lease().account(), attempt.reason);
   if (attempt.reason == Reason::kLocal) return;
   if (last_ == Kind::kUnsuited) none_.Add({NoAccount::Why::kUnsuited, {}});
   if (last_ == Kind::kRefused) none_.Add({NoAccount::Why::kRefused, {}});
@@ -259,7 +259,7 @@ void Sending::Note(Attempt& attempt) {
   }
   // What does not generate has limits of its own, which say nothing of the account's others.
   if (last_ == Kind::kLimited && x_.ask.operation != Operation::kGenerate) return;
-  bool changed = pool_.Report(index, judgement, wish_);
+  bool changed = pool_.Report(lease().index(), judgement, wish_);
   if (changed) metrics.Show(pool_, loop_.Now());
   if (last_ == Kind::kFine || last_ == Kind::kRequest) return;
   Log(changed ? LogLevel::kWarn : LogLevel::kInfo, "attempt failed",

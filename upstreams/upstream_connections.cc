@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "upstreams/upstream_connections.h"
 
+#include <set>
 #include <utility>
 
 #include "core/net/dialer.h"
@@ -14,6 +15,24 @@ UpstreamConnections::UpstreamConnections(Loop& loop, Resolver& resolver,
 UpstreamConnections::~UpstreamConnections() {
   for (auto& [endpoint, pool] : pools_) {
     pool.connections.ForEach([](Connection& connection) { connection.CloseNow(); });
+  }
+  leaving_.connections.ForEach([](Connection& connection) { connection.CloseNow(); });
+}
+
+void UpstreamConnections::Retain(const Accounts& accounts) {
+  // An endpoint shares its account's life, so both have one owner.
+  std::set<std::shared_ptr<const void>, std::owner_less<>> owners(accounts.begin(), accounts.end());
+  for (auto at = pools_.begin(); at != pools_.end();) {
+    if (owners.contains(at->first)) {
+      ++at;
+      continue;
+    }
+    List<Connection, ConnectionTag>& connections = at->second.connections;
+    while (Connection* connection = connections.front()) {
+      leaving_.connections.PushBack(*connection);
+      connection->GoAway();
+    }
+    at = pools_.erase(at);
   }
 }
 
@@ -33,7 +52,7 @@ ClientConnection* UpstreamConnections::FindUsable(Pool& pool) {
   return found;
 }
 
-Task<Result<std::unique_ptr<Stream>>> UpstreamConnections::Open(const Url* endpoint,
+Task<Result<std::unique_ptr<Stream>>> UpstreamConnections::Open(std::shared_ptr<const Url> endpoint,
                                                                 const Head& head, Buffer body,
                                                                 bool fresh,
                                                                 TimePoint connect_deadline) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One worker's connections to a cluster: opened when needed, used again while they may be, and
-// never by another account than the one they were opened for.
+// never by another account than the one they were opened for. They outlive a snapshot as long as
+// their account stays what it is.
 #pragma once
 
 #include <memory>
@@ -11,6 +12,7 @@
 #include "core/http/connection.h"
 #include "core/net/resolver.h"
 #include "core/net/tls_context.h"
+#include "upstreams/account.h"
 
 namespace relay {
 
@@ -25,12 +27,15 @@ class UpstreamConnections {
   // Ends all of them at once. Not from within a callback of one.
   ~UpstreamConnections();
 
-  // Sends a request. `endpoint` is an account's own (its address is what connections are kept
-  // by), and outlives this; `head` outlives the task. `fresh`: on a connection that carried no
+  // Sends a request. `endpoint` is an account's own, and shares its life: its address is what
+  // connections are kept by. `head` outlives the task. `fresh`: on a connection that carried no
   // request before. Errors: of the dialler (kConnect, kTls, kTimeout), or a head that cannot be
   // sent (kInternal).
-  Task<Result<std::unique_ptr<Stream>>> Open(const Url* endpoint, const Head& head, Buffer body,
-                                             bool fresh, TimePoint connect_deadline);
+  Task<Result<std::unique_ptr<Stream>>> Open(std::shared_ptr<const Url> endpoint, const Head& head,
+                                             Buffer body, bool fresh, TimePoint connect_deadline);
+  // Ends the connections of all but these accounts: what idles at once, the others with the last
+  // answer that they carry. Not from within a callback of one.
+  void Retain(const Accounts& accounts);
 
  private:
   struct Pool {
@@ -41,7 +46,8 @@ class UpstreamConnections {
   Loop& loop_;
   Resolver& resolver_;
   const std::shared_ptr<const TlsClientContext> tls_;
-  std::unordered_map<const Url*, Pool> pools_;
+  std::unordered_map<std::shared_ptr<const Url>, Pool> pools_;
+  Pool leaving_;  // carry their last answers
 };
 
 }  // namespace relay

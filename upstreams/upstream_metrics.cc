@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "upstreams/upstream_metrics.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace relay {
 
 std::string_view NameOf(UpstreamMetrics::Reason reason) {
@@ -21,44 +24,53 @@ std::string_view NameOf(UpstreamMetrics::Reason reason) {
   return "broken";
 }
 
-UpstreamMetrics::UpstreamMetrics(Metrics& metrics, const std::vector<Account>& accounts) {
-  for (const Account& account : accounts) {
-    std::string id = account.cluster + "/" + account.name;
-    Series series;
-    for (size_t i = 0; i < kReasons; ++i) {
-      series.attempts.push_back(metrics.MakeCounter(
-          "relay_upstream_attempts_total", "Attempts by account and what became of them",
-          {{"account", id}, {"reason", std::string(NameOf(static_cast<Reason>(i)))}}));
-    }
-    for (size_t i = 0; i < kHealths; ++i) {
-      auto health = static_cast<AccountPool::Health>(i);
-      series.states.push_back(
-          metrics.MakeGauge("relay_account_state", "1 for the state that an account is in",
-                            {{"account", id}, {"state", std::string(NameOf(health))}}));
-      series.states.back().Set(i == 0 ? 1 : 0);
-    }
-    series.in_flight.push_back(metrics.MakeGauge(
-        "relay_account_in_flight", "Requests that an account carries", {{"account", id}}));
-    series.cooldown.push_back(metrics.MakeGauge(
-        "relay_account_cooldown_seconds", "Until an account's rest is over", {{"account", id}}));
-    series_.push_back(std::move(series));
+UpstreamMetrics::Series& UpstreamMetrics::SeriesOf(std::string_view account) {
+  auto known = series_.find(account);
+  if (known != series_.end()) return known->second;
+  std::string id = cluster_ + "/" + std::string(account);
+  Series series;
+  for (size_t i = 0; i < kReasons; ++i) {
+    series.attempts.push_back(metrics_.MakeCounter(
+        "relay_upstream_attempts_total", "Attempts by account and what became of them",
+        {{"account", id}, {"reason", std::string(NameOf(static_cast<Reason>(i)))}}));
   }
+  for (size_t i = 0; i < kHealths; ++i) {
+    auto health = static_cast<AccountPool::Health>(i);
+    series.states.push_back(
+        metrics_.MakeGauge("relay_account_state", "1 for the state that an account is in",
+                           {{"account", id}, {"state", std::string(NameOf(health))}}));
+  }
+  series.in_flight.push_back(metrics_.MakeGauge(
+      "relay_account_in_flight", "Requests that an account carries", {{"account", id}}));
+  series.cooldown.push_back(metrics_.MakeGauge(
+      "relay_account_cooldown_seconds", "Until an account's rest is over", {{"account", id}}));
+  return series_.emplace(account, std::move(series)).first->second;
 }
 
-void UpstreamMetrics::Count(size_t account, Reason reason) {
-  series_[account].attempts[static_cast<size_t>(reason)].Add();
+void UpstreamMetrics::Count(std::string_view account, Reason reason) {
+  std::lock_guard lock(mutex_);
+  SeriesOf(account).attempts[static_cast<size_t>(reason)].Add();
+}
+
+void UpstreamMetrics::Set(Series& series, const AccountPool::View* view, TimePoint now) {
+  for (size_t health = 0; health < kHealths; ++health) {
+    bool is = view != nullptr && static_cast<size_t>(view->health) == health;
+    series.states[health].Set(is ? 1 : 0);
+  }
+  series.in_flight.front().Set(view == nullptr ? 0 : view->in_flight);
+  bool rests = view != nullptr && view->until > now;
+  Duration left = rests ? view->until - now : Duration::zero();
+  series.cooldown.front().Set(std::chrono::duration<double>(left).count());
 }
 
 void UpstreamMetrics::Show(AccountPool& pool, TimePoint now) {
   std::vector<AccountPool::View> views = pool.Look();
-  for (size_t i = 0; i < views.size(); ++i) {
-    for (size_t health = 0; health < kHealths; ++health) {
-      series_[i].states[health].Set(static_cast<size_t>(views[i].health) == health ? 1 : 0);
-    }
-    series_[i].in_flight.front().Set(views[i].in_flight);
-    bool rests = views[i].until > now;
-    Duration left = rests ? views[i].until - now : Duration::zero();
-    series_[i].cooldown.front().Set(std::chrono::duration<double>(left).count());
+  std::lock_guard lock(mutex_);
+  for (const AccountPool::View& view : views) SeriesOf(view.name);
+  for (auto& [name, series] : series_) {
+    auto view = std::find_if(views.begin(), views.end(),
+                             [&](const AccountPool::View& seen) { return seen.name == name; });
+    Set(series, view == views.end() ? nullptr : &*view, now);
   }
 }
 

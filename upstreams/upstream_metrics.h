@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
-// What is counted of a cluster's accounts. Process-wide; every series is resolved at start.
+// What is counted of a cluster's accounts. Process-wide; an account's series are resolved when it
+// is first met, and live as long as the process: those of one that is gone keep what was counted.
 #pragma once
 
-#include <array>
+#include <functional>
+#include <map>
+#include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/metrics/metrics.h"
@@ -28,10 +32,12 @@ class UpstreamMetrics {
     kLocal,    // answered here
   };
 
-  UpstreamMetrics(Metrics& metrics, const std::vector<Account>& accounts);
-  void Count(size_t account, Reason reason);
-  // Sets relay_account_state and the cooldown. After a report that changed them, and before metrics
-  // are read: a rest ends by itself.
+  // `metrics` outlives this.
+  UpstreamMetrics(Metrics& metrics, std::string cluster)
+      : metrics_(metrics), cluster_(std::move(cluster)) {}
+  void Count(std::string_view account, Reason reason);
+  // Sets relay_account_state and the cooldown. After a report that changed them, when accounts come
+  // or go, and before metrics are read: a rest ends by itself. Who is gone is in no state.
   void Show(AccountPool& pool, TimePoint now);
 
  private:
@@ -43,7 +49,13 @@ class UpstreamMetrics {
     std::vector<Gauge> in_flight;   // one
     std::vector<Gauge> cooldown;    // one
   };
-  std::vector<Series> series_;  // by account
+  Series& SeriesOf(std::string_view account);
+  static void Set(Series& series, const AccountPool::View* view, TimePoint now);
+
+  Metrics& metrics_;
+  const std::string cluster_;
+  std::mutex mutex_;
+  std::map<std::string, Series, std::less<>> series_;  // by the account's name
 };
 
 std::string_view NameOf(UpstreamMetrics::Reason reason);

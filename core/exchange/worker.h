@@ -50,8 +50,9 @@ class Worker final : public ServerHandler {
   Endpoints& endpoints;
   BodyBudget& bodies;
   ExchangeMetrics& metrics;
-  const ExchangeLimits limits;
-  // Immutable snapshots, swapped on this loop's thread when the configuration or a key changes.
+  // These three are swapped on this loop's thread when the configuration or a key changes; what the
+  // pointers show is immutable.
+  ExchangeLimits limits;
   std::shared_ptr<const RouteTable> table;
   std::shared_ptr<const KeyDirectory> keys;
   List<Exchange, ExchangeTag> exchanges;

@@ -86,6 +86,12 @@ Listener::~Listener() {
   seats_->listener = nullptr;
 }
 
+void Listener::SetOptions(ListenOptions options) {
+  options.address = options_.address;
+  options_ = std::move(options);
+  UpdateWatch();
+}
+
 size_t Listener::connections() const {
   return seats_->taken;
 }

@@ -36,8 +36,8 @@ class Listener final : private SocketEvents {
 
   // Accepts what the kernel has already acknowledged, then never again.
   void Close();
-  // For connections from now on. Only where the listener had TLS before.
-  void SetTls(std::shared_ptr<const TlsServerContext> tls) { options_.tls = std::move(tls); }
+  // For connections from now on; the address stays.
+  void SetOptions(ListenOptions options);
   // The address in use, with the port that the system chose.
   const Address& bound() const { return bound_; }
   // Connections that it accepted and that are open.

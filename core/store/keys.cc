@@ -54,7 +54,10 @@ bool KeyRecord::MayUseModel(std::string_view model) const {
 }
 
 bool KeyDirectory::Add(std::string_view secret, KeyRecord record) {
-  Digest256 digest = pepper_.Sign(secret);
+  return Add(pepper_.Sign(secret), std::move(record));
+}
+
+bool KeyDirectory::Add(const Digest256& digest, KeyRecord record) {
   if (Look(digest) != nullptr) return false;
   record.scope = limiter_.Scope(Limiter::NameOfKey(record.name));
   index_.emplace(Shorten(digest), entries_.size());

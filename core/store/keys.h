@@ -39,6 +39,8 @@ class KeyDirectory {
       : pepper_(pepper.Reveal()), limiter_(limiter) {}
   // False when that secret is there already.
   bool Add(std::string_view secret, KeyRecord record);
+  // The same of a secret that is known by what it is held as.
+  bool Add(const Digest256& digest, KeyRecord record);
   // Null when unknown. Exact bytes; the digest is compared whole and in constant time.
   std::shared_ptr<const KeyRecord> Find(std::string_view secret) const;
   // For tests in relay.yaml and for `explain`.

@@ -105,7 +105,7 @@ TEST_F(EndpointsTest, ReadyCountsAccountsByStateAndNamesNone) {
   limited.kind = Judgement::Kind::kLimited;
   limited.status = 429;
   limited.until = clock.Now() + std::chrono::hours(1);
-  services->clusters[0]->pool->Report(1, limited);
+  services->current()->clusters[0]->pool->Report(1, limited);
   EXPECT_EQ(Ask("GET", "/ready")->body,
             R"({"status":"ready","accounts":{"claude":{"limited":1,"ready":1},"empty":{}},)"
             R"("store":"memory"})");

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <future>
 #include <map>
 #include <memory>
 #include <string>
@@ -92,13 +93,24 @@ class PlainSocket {
   }
   // All up to the end of the connection.
   std::string ReadAll() { return ReadUntil(""); }
+  // One whole answer with a content-length, on a connection that stays.
+  std::string ReadAnswer() {
+    std::string text = ReadUntil("\r\n\r\n");
+    constexpr std::string_view kLength = "Content-Length: ";
+    size_t length = text.find(kLength);
+    if (length == std::string::npos) return text;
+    size_t whole = text.find("\r\n\r\n") + 4 + std::stoul(text.substr(length + kLength.size()));
+    char byte = 0;
+    while (text.size() < whole && ::recv(fd_, &byte, 1, 0) == 1) text += byte;
+    return text;
+  }
 
  private:
   int fd_;
 };
 
-// An upstream for one connection: reads a request's head, says `answer`, and holds the connection
-// until the other side ends it.
+// An upstream for one connection: reads a request's head, says `answer`, and the rest when it is
+// told to; then it holds the connection until the other side ends it.
 class HoldingUpstream {
  public:
   explicit HoldingUpstream(std::string answer)
@@ -113,6 +125,7 @@ class HoldingUpstream {
     thread_ = std::thread([this, answer = std::move(answer)] { Serve(answer); });
   }
   ~HoldingUpstream() {
+    if (!said_) Say("");
     // Ends an accept that nobody came for.
     ::shutdown(listener_, SHUT_RDWR);
     thread_.join();
@@ -121,19 +134,28 @@ class HoldingUpstream {
   HoldingUpstream(const HoldingUpstream&) = delete;
   HoldingUpstream& operator=(const HoldingUpstream&) = delete;
   uint16_t port() const { return port_; }
+  // The rest of the answer; once.
+  void Say(std::string rest) {
+    said_ = true;
+    rest_.set_value(std::move(rest));
+  }
 
  private:
-  void Serve(const std::string& answer) const {
+  void Serve(const std::string& answer) {
     int fd = ::accept(listener_, nullptr, nullptr);
     if (fd < 0) return;
     PlainSocket client(fd);
     if (client.ReadUntil("\r\n\r\n").empty()) return;
     if (!answer.empty()) client.Send(answer);
+    std::string rest = rest_.get_future().get();
+    if (!rest.empty()) client.Send(rest);
     client.ReadAll();
   }
 
   int listener_;
   uint16_t port_ = 0;
+  std::promise<std::string> rest_;
+  bool said_ = false;
   std::thread thread_;
 };
 

@@ -49,7 +49,8 @@ struct OneRun {
   }
   // The error, or nothing.
   std::string Open() {
-    auto state = State::Open(*services->config, site, SystemClock::Get(), services->ledger);
+    auto state =
+        State::Open(*services->current()->config, site, SystemClock::Get(), services->ledger);
     if (!state) return state.error().what;
     services->state = std::move(*state);
     endpoints = std::make_unique<ProcessEndpoints>(*services);
@@ -242,13 +243,13 @@ TEST(SeedBudgets, BeginsTheBudgetsOfKeysWithWhatEarlierRunsSpent) {
   services->ledger.Close(entry);
   entry.key = "gone";
   services->ledger.Close(entry);
-  auto key = services->keys->FindByName("alice");
+  auto key = services->current()->keys->FindByName("alice");
   Limiter::Ask ask;
   ask.claims[0] = {key->scope, key->limits};
   TimePoint now = SystemClock::Get().Now();
   EXPECT_FALSE(services->limiter.Look(ask, now));
   size_t scopes = services->limiter.size();
-  SeedBudgets(*services);
+  SeedBudgets(*services, *config);
   auto denied = services->limiter.Look(ask, now);
   ASSERT_TRUE(denied);
   EXPECT_TRUE(denied->spent);

@@ -4,97 +4,14 @@
 
 #include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
-#include "admin/endpoints.h"
-#include "tests/admin/fixture.h"
+#include "tests/admin/relay_fixture.h"
 
 namespace relay {
 namespace {
 
 using namespace std::chrono_literals;
-
-std::string ConfigText(uint16_t upstream) {
-  return R"(
-listeners: [{address: "127.0.0.1:0"}]
-keys: [{name: alice, key: "${RELAY_KEY}"}]
-clusters:
-  claude:
-    provider: claude
-    endpoint: http://127.0.0.1:)" +
-         std::to_string(upstream) + R"(
-    accounts: [{name: team, api-key: "${ACCOUNT_KEY}"}]
-routes:
-  - name: claude
-    match: {prefix: /api}
-    filters: [{auth: {service: claude}}, {account-select: {}}, {rewrite: {strip-prefix: true}}]
-    cluster: claude
-)";
-}
-
-constexpr std::string_view kMessage =
-    "POST /api/v1/messages HTTP/1.1\r\nhost: relay\r\nx-api-key: cr_worker-thread-test\r\n"
-    "content-type: application/json\r\ncontent-length: 57\r\n\r\n"
-    R"({"model":"claude-opus-5-5","stream":true,"messages":[]}  )";
-
-constexpr std::string_view kBegun =
-    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    "1c\r\nevent: ping\ndata: {\"a\": 1}\n\n\r\n";
-
-// Two workers on one port, as RunServe makes them.
-class Relay {
- public:
-  explicit Relay(uint16_t upstream = 1) {
-    auto config = ConfigOf(ConfigText(upstream), {{"RELAY_KEY", "cr_worker-thread-test"},
-                                                  {"ACCOUNT_KEY", "sk-ant-worker-test"}});
-    auto made = Services::Make(config, SystemClock::Get(), uint64_t{1} << 30);
-    EXPECT_TRUE(made);
-    services = std::move(*made);
-    endpoints = std::make_unique<ProcessEndpoints>(*services);
-    std::vector<ListenPoint> points(1);
-    auto loopback = Address::Parse("127.0.0.1:0");
-    EXPECT_TRUE(loopback);
-    points[0].address = *loopback;
-    for (int number = 0; number < 2; ++number) {
-      auto worker = std::make_unique<WorkerThread>(*services, *endpoints, number);
-      EXPECT_TRUE(worker->Listen(points));
-      workers.push_back(std::move(worker));
-    }
-    port = points[0].address.port();
-    for (const auto& worker : workers) {
-      worker->Start([this] {
-        std::lock_guard lock(mutex);
-        ++drained;
-        changed.notify_all();
-      });
-    }
-    endpoints->SetPhase(ProcessEndpoints::Phase::kServing);
-  }
-  void Drain(Duration timeout) {
-    endpoints->SetPhase(ProcessEndpoints::Phase::kDraining);
-    for (const auto& worker : workers) worker->Drain(timeout);
-  }
-  void WaitUntilDrained() {
-    std::unique_lock lock(mutex);
-    EXPECT_TRUE(changed.wait_for(lock, 20s, [&] { return drained == workers.size(); }));
-  }
-  PlainSocket Connect() const { return PlainSocket::Connect(port); }
-
-  std::unique_ptr<Services> services;
-  std::unique_ptr<ProcessEndpoints> endpoints;
-  std::mutex mutex;
-  std::condition_variable changed;
-  size_t drained = 0;
-  uint16_t port = 0;
-  std::vector<std::unique_ptr<WorkerThread>> workers;
-};
-
-std::string Get(PlainSocket& client, std::string_view path) {
-  client.Send("GET " + std::string(path) + " HTTP/1.1\r\nhost: relay\r\n\r\n");
-  return client.ReadUntil("}");
-}
 
 TEST(WorkerThread, AllWorkersShareOnePort) {
   Relay relay;
@@ -189,19 +106,17 @@ TEST(WorkerThread, StoppingAtOnceEndsWhatIsUnderWay) {
 
 TEST(WorkerThread, OneThatWasNeverStartedCanGo) {
   Relay relay;
-  std::vector<ListenPoint> points(1);
-  points[0].address = *Address::Parse("127.0.0.1:0");
+  std::vector<Address> addresses = {*Address::Parse("127.0.0.1:0")};
   WorkerThread worker(*relay.services, *relay.endpoints, 7);
-  EXPECT_TRUE(worker.Listen(points));
-  EXPECT_NE(points[0].address.port(), 0);
+  EXPECT_TRUE(worker.Listen(addresses));
+  EXPECT_NE(addresses[0].port(), 0);
 }
 
 TEST(WorkerThread, AnAddressThatIsNotOursIsAnError) {
   Relay relay;
-  std::vector<ListenPoint> points(1);
-  points[0].address = *Address::Parse("192.0.2.1:0");
+  std::vector<Address> addresses = {*Address::Parse("192.0.2.1:0")};
   WorkerThread worker(*relay.services, *relay.endpoints, 7);
-  Result<Unit> listening = worker.Listen(points);
+  Result<Unit> listening = worker.Listen(addresses);
   ASSERT_FALSE(listening);
   EXPECT_NE(listening.error().what.find("192.0.2.1"), std::string::npos);
 }

@@ -7,7 +7,6 @@
 #include <atomic>
 #include <thread>
 
-#include "core/async/loop.h"
 #include "tests/upstreams/pool_fixture.h"
 
 namespace relay {
@@ -135,41 +134,6 @@ TEST(AccountPool, ServesMoreThanSixtyFourAccounts) {
   for (size_t i = 0; i < 99; ++i) wish.tried.push_back(i);
   EXPECT_EQ(p.Next(wish), "a99");
 }
-
-// One that waits, in a task of its own.
-class Guest {
- public:
-  Guest(AccountPool& pool, Loop& loop, Wish wish, TimePoint deadline) : pool_(pool), loop_(loop) {
-    task_ = Wait(std::move(wish), deadline);
-    task_.Start([](void*) noexcept {}, nullptr);
-  }
-  bool done() const { return taken.has_value(); }
-  std::string name() const {
-    return taken && *taken ? std::string((**taken)->account()) : "nobody";
-  }
-  std::optional<AccountPool::Taken> taken;
-
- private:
-  Task<Unit> Wait(Wish wish, TimePoint deadline) {
-    AccountPool::Taken got = co_await pool_.Take(loop_, std::move(wish), deadline);
-    taken = std::move(got);
-    co_return Unit{};
-  }
-  AccountPool& pool_;
-  Loop& loop_;
-  Task<Unit> task_;
-};
-
-struct Queue : Pool {
-  explicit Queue(std::vector<Account> accounts) : Pool(std::move(accounts)) {}
-  std::unique_ptr<Guest> Wait(const Wish& wish = {}, Duration patience = seconds(10)) {
-    return std::make_unique<Guest>(*pool, loop, wish, loop.Now() + patience);
-  }
-  void Turns() {
-    for (int i = 0; i < 4; ++i) loop.Turn();
-  }
-  Loop loop{clock};
-};
 
 TEST(AccountPool, GivesAPlaceToTheFirstWhoWaits) {
   Queue q({MakeAccount("a", 50, 1)});
@@ -354,7 +318,7 @@ class Crowd {
 
 TEST(AccountPool, LosesNoPlaceAmongThreadsAndWaitersThatDie) {
   auto pool = std::make_shared<AccountPool>(
-      std::vector<Account>{MakeAccount("a", 50, 2), MakeAccount("b", 50, 1)}, SystemClock::Get());
+      ShareAccounts({MakeAccount("a", 50, 2), MakeAccount("b", 50, 1)}), SystemClock::Get());
   std::atomic<int> inside{0};
   std::atomic<int> most{0};
   std::vector<std::unique_ptr<Crowd>> crowds;

@@ -112,26 +112,20 @@ class ClusterWorld {
   explicit ClusterWorld(std::vector<AccountConfig> accounts,
                         ProviderKind kind = ProviderKind::kClaude,
                         const std::function<void(ClusterConfig&)>& change = {}) {
-    ClusterConfig config;
     config.name = "main";
     config.provider = kind;
     config.endpoint = *ParseUrl("http://127.0.0.1:" + std::to_string(vendor.port()));
     config.code_assist_endpoint = config.endpoint;
     config.accounts = std::move(accounts);
     if (change) change(config);
-    shared = ShareCluster(config, nullptr, metrics, clock);
-    cluster = std::make_unique<Cluster>(loop, resolver, shared);
-    auto table = std::make_shared<RouteTable>();
-    Route& route = table->routes.emplace_back();
-    route.name = "main";
-    route.prefixes = {"/"};
-    route.passthrough = {"/v1/files"};
-    route.upstream = cluster.get();
-    route.metrics = &exchange_metrics.Route("main");
-    auto select = std::make_unique<SelectFilter>(*cluster);
-    filter = select.get();
-    route.filters.push_back(std::move(select));
-    worker.table = std::move(table);
+    Use(ShareCluster(config, nullptr, metrics, clock));
+  }
+  // A snapshot with other accounts takes the place of the one before, as in a worker.
+  void Reconfigure(std::vector<AccountConfig> accounts) {
+    config.accounts = std::move(accounts);
+    Use(ShareCluster(config, nullptr, metrics, clock, shared.get()));
+    Enter(*shared, clock.Now());
+    cluster->RetainConnections();
   }
   ~ClusterWorld() {
     if (client != nullptr) client->Close();
@@ -140,6 +134,7 @@ class ClusterWorld {
     EXPECT_EQ(bodies.used(), 0U);
     for (const AccountPool::View& account : shared->pool->Look()) EXPECT_EQ(account.in_flight, 0);
     cluster.reset();
+    before.clear();
     loop.Turn();
   }
 
@@ -214,11 +209,32 @@ class ClusterWorld {
   BodyBudget bodies{size_t{64} << 20};
   NoEndpoints endpoints;
   ServerLimits limits;
+  ClusterConfig config;
   std::shared_ptr<const ClusterShared> shared;
   std::unique_ptr<Cluster> cluster;
+  std::vector<std::unique_ptr<Cluster>> before;  // their exchanges may run yet
   Worker worker{loop, endpoints, bodies, exchange_metrics, ExchangeLimits{}};
   SelectFilter* filter = nullptr;
   std::unique_ptr<ClientSocket> client;
+
+ private:
+  void Use(std::shared_ptr<const ClusterShared> next) {
+    shared = std::move(next);
+    auto fresh = std::make_unique<Cluster>(loop, resolver, shared, cluster.get());
+    if (cluster != nullptr) before.push_back(std::move(cluster));
+    cluster = std::move(fresh);
+    auto table = std::make_shared<RouteTable>();
+    Route& route = table->routes.emplace_back();
+    route.name = "main";
+    route.prefixes = {"/"};
+    route.passthrough = {"/v1/files"};
+    route.upstream = cluster.get();
+    route.metrics = &exchange_metrics.Route("main");
+    auto select = std::make_unique<SelectFilter>(*cluster);
+    filter = select.get();
+    route.filters.push_back(std::move(select));
+    worker.table = std::move(table);
+  }
 };
 
 }  // namespace relay

@@ -526,7 +526,9 @@ TEST_F(TlsTest, VersionTwelveWorksWithoutTicketsAndRenegotiation) {
 
 TEST_F(TlsTest, ANewCertificateServesNewConnections) {
   ListenTls();
-  listener->SetTls(Server(authority.Issue("new", "DNS:new.test")));
+  ListenOptions renewed;
+  renewed.tls = Server(authority.Issue("new", "DNS:new.test"));
+  listener->SetOptions(std::move(renewed));
   Connect(To("new.test"));
 }
 
