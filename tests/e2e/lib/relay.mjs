@@ -40,10 +40,10 @@ function accountLines(service, kinds) {
  * claude, gemini: which kinds of account each cluster has, in the order of their priority; a kind may be
  * an object {kind, endpoint, priority}. The rest goes into the file as it stands: limits (of the listeners),
  * timeouts (of the clusters), drain, workers, keyLimits, passthrough, metricsToken, tls ({cert, key} of a second listener),
- * rateLimit (options of the filter), bufferedBytes; keys: more of them, as [{name, key, limits}].
+ * rateLimit (options of the filter), bufferedBytes; more: lines of the top level; keys: more of them, as [{name, key, limits}].
  */
 export function relayYaml({upstream, claude, gemini, limits, timeouts, drain, workers, keyLimits, passthrough, metricsToken, tls,
-  rateLimit = '', bufferedBytes, keys = []}) {
+  rateLimit = '', bufferedBytes, more: topLevel = '', keys = []}) {
   const listenerLimits = limits ? `\n    limits: {${limits}}` : '';
   const more = timeouts ? `\n    timeouts: {${timeouts}}` : '';
   const open = passthrough ? `\n    passthrough: [${passthrough}]` : '';
@@ -62,7 +62,7 @@ listeners:
 ${tls ? `  - address: 127.0.0.1:0\n    tls: {certificate: ${tls.cert}, key: ${tls.key}}${listenerLimits}\n` : ''}
 log: {level: debug}
 ${drain ? `drain-timeout: ${drain}\n` : ''}${workers ? `workers: ${workers}\n` : ''}${metricsToken ? `admin: {metrics-token: ${metricsToken}}\n` : ''}
-${bufferedBytes ? `limits: {buffered-bytes: ${bufferedBytes}}\n` : ''}
+${bufferedBytes ? `limits: {buffered-bytes: ${bufferedBytes}}\n` : ''}${topLevel}
 keys:
   - name: alice
     key: \${RELAY_KEY}
