@@ -300,11 +300,11 @@ void Journal::Remove(uint64_t segment) {
 }
 
 Result<std::vector<ReplayedEpoch>> ReadJournals(const std::string& folder) {
+  if (folder == kNoFolder) return {};
   std::map<std::string, std::vector<uint64_t>> epochs;
   std::error_code error;
   std::filesystem::directory_iterator files(folder, error);
-  if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory)
-    return {};
+  if (error == std::errc::no_such_file_or_directory) return {};
   for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
     if (auto name = ParseName(files->path().filename()))
       epochs[name->first].push_back(name->second);
