@@ -17,6 +17,8 @@ namespace relay {
 namespace {
 
 constexpr Duration kLong = std::chrono::hours(1);
+// A flush that the killed run had sent may reach a far store behind the replay, and is older.
+constexpr int64_t kReplay = 1000;
 
 // Exchanges of all that are known once, in the order of their ends.
 std::vector<LedgerEntry> Newest(std::vector<LedgerEntry> entries) {
@@ -82,11 +84,12 @@ Result<LedgerPast> ReadPast(Store& store, const std::string& journals) {
     }
     rows.Set(epoch.rows);
     sum.AddAll(rows.All());
-    past.dead.push_back({{epoch.epoch, sequence + 1, std::move(epoch.rows), epoch.entries},
+    past.dead.push_back({{epoch.epoch, sequence + kReplay, std::move(epoch.rows), epoch.entries},
                          std::move(epoch.files)});
   }
   for (auto& [name, epoch] : epochs) {
     sum.AddAll(epoch.rows);
+    if (epoch.may_live) continue;
     past.dead.push_back({{name, epoch.sequence, {}, {}}, {}});
   }
   past.days = sum.All().days;

@@ -29,7 +29,7 @@ return redis.call('GET', KEYS[1])
 
 const RedisScript& Flush() {
   static const RedisScript script(R"lua(
-local at = 4
+local at = 5
 local function take()
   at = at + 1
   return ARGV[at - 1]
@@ -39,14 +39,14 @@ for k = 6, #KEYS do
   local sequence = take()
   local known = redis.call('HGET', KEYS[1], epoch)
   local late = redis.call('HEXISTS', KEYS[2], epoch) == 1 or
-               (known and tonumber(sequence) < tonumber(known))
+               (known and tonumber(sequence) < tonumber(string.match(known, '^%d+')))
   local fields = tonumber(take())
   local last = at + fields - 1
   if not late then
     for i = at, last, 1000 do
       redis.call('HSET', KEYS[k], unpack(ARGV, i, math.min(i + 999, last)))
     end
-    redis.call('HSET', KEYS[1], epoch, sequence)
+    redis.call('HSET', KEYS[1], epoch, sequence .. ' ' .. ARGV[4])
   end
   at = last + 1
   for i = 1, tonumber(take()) do

@@ -20,16 +20,17 @@ namespace redis_scripts {
 // made when there is none, or "foreign".
 const RedisScript& Greet();
 // KEYS: epochs, ended, recent, recent:order, commands, then the hash of each epoch.
-// ARGV: month, commands to add, exchanges to keep, then for each epoch: name, sequence, fields × 2
-// and as many texts, exchanges and as many pairs of id and text. → commands of the month.
+// ARGV: month, commands to add, exchanges to keep, today, then for each epoch: name, sequence,
+// fields × 2 and as many texts, exchanges and as many pairs of id and text. → commands of the
+// month.
 const RedisScript& Flush();
 // KEYS: epochs, ended, buckets, the epoch's hash. ARGV: prefix, name, today.
 const RedisScript& Fold();
 // KEYS: epochs, ended, buckets, commands. ARGV: prefix, first day, first hour, first month kept.
 const RedisScript& Expire();
 // KEYS: epochs, ended, buckets, recent, recent:order, commands. ARGV: prefix, month.
-// → epochs with sequences, ended, order, recent, commands of the month, the rows of each bucket,
-// the rows of each epoch in their order.
+// → epochs with sequences and days, ended, order, recent, commands of the month, the rows of each
+// bucket, the rows of each epoch in their order.
 const RedisScript& Load();
 // KEYS: the hash of each state's kind. ARGV: id and value of each, "" for none.
 const RedisScript& PutStates();

@@ -7,6 +7,7 @@
 #include <array>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "core/base/log.h"
@@ -42,6 +43,10 @@ std::unexpected<Error> Garbled() {
               "Redis holds something that this relay does not understand under the names relay:…");
 }
 
+std::optional<int64_t> NumberOf(std::string text) {
+  return RespReply{RespReply::Kind::kText, 0, std::move(text), {}}.Int();
+}
+
 // An array as a hash's fields and values, or as pairs of anything else.
 template <class F>
 void ForPairs(const RespReply& reply, F visit) {
@@ -71,15 +76,17 @@ std::vector<LedgerEntry> ReadRecent(const RespReply& order, const RespReply& has
 }
 
 // What the Load script answers.
-Result<LedgerImage> ReadImage(const RespReply& reply) {
+Result<LedgerImage> ReadImage(const RespReply& reply, int64_t today) {
   constexpr size_t kParts = 7;
   if (reply.items.size() != kParts) return Garbled();
   const auto& parts = reply.items;
   LedgerImage image;
   size_t damaged = 0;
-  ForPairs(parts[0], [&](const std::string& name, const std::string& sequence) {
-    RespReply number{RespReply::Kind::kText, 0, sequence, {}};
-    image.epochs.push_back({name, number.Int().value_or(0), {}});
+  ForPairs(parts[0], [&](const std::string& name, const std::string& state) {
+    size_t space = std::min(state.find(' '), state.size());
+    int64_t sequence = NumberOf(state.substr(0, space)).value_or(0);
+    int64_t day = NumberOf(state.substr(std::min(space + 1, state.size()))).value_or(0);
+    image.epochs.push_back({name, sequence, {}, today - day < RedisStore::kMayLiveDays});
   });
   if (parts[6].items.size() != image.epochs.size()) return Garbled();
   for (size_t i = 0; i < image.epochs.size(); ++i) {
@@ -113,10 +120,10 @@ Result<Directory> ReadDirectory(const RespReply& reply) {
   ForPairs(reply.items[1], [&](const std::string& field, const std::string& value) {
     std::vector<std::string> name = SplitRedisName(field);
     size_t space = value.find(' ');
-    RespReply version{RespReply::Kind::kText, 0, value.substr(0, space), {}};
-    whole = whole && name.size() == 2 && space != std::string::npos && version.Int();
+    std::optional<int64_t> version = NumberOf(value.substr(0, space));
+    whole = whole && name.size() == 2 && space != std::string::npos && version;
     if (!whole) return;
-    directory.objects.push_back({name[0], name[1], *version.Int(), value.substr(space + 1)});
+    directory.objects.push_back({name[0], name[1], *version, value.substr(space + 1)});
   });
   if (!whole) return Garbled();
   std::ranges::sort(directory.objects, {}, [](const StoredObject& object) {
@@ -261,17 +268,17 @@ Task<Result<Unit>> RedisStore::Greet(RedisConnection& connection) {
   if (!reply) co_return std::unexpected(std::move(reply.error()));
   constexpr std::string_view kMark = "relay ";
   std::string found = reply->Text();
-  RespReply number{
-      RespReply::Kind::kText, 0, found.substr(std::min(found.size(), kMark.size())), {}};
-  if (!found.starts_with(kMark) || !number.Int()) {
+  std::optional<int64_t> schema = NumberOf(found.substr(std::min(found.size(), kMark.size())));
+  if (!found.starts_with(kMark) || !schema) {
     co_return Fail(Party::kRelay, Fault::kInternal,
                    "the Redis database holds something else under the names relay:…; give the "
                    "relay a database of its own");
   }
-  if (*number.Int() > kSchema) {
+  if (*schema > kSchema) {
     co_return Fail(Party::kRelay, Fault::kInternal,
-                   "the Redis database was written by a newer relay (schema " + number.text +
-                       ", this one knows " + std::to_string(kSchema) + "); start that one");
+                   "the Redis database was written by a newer relay (schema " +
+                       std::to_string(*schema) + ", this one knows " + std::to_string(kSchema) +
+                       "); start that one");
   }
   TimePoint since = connection.lost_at() - kTellAgain;
   std::deque<Told> told = std::exchange(told_, {});
@@ -311,7 +318,8 @@ void RedisStore::TakeMonth(const RespReply& total) {
 RedisStore::Shared RedisStore::FlushRequest(std::vector<std::string> keys,
                                             std::vector<std::string> rows) {
   std::vector<std::string> arguments = {RedisBudget::MonthOf(clock_.Wall()), "0",
-                                        std::to_string(kRecent)};
+                                        std::to_string(kRecent),
+                                        std::to_string(DayOf(clock_.Wall()))};
   {
     std::lock_guard lock(mutex_);
     uint64_t commands = connection_->commands();
@@ -378,7 +386,7 @@ void RedisStore::Load(Done<LedgerImage> done) {
             return;
           }
           if (reply->items.size() > 4) TakeMonth(reply->items[4]);
-          answer(ReadImage(*reply));
+          answer(ReadImage(*reply, DayOf(clock_.Wall())));
         });
       },
       std::move(done));

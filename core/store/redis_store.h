@@ -30,6 +30,10 @@ class RedisStore final : public Store, private RedisGreeter {
   static constexpr Duration kTellAgain = std::chrono::seconds(5);
   static constexpr size_t kTellAgainBytes = size_t{4} << 20;
 
+  // A run that was told of so recently may go on elsewhere: a host starts the next relay before it
+  // stops the last one.
+  static constexpr int64_t kMayLiveDays = 8;
+
   struct Options {
     RedisOptions redis = {};
     Duration flush_every = std::chrono::seconds(1);

@@ -38,6 +38,8 @@ struct EpochRows {
   std::string epoch;
   int64_t sequence = 0;  // of its newest flush
   RowSet rows;
+  // Its writer may be alive on another machine: not to be folded, unless its journal is here.
+  bool may_live = false;
 };
 
 struct LedgerImage {

@@ -275,6 +275,25 @@ TEST(State, KeepsWhatWasUsedInRedisWithoutAFolder) {
   }
 }
 
+// A host starts the next relay before it stops the last one.
+TEST(State, LeavesToARunThatGoesOnWhatIsItsOwn) {
+  RedisServer server;
+  OneRun last("", RedisBlock(server, ", flush-interval: 100ms"));
+  ASSERT_EQ(last.Open(), "");
+  last.services->ledger.Close(EntryOf("a", 1));
+  while (server.Ask({"HLEN", "relay:epochs"})[0] == "0") ::poll(nullptr, 0, 10);
+  {
+    OneRun next("", RedisBlock(server));
+    ASSERT_EQ(next.Open(), "");
+    EXPECT_EQ(next.Sum().requests, 1);
+  }
+  last.services->ledger.Close(EntryOf("b", 2));
+  last.services->state.reset();
+  OneRun later("", RedisBlock(server));
+  ASSERT_EQ(later.Open(), "");
+  EXPECT_EQ(later.Sum().input, 1 + 2);
+}
+
 TEST(State, BringsTheJournalOfAKilledRunToRedis) {
   RedisServer server;
   TemporaryFolder temp;

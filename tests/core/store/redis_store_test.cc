@@ -232,6 +232,18 @@ TEST(RedisStore, CountsTheCommandsOfTheMonthOverRuns) {
   EXPECT_EQ(status.month_budget, 1000);
 }
 
+TEST(RedisStore, TellsWhichRunsMayStillGoOn) {
+  RedisServer server;
+  ManualClock clock;
+  RedisStore store({server.options()}, clock);
+  ASSERT_TRUE(Flush(store, 7));
+  clock.Advance(7 * 24h);
+  EXPECT_EQ(Load(store)->epochs.at(0).sequence, 7);
+  EXPECT_TRUE(Load(store)->epochs.at(0).may_live);
+  clock.Advance(24h);
+  EXPECT_FALSE(Load(store)->epochs.at(0).may_live);
+}
+
 TEST(RedisStore, DiesInTimeAlthoughNobodyAnswers) {
   RedisOptions options;
   options.host = "127.0.0.1";
