@@ -13,7 +13,7 @@ namespace redis_scripts {
 // thousand values at most, so lists go in slices.
 
 const RedisScript& Greet() {
-  static const RedisScript script(R"lua(
+  static const RedisScript kScript(R"lua(
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then
   for i = 2, #KEYS do
@@ -24,11 +24,11 @@ end
 if kind ~= 'none' and kind ~= 'string' then return 'foreign' end
 return redis.call('GET', KEYS[1])
 )lua");
-  return script;
+  return kScript;
 }
 
 const RedisScript& Flush() {
-  static const RedisScript script(R"lua(
+  static const RedisScript kScript(R"lua(
 local at = 5
 local function take()
   at = at + 1
@@ -62,11 +62,11 @@ for i = 1, redis.call('LLEN', KEYS[4]) - tonumber(ARGV[3]) do
 end
 return redis.call('HINCRBY', KEYS[5], ARGV[1], ARGV[2])
 )lua");
-  return script;
+  return kScript;
 }
 
 const RedisScript& Fold() {
-  static const RedisScript script(R"lua(
+  static const RedisScript kScript(R"lua(
 if redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1 then return 0 end
 local buckets = {}
 local rows = redis.call('HGETALL', KEYS[4])
@@ -110,11 +110,11 @@ redis.call('HDEL', KEYS[1], ARGV[2])
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
 return 1
 )lua");
-  return script;
+  return kScript;
 }
 
 const RedisScript& Expire() {
-  static const RedisScript script(R"lua(
+  static const RedisScript kScript(R"lua(
 local from = {d = tonumber(ARGV[2]), h = tonumber(ARGV[3])}
 local function drop(key)
   local old = {}
@@ -146,11 +146,11 @@ for _, month in ipairs(redis.call('HKEYS', KEYS[4])) do
 end
 return 1
 )lua");
-  return script;
+  return kScript;
 }
 
 const RedisScript& Load() {
-  static const RedisScript script(R"lua(
+  static const RedisScript kScript(R"lua(
 local epochs = redis.call('HGETALL', KEYS[1])
 local buckets = {}
 for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
@@ -163,11 +163,11 @@ end
 return {epochs, redis.call('HKEYS', KEYS[2]), redis.call('LRANGE', KEYS[5], 0, -1),
         redis.call('HGETALL', KEYS[4]), redis.call('HGET', KEYS[6], ARGV[2]) or '0', buckets, rows}
 )lua");
-  return script;
+  return kScript;
 }
 
 const RedisScript& PutStates() {
-  static const RedisScript script(R"lua(
+  static const RedisScript kScript(R"lua(
 for i = 1, #KEYS do
   if ARGV[2 * i] == '' then
     redis.call('HDEL', KEYS[i], ARGV[2 * i - 1])
@@ -177,18 +177,18 @@ for i = 1, #KEYS do
 end
 return 1
 )lua");
-  return script;
+  return kScript;
 }
 
 const RedisScript& LoadObjects() {
-  static const RedisScript script(R"lua(
+  static const RedisScript kScript(R"lua(
 return {redis.call('GET', KEYS[2]) or '0', redis.call('HGETALL', KEYS[1])}
 )lua");
-  return script;
+  return kScript;
 }
 
 const RedisScript& WriteObject() {
-  static const RedisScript script(R"lua(
+  static const RedisScript kScript(R"lua(
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local present = old and string.match(old, '^%d+') or '0'
 if present ~= ARGV[2] then return {1, present} end
@@ -201,7 +201,7 @@ end
 redis.call('HSET', KEYS[1], ARGV[1], version .. ' ' .. ARGV[4])
 return {0, version}
 )lua");
-  return script;
+  return kScript;
 }
 
 }  // namespace redis_scripts

@@ -201,22 +201,26 @@ void RedisStore::Do(std::function<void(Done<T>)> work, Done<T> done) {
   loop_.Post([work = std::move(work), last = std::move(last)] { work(last); });
 }
 
-void RedisStore::Run(Shared request, Replied replied) {
-  auto take = [this, request, replied](Result<RespReply> reply) {
-    if (reply && reply->Is(RespReply::Kind::kError)) {
-      reply = std::unexpected(ExplainRedis(*reply, options_.redis));
+void RedisStore::Run(Shared request, const Replied& replied) {
+  auto kept = std::make_shared<const Replied>(replied);
+  connection_->Call(request->Command(false), [this, request, kept](Result<RespReply> reply) {
+    if (!reply || !Request::IsUnknown(*reply)) {
+      Take(request, std::move(reply), *kept);
+      return;
     }
-    if (reply) Remember(request);
-    if (reply && request->script == &redis_scripts::Flush()) TakeMonth(*reply);
-    replied(std::move(reply));
-  };
-  connection_->Call(request->Command(false), [this, request, take](Result<RespReply> reply) {
-    if (reply && Request::IsUnknown(*reply)) {
-      connection_->Call(request->Command(true), take);
-    } else {
-      take(std::move(reply));
-    }
+    connection_->Call(request->Command(true), [this, request, kept](Result<RespReply> again) {
+      Take(request, std::move(again), *kept);
+    });
   });
+}
+
+void RedisStore::Take(const Shared& request, Result<RespReply> reply, const Replied& replied) {
+  if (reply && reply->Is(RespReply::Kind::kError)) {
+    reply = std::unexpected(ExplainRedis(*reply, options_.redis));
+  }
+  if (reply) Remember(request);
+  if (reply && request->script == &redis_scripts::Flush()) TakeMonth(*reply);
+  replied(std::move(reply));
 }
 
 void RedisStore::RunAll(std::vector<Shared> requests, const Done<Unit>& done) {

@@ -75,7 +75,8 @@ class RedisStore final : public Store, private RedisGreeter {
   template <class T>
   void Do(std::function<void(Done<T>)> work, Done<T> done);
   // From here on only on the store's thread.
-  void Run(Shared request, Replied replied);
+  void Run(Shared request, const Replied& replied);
+  void Take(const Shared& request, Result<RespReply> reply, const Replied& replied);
   // All of them; the first error, if any.
   void RunAll(std::vector<Shared> requests, const Done<Unit>& done);
   void Remember(const Shared& request);

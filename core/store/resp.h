@@ -15,7 +15,7 @@
 
 #include "core/base/error.h"
 
-struct redisReader;
+struct redisReader;  // NOLINT(readability-identifier-naming): hiredis's own
 
 namespace relay {
 
