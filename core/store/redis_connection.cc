@@ -44,7 +44,7 @@ constexpr std::array kMeanings = {
     Meaning{"LOADING", "is still loading its data"},
     Meaning{"MASTERDOWN", "is a replica that has lost its primary"},
     Meaning{"MISCONF", "cannot write its data to its disk; see the server's log"},
-    Meaning{"max requests limit exceeded",
+    Meaning{kPlanSpent,
             "has had all the commands that its plan allows; usage stays in memory until it takes "
             "commands again"},
     Meaning{"max number of clients", "has too many connections (maxclients)"},

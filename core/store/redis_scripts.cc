@@ -14,7 +14,8 @@ namespace redis_scripts {
 
 const RedisScript& Greet() {
   static const RedisScript kScript(R"lua(
-local kind = redis.call('TYPE', KEYS[1]).ok
+local kind = redis.call('TYPE', KEYS[1])
+if type(kind) == 'table' then kind = kind.ok end
 if kind == 'none' then
   for i = 2, #KEYS do
     if redis.call('EXISTS', KEYS[i]) == 1 then return 'foreign' end

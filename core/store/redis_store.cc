@@ -216,9 +216,12 @@ void RedisStore::Run(Shared request, const Replied& replied) {
 
 void RedisStore::Take(const Shared& request, Result<RespReply> reply, const Replied& replied) {
   if (reply && reply->Is(RespReply::Kind::kError)) {
+    plan_spent_ = reply->text.find(kPlanSpent) != std::string::npos;
     reply = std::unexpected(ExplainRedis(*reply, options_.redis));
+  } else if (reply) {
+    plan_spent_ = false;
+    Remember(request);
   }
-  if (reply) Remember(request);
   if (reply && request->script == &redis_scripts::Flush()) TakeMonth(*reply);
   replied(std::move(reply));
 }
@@ -543,6 +546,10 @@ StoreStatus RedisStore::status() const {
   status.month_forecast = view.forecast;
   status.flush_every = view.interval;
   status.stretched = view.stretched;
+  if (plan_spent_) {
+    status.flush_every = RedisBudget::kMaxInterval;
+    status.stretched = true;
+  }
   return status;
 }
 

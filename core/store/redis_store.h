@@ -98,8 +98,9 @@ class RedisStore final : public Store, private RedisGreeter {
 
   std::deque<Told> told_;
   size_t told_bytes_ = 0;
-  std::atomic<int> asked_{0};  // calls under way
-  bool stretched_ = false;     // the log knows that commands run low
+  std::atomic<int> asked_{0};            // calls under way
+  std::atomic<bool> plan_spent_{false};  // the server takes no more commands this month
+  bool stretched_ = false;               // the log knows that commands run low
   bool stopping_ = false;
 
   Loop loop_;

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -160,6 +161,63 @@ class RedisServer {
   std::vector<std::string> options_;
   uint16_t port_ = 0;
   pid_t process_ = 0;
+};
+
+// One that answers as it is told, one connection after the other.
+class FakeRedis {
+ public:
+  using Answer = std::function<std::string(const std::vector<std::string>& command)>;
+
+  explicit FakeRedis(Answer answer) : answer_(std::move(answer)) {
+    Address any = *Address::FromLiteral("127.0.0.1", 0);
+    EXPECT_EQ(::bind(listener_.fd(), any.data(), any.size()), 0);
+    EXPECT_EQ(::listen(listener_.fd(), 8), 0);
+    thread_ = std::thread([this] { Serve(); });
+  }
+  FakeRedis(const FakeRedis&) = delete;
+  FakeRedis& operator=(const FakeRedis&) = delete;
+  ~FakeRedis() {
+    stopping_ = true;
+    thread_.join();
+  }
+  RedisOptions options() const {
+    RedisOptions options;
+    options.host = "127.0.0.1";
+    options.port = listener_.LocalAddress().port();
+    return options;
+  }
+
+ private:
+  bool Readable(int file) const {
+    pollfd ready{file, POLLIN, 0};
+    while (!stopping_) {
+      if (::poll(&ready, 1, 20) == 1) return true;
+    }
+    return false;
+  }
+  void Serve() {
+    while (Readable(listener_.fd())) {
+      Socket client(::accept(listener_.fd(), nullptr, nullptr));
+      RespReader reader;
+      std::string bytes(65536, '\0');
+      while (Readable(client.fd())) {
+        ssize_t got = ::recv(client.fd(), bytes.data(), bytes.size(), 0);
+        if (got <= 0) break;
+        reader.Feed(std::string_view(bytes).substr(0, static_cast<size_t>(got)));
+        for (auto next = reader.Next(); next && *next; next = reader.Next()) {
+          std::vector<std::string> command;
+          for (const RespReply& word : (*next)->items) command.push_back(word.Text());
+          std::string answer = answer_(command);
+          if (::send(client.fd(), answer.data(), answer.size(), MSG_NOSIGNAL) < 0) break;
+        }
+      }
+    }
+  }
+
+  Answer answer_;
+  Socket listener_ = Socket::Open(*Address::FromLiteral("127.0.0.1", 0));
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
 };
 
 }  // namespace relay

@@ -232,6 +232,33 @@ TEST(RedisStore, CountsTheCommandsOfTheMonthOverRuns) {
   EXPECT_EQ(status.month_budget, 1000);
 }
 
+TEST(RedisStore, AsksRarelyOnceThePlanIsUsedUp) {
+  FakeRedis server([](const std::vector<std::string>& command) -> std::string {
+    if (command[0] == "EVAL") return "$7\r\nrelay 1\r\n";
+    if (command.size() == 10) return "-NOSCRIPT No matching script\r\n";  // the greeting's
+    return "-ERR max requests limit exceeded. Limit: 500000, Usage: 500000.\r\n";
+  });
+  RedisStore store({server.options()});
+  EXPECT_EQ(store.status().flush_every, 1s);
+  auto failed = Flush(store, 1);
+  ASSERT_FALSE(failed);
+  EXPECT_THAT(failed.error().what, HasSubstr("all the commands that its plan allows"));
+  EXPECT_EQ(store.status().flush_every, RedisBudget::kMaxInterval);
+  EXPECT_TRUE(store.status().stretched);
+}
+
+TEST(RedisStore, SurvivesAServerThatTalksNonsense) {
+  FakeRedis server([](const std::vector<std::string>& command) -> std::string {
+    return command.size() == 10 ? "$7\r\nrelay 1\r\n" : "*1\r\n:1\r\n";
+  });
+  RedisStore store({server.options()});
+  auto image = Load(store);
+  ASSERT_FALSE(image);
+  EXPECT_THAT(image.error().what, HasSubstr("does not understand"));
+  FakeRedis web([](const std::vector<std::string>&) { return "HTTP/1.1 400 Bad Request\r\n\r\n"; });
+  EXPECT_THAT(Refusal(web.options()), HasSubstr("does not speak RESP"));
+}
+
 TEST(RedisStore, TellsWhichRunsMayStillGoOn) {
   RedisServer server;
   ManualClock clock;
