@@ -52,7 +52,7 @@ class BatchSink final : public spdlog::sinks::base_sink<std::mutex> {
 
 std::shared_ptr<spdlog::async_logger> logger;
 std::atomic<LogLevel> lowest{LogLevel::kOff};
-bool as_json = true;
+std::atomic<bool> as_json{true};
 
 spdlog::level::level_enum SpdLevel(LogLevel level) {
   switch (level) {
@@ -120,6 +120,13 @@ void StartLog(const LogOptions& options) {
   spdlog::flush_every(std::chrono::seconds(1));
   as_json = options.json;
   lowest = options.level;
+}
+
+void ChangeLog(LogLevel level, bool json) {
+  if (logger == nullptr) return;
+  logger->set_level(SpdLevel(level));
+  as_json = json;
+  lowest = level;
 }
 
 void StopLog() {

@@ -40,6 +40,8 @@ struct LogOptions {
 
 // Starts the writer; called once by main before any thread logs. Without it lines go nowhere.
 void StartLog(const LogOptions& options);
+// From now on these count. From any thread.
+void ChangeLog(LogLevel level, bool json);
 // Writes what waits and ends the writer. No other thread logs any more.
 void StopLog();
 bool LogEnabled(LogLevel level);

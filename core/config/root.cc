@@ -390,11 +390,26 @@ Shape DescribeConfig() {
   return DescribeStruct<ConfigDraft>();
 }
 
+// Without what is left out.
+static Outline OutlineOf(const Node& root, const std::vector<LeftOut>& left_out) {
+  Outline outline = Outline::Of(root, DescribeConfig());
+  for (const LeftOut& left : left_out) {
+    if (!left.account) {
+      outline.Remove({"keys", left.name});
+      continue;
+    }
+    size_t slash = left.name.find('/');
+    outline.Remove(
+        {"clusters", left.name.substr(0, slash), "accounts", left.name.substr(slash + 1)});
+  }
+  return outline;
+}
+
 std::shared_ptr<const Config> LoadConfigText(std::string_view text, const std::string& name,
                                              const std::string& folder,
                                              const Environment& environment, Problems& problems) {
-  Node root = ParseYaml({text, name, folder, environment}, problems);
   ConfigDraft draft;
+  Node root = ParseYaml({text, name, folder, environment, &draft.files}, problems);
   draft.file = name;
   draft.folder = folder;
   if (root.IsNull() && !root.broken) {
@@ -403,6 +418,7 @@ std::shared_ptr<const Config> LoadConfigText(std::string_view text, const std::s
     ReadStruct(root, "", problems, draft);
   }
   FinishConfig(draft, root, environment, problems);
+  if (!problems.failed()) draft.outline = OutlineOf(root, draft.left_out);
   return std::make_shared<const Config>(std::move(static_cast<Config&>(draft)));
 }
 

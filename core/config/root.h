@@ -18,6 +18,7 @@
 #include "core/base/secret.h"
 #include "core/config/fields.h"
 #include "core/config/node.h"
+#include "core/config/outline.h"
 #include "core/config/redis.h"
 #include "core/config/units.h"
 #include "core/config/yaml.h"
@@ -230,6 +231,9 @@ struct Config {
   std::vector<RouteConfig> routes;  // first match wins
   std::vector<TestConfig> tests;
   std::vector<LeftOut> left_out;
+
+  std::vector<std::string> files;  // what ${file:…} reads
+  Outline outline;                 // what all of it says, to tell how another differs
 
   const ClusterConfig* FindCluster(std::string_view name) const;
   const KeyConfig* FindKey(std::string_view name) const;

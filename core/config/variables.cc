@@ -146,7 +146,9 @@ bool Variables::AppendFile(Node& scalar, std::string_view path, std::string& out
   if (path.find("${") != std::string_view::npos) {
     return Refuse(scalar, "the path of ${file:…} may not hold a ${…}");
   }
-  auto text = ReadSmallFile(JoinFolder(folder_, path));
+  std::string joined = JoinFolder(folder_, path);
+  if (files_ != nullptr) files_->push_back(joined);
+  auto text = ReadSmallFile(joined);
   if (!text) return Refuse(scalar, "file '" + std::string(path) + "' " + text.error());
   brought_in_ += text->size();
   if (brought_in_ > kMaxYamlBytes) return Refuse(scalar, "the variables hold more than 1MiB");

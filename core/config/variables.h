@@ -13,9 +13,12 @@ namespace relay {
 
 class Variables {
  public:
-  // All of them outlive this.
-  Variables(const Environment& environment, const std::string& folder, Problems& problems)
-      : environment_(environment), folder_(folder), problems_(problems) {}
+  // Both outlive this.
+  Variables(const YamlSource& source, Problems& problems)
+      : environment_(source.environment),
+        folder_(source.folder),
+        files_(source.files),
+        problems_(problems) {}
 
   // Replaces in the node's text; on a complaint the node is broken.
   void Replace(Node& scalar);
@@ -28,6 +31,7 @@ class Variables {
 
   const Environment& environment_;
   const std::string& folder_;
+  std::vector<std::string>* const files_;
   Problems& problems_;
   size_t brought_in_ = 0;  // bytes, over all scalars
 };

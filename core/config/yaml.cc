@@ -36,7 +36,7 @@ class TreeBuilder final : public YAML::EventHandler {
       : text_(source.text),
         file_(std::move(file)),
         problems_(problems),
-        variables_(source.environment, source.folder, problems) {
+        variables_(source, problems) {
     root_.place = Place{file_, 1, 1};
   }
 

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/config/node.h"
 
@@ -30,6 +31,7 @@ struct YamlSource {
   std::string name;    // for places: "relay.yaml"
   std::string folder;  // where relative ${file:…} paths start; "" is the working folder
   Environment environment;
+  std::vector<std::string>* files = nullptr;  // gets the path of each ${file:…}, read or not
 };
 
 // Never throws. What cannot be read is a null or broken node and a problem. An empty document is a
