@@ -9,5 +9,7 @@ namespace relay {
 
 int RunUsage(const Options& options, const Environment& environment);
 int RunHealth(const Options& options, const Environment& environment);
+int RunReload(const Options& options, const Environment& environment);
+int RunDiff(const Options& options, const Environment& environment);
 
 }  // namespace relay

@@ -68,6 +68,7 @@ ProcessEndpoints::ProcessEndpoints(Services& services)
     : services_(services),
       started_(services.clock.Now()),
       fails_closed_(FailsClosed(services.current()->config->store)),
+      loaded_(services.clock.Wall()),
       resident_(services.metrics.MakeGauge("process_resident_memory_bytes", "Memory in use")),
       descriptors_(services.metrics.MakeGauge("process_open_fds", "Open descriptors")),
       buffered_(services.metrics.MakeGauge("relay_buffered_body_bytes",
@@ -153,6 +154,12 @@ Reply ProcessEndpoints::Ready() const {
   }
   body.EndObject();
   body.Field("store", services_.state == nullptr ? "memory" : services_.state->kind());
+  {
+    std::lock_guard lock(reload_mutex_);
+    body.Key("config").BeginObject().Field("loaded", IsoTime(loaded_));
+    if (refused_at_) body.Field("refused", *refused_at_);
+    body.EndObject();
+  }
   if (StoreStatus store = Store(); store.month_budget > 0) {
     body.Key("store_commands").BeginObject();
     body.Field("month", store.month_used).Field("forecast", store.month_forecast);
@@ -162,6 +169,20 @@ Reply ProcessEndpoints::Ready() const {
   }
   body.EndObject();
   return Reply{.status = phase_ == Phase::kServing ? 200 : 503, .body = body.Take()};
+}
+
+void ProcessEndpoints::SetReload(const ReloadOutcome& outcome) {
+  std::lock_guard lock(reload_mutex_);
+  if (outcome.good()) {
+    loaded_ = services_.clock.Wall();
+    refused_at_.reset();
+    return;
+  }
+  // Where the first problem is, without the folder; what it says is for the log, since it may name
+  // keys and accounts.
+  std::string_view problem = outcome.problems.front();
+  std::string_view place = problem.substr(0, problem.find(": "));
+  refused_at_ = place.substr(place.rfind('/') + 1);
 }
 
 LedgerKeeper::Status ProcessEndpoints::StateStatus() const {

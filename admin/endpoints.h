@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "admin/reload.h"
 #include "admin/services.h"
 #include "core/exchange/worker.h"
 
@@ -27,6 +28,8 @@ class ProcessEndpoints final : public Endpoints {
 
   void SetPhase(Phase phase) { phase_ = phase; }
   Phase phase() const { return phase_; }
+  // What /ready tells of relay.yaml from now on. From any thread.
+  void SetReload(const ReloadOutcome& outcome);
   // The body of /health, for the control socket as well.
   std::string HealthText() const;
 
@@ -43,6 +46,10 @@ class ProcessEndpoints final : public Endpoints {
   const TimePoint started_;
   const bool fails_closed_;  // a store is chosen for the life of the process
   std::atomic<Phase> phase_{Phase::kStarting};
+
+  mutable std::mutex reload_mutex_;  // guards the next two
+  WallTime loaded_;
+  std::optional<std::string> refused_at_;  // "relay.yaml:4:7": a newer file is not good
 
   std::mutex mutex_;  // one scrape at a time
   double cpu_seconds_ = 0;

@@ -32,6 +32,8 @@ int main(int count, char** words) {
     case relay::Command::kCheck: return relay::RunCheck(*options, environment);
     case relay::Command::kUsage: return relay::RunUsage(*options, environment);
     case relay::Command::kHealth: return relay::RunHealth(*options, environment);
+    case relay::Command::kReload: return relay::RunReload(*options, environment);
+    case relay::Command::kDiff: return relay::RunDiff(*options, environment);
     case relay::Command::kFilters: return Print(relay::FiltersReference());
     case relay::Command::kSchema: return Print(relay::ConfigSchema() + "\n");
     case relay::Command::kVersion: return Print(relay::VersionText() + "\n");

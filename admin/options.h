@@ -25,6 +25,8 @@ enum class Command : uint8_t {
   kCheck,
   kUsage,
   kHealth,
+  kReload,
+  kDiff,
   kFilters,
   kSchema,
   kVersion,

@@ -15,11 +15,13 @@
 #include <utility>
 #include <vector>
 
+#include "admin/api/config.h"
 #include "admin/api/usage.h"
 #include "admin/control.h"
 #include "admin/endpoints.h"
 #include "admin/load.h"
 #include "admin/machine.h"
+#include "admin/reload.h"
 #include "admin/services.h"
 #include "admin/worker_thread.h"
 #include "core/base/log.h"
@@ -165,7 +167,7 @@ Result<Unit> WritePorts(const std::string& file, const std::vector<Address>& add
 
 class Process final {
  public:
-  Process(Services& services, const Options& options);
+  Process(Services& services, const Options& options, const Environment& environment);
 
   // Opens the control socket in the folder, if there is one, and every listener. Errors are for
   // people.
@@ -180,6 +182,7 @@ class Process final {
   const Options& options_;
   ProcessEndpoints endpoints_;
   Loop loop_{services_.clock};
+  Reloader reloader_;
   ApiRouter api_;
   std::unique_ptr<ControlSocket> control_;
   std::vector<Address> addresses_;
@@ -188,11 +191,16 @@ class Process final {
   bool draining_ = false;
 };
 
-Process::Process(Services& services, const Options& options)
-    : services_(services), options_(options), endpoints_(services) {
+Process::Process(Services& services, const Options& options, const Environment& environment)
+    : services_(services),
+      options_(options),
+      endpoints_(services),
+      reloader_(loop_, services, options.config, environment,
+                [this](const ReloadOutcome& outcome) { endpoints_.SetReload(outcome); }) {
   api_.Add("GET", "/health",
            [this](ApiRequest&) -> Task<Reply> { return Reply{.body = endpoints_.HealthText()}; });
   AddUsageApi(api_, services_.ledger);
+  AddConfigApi(api_, loop_, reloader_);
 }
 
 Result<Unit> Process::Prepare(const DataFolder* folder) {
@@ -242,7 +250,7 @@ Result<Unit> Process::Run() {
 
 void Process::OnSignal(int number) {
   if (number == SIGHUP) {
-    Log(LogLevel::kWarn, "reload is not built yet", {{"hint", "restart to read relay.yaml anew"}});
+    if (!draining_) reloader_.Reload("SIGHUP");
     return;
   }
   if (draining_) {
@@ -290,7 +298,7 @@ Result<Unit> Serve(const std::shared_ptr<const Config>& config, const Problems& 
   if (!state) return std::unexpected(state.error());
   (*services)->state = std::move(*state);
   SeedBudgets(**services, *config);
-  Process process(**services, options);
+  Process process(**services, options, environment);
   Result<Unit> ready = process.Prepare(folder ? folder->get() : nullptr);
   if (!ready) return ready;
   return process.Run();

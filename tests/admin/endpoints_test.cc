@@ -93,10 +93,27 @@ TEST_F(EndpointsTest, ReadyIs200OnlyWhileServing) {
   endpoints->SetPhase(ProcessEndpoints::Phase::kServing);
   EXPECT_EQ(Ask("GET", "/ready")->status, 200);
   EXPECT_EQ(Ask("GET", "/ready")->body,
-            R"({"status":"ready","accounts":{"claude":{"ready":2},"empty":{}},"store":"memory"})");
+            R"({"status":"ready","accounts":{"claude":{"ready":2},"empty":{}},"store":"memory",)"
+            R"("config":{"loaded":"2026-09-21T14:13:20.000Z"}})");
   endpoints->SetPhase(ProcessEndpoints::Phase::kDraining);
   EXPECT_EQ(Ask("GET", "/ready")->status, 503);
   EXPECT_TRUE(Ask("GET", "/ready")->body.starts_with(R"({"status":"draining",)"));
+}
+
+TEST_F(EndpointsTest, ReadyTellsWhereAFileIsWrongUntilAGoodOneIsInForce) {
+  endpoints->SetPhase(ProcessEndpoints::Phase::kServing);
+  clock.Advance(std::chrono::seconds(10));
+  ReloadOutcome outcome;
+  outcome.problems = {"/etc/relay/relay.yaml:4:7: unknown key 'mine' in key 'alice'", "another"};
+  endpoints->SetReload(outcome);
+  std::optional<Reply> reply = Ask("GET", "/ready");
+  EXPECT_EQ(reply->status, 200) << "what is in force serves";
+  EXPECT_TRUE(reply->body.ends_with(
+      R"("config":{"loaded":"2026-09-21T14:13:20.000Z","refused":"relay.yaml:4:7"}})"))
+      << reply->body;
+  endpoints->SetReload(ReloadOutcome());
+  EXPECT_TRUE(
+      Ask("GET", "/ready")->body.ends_with(R"("config":{"loaded":"2026-09-21T14:13:30.000Z"}})"));
 }
 
 TEST_F(EndpointsTest, ReadyCountsAccountsByStateAndNamesNone) {
@@ -108,7 +125,7 @@ TEST_F(EndpointsTest, ReadyCountsAccountsByStateAndNamesNone) {
   services->current()->clusters[0]->pool->Report(1, limited);
   EXPECT_EQ(Ask("GET", "/ready")->body,
             R"({"status":"ready","accounts":{"claude":{"limited":1,"ready":1},"empty":{}},)"
-            R"("store":"memory"})");
+            R"("store":"memory","config":{"loaded":"2026-09-21T14:13:20.000Z"}})");
 }
 
 TEST_F(EndpointsTest, OtherPathsAreNotItsOwn) {
