@@ -87,6 +87,7 @@ Services::Services(const Config& config, const Clock& its_clock, uint64_t memory
       bodies(config.buffered_bytes.Of(memory)),
       limiter(clock, zone),
       ledger(std::move(zone)),
+      tokens(clock),
       tls_(std::move(tls)),
       pepper_(PepperOf(config.secrets.encryption_key)) {}
 
@@ -119,7 +120,7 @@ Result<std::shared_ptr<const Snapshot>> Services::Build(
   for (const ClusterConfig& cluster : config->clusters) {
     snapshot->clusters.push_back(ShareCluster(cluster, tls_, metrics, clock,
                                               Find(before.get(), cluster.name),
-                                              StoredAccountsOf(cluster, *stored)));
+                                              StoredAccountsOf(cluster, *stored), &tokens));
   }
   for (const ListenerConfig& listener : config->listeners) {
     ListenerShared& shared = snapshot->listeners.emplace_back();

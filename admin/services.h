@@ -18,6 +18,7 @@
 #include "core/store/limiter.h"
 #include "upstreams/cluster.h"
 #include "upstreams/prices.h"
+#include "upstreams/tokens.h"
 
 namespace relay {
 
@@ -47,6 +48,7 @@ class Services {
   BodyBudget bodies;
   Limiter limiter;
   Ledger ledger;
+  Tokens tokens;
   // Null where nothing is to last: `store: memory`, and checks of a file. Opened before the
   // workers, and gone before the ledger.
   std::unique_ptr<State> state;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/config/root.h"
+#include "upstreams/tokens.h"
 
 namespace relay {
 
@@ -15,7 +16,7 @@ std::string AuthorityOf(const Url& endpoint) {
   return text;
 }
 
-std::vector<Account> AccountsOf(const ClusterConfig& cluster) {
+std::vector<Account> AccountsOf(const ClusterConfig& cluster, Tokens* tokens) {
   std::vector<Account> accounts;
   for (const AccountConfig& from : cluster.accounts) {
     Account account;
@@ -26,6 +27,10 @@ std::vector<Account> AccountsOf(const ClusterConfig& cluster) {
     account.credential = subscription ? from.oauth_token : from.api_key;
     account.endpoint = from.endpoint.value_or(cluster.endpoint);
     account.code_assist_endpoint = from.endpoint.value_or(cluster.code_assist_endpoint);
+    if (!from.refresh_token.empty() && tokens != nullptr) {
+      account.tokens = tokens->Source(
+          {cluster.name + "/" + from.name, OauthClientOf(cluster), from.refresh_token});
+    }
     account.project = from.project;
     account.priority = from.priority;
     account.concurrency = from.concurrency;

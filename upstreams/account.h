@@ -13,6 +13,8 @@
 namespace relay {
 
 struct ClusterConfig;
+class Tokens;
+class TokenSource;
 
 // As the Host field names it: the port only where it is not the scheme's own.
 std::string AuthorityOf(const Url& endpoint);
@@ -25,7 +27,9 @@ struct Account {
   std::string cluster;
   std::string name;  // cluster/name is the stable id that state hangs on
   Kind kind = Kind::kApiKey;
-  Secret credential;
+  Secret credential;                    // empty where `tokens` gives it
+  std::shared_ptr<TokenSource> tokens;  // of a login: null where the credential stays what it is
+  bool paused = false;                  // by a person: gets no request
   // Connections hang on the address of these two, so no account ever uses another's.
   Url endpoint;                     // of the vendor's public API
   Url code_assist_endpoint;         // gemini: of Code Assist
@@ -37,7 +41,8 @@ struct Account {
   bool operator==(const Account&) const = default;
 };
 
-std::vector<Account> AccountsOf(const ClusterConfig& cluster);
+// `tokens` gives those that logged in their source; it may be null where nothing is served.
+std::vector<Account> AccountsOf(const ClusterConfig& cluster, Tokens* tokens);
 
 // Of one cluster, by names that are unique.
 using Accounts = std::vector<std::shared_ptr<const Account>>;

@@ -37,6 +37,7 @@ AccountPool::Health HealthAfter(Judgement::Kind kind) {
   switch (kind) {
     case Judgement::Kind::kLimited: return AccountPool::Health::kLimited;
     case Judgement::Kind::kOverloaded: return AccountPool::Health::kOverloaded;
+    case Judgement::Kind::kExpired: return AccountPool::Health::kExpired;
     case Judgement::Kind::kRefused: return AccountPool::Health::kRefused;
     case Judgement::Kind::kBroken: return AccountPool::Health::kBroken;
     default: return AccountPool::Health::kReady;
@@ -70,6 +71,8 @@ std::string_view NameOf(AccountPool::Health health) {
     case AccountPool::Health::kRefused: return "refused";
     case AccountPool::Health::kBroken: return "broken";
     case AccountPool::Health::kProbing: return "probing";
+    case AccountPool::Health::kExpired: return "expired";
+    case AccountPool::Health::kPaused: return "paused";
   }
   return "ready";
 }
@@ -106,7 +109,9 @@ AccountPool::Bar AccountPool::BarOf(size_t index, const Wish& wish, TimePoint no
     return bar;
   }
   const Account& account = *state.account;
-  if (account.kind == Account::Kind::kSubscription && !wish.vendor_client) {
+  if (account.paused) {
+    bar.why = Why::kPaused;
+  } else if (account.kind == Account::Kind::kSubscription && !wish.vendor_client) {
     bar.why = Why::kClient;
   } else if (wish.only && *wish.only != account.kind) {
     bar.why = Why::kCall;
@@ -131,7 +136,9 @@ void AccountPool::AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar) {
   if (!rests || IsGuess(trouble.health)) {
     bar.guess = true;
   } else {
-    Why why = trouble.health == Health::kRefused ? Why::kRefused : Why::kLimited;
+    Why why = Why::kLimited;
+    if (trouble.health == Health::kRefused) why = Why::kRefused;
+    if (trouble.health == Health::kExpired) why = Why::kExpired;
     bar.why = bar.why ? std::min(*bar.why, why) : why;
   }
   if (rests) bar.until = std::max(bar.until, trouble.until);
@@ -153,7 +160,8 @@ std::expected<size_t, NoAccount> AccountPool::FindLocked(const Wish& wish, TimeP
     Bar bar = BarOf(i, wish, now);
     if (bar.why) {
       none.why = std::max(none.why, *bar.why);
-      if (*bar.why == NoAccount::Why::kLimited) Sooner(none.until, bar.until);
+      bool ends = *bar.why == NoAccount::Why::kLimited || *bar.why == NoAccount::Why::kExpired;
+      if (ends) Sooner(none.until, bar.until);
     } else if (bar.guess) {
       if (!guess || rank(i) < rank(*guess)) guess = i;
       Sooner(guess_until, bar.until);
@@ -373,10 +381,14 @@ bool AccountPool::Report(size_t index, const Judgement& judgement, const Wish& w
     case Kind::kRequest: return Recover(state, wish, now);
     case Kind::kUnsuited: return false;
     case Kind::kBroken:
-      if (++state.failures < kBrokenInARow) return false;
+      if (++state.failures < kBrokenInARow) {
+        NoteIncident(state, judgement);
+        return false;
+      }
       break;
     default: break;
   }
+  NoteIncident(state, judgement);
   Trouble trouble;
   trouble.health = HealthAfter(judgement.kind);
   trouble.cause = judgement.cause;
@@ -393,6 +405,12 @@ std::vector<AccountPool::View> AccountPool::Look() {
   for (const State& state : states_) {
     if (state.account == nullptr) continue;
     View view{.name = state.name, .in_flight = state.in_flight};
+    if (state.account->paused) {
+      view.health = Health::kPaused;
+      view.cause = "by a person";
+      views.push_back(std::move(view));
+      continue;
+    }
     for (const Trouble& trouble : state.troubles) {
       bool rests = now < trouble.until;
       bool whole = trouble.family.empty();
@@ -407,6 +425,35 @@ std::vector<AccountPool::View> AccountPool::Look() {
     views.push_back(std::move(view));
   }
   return views;
+}
+
+void AccountPool::NoteIncident(State& state, const Judgement& judgement) {
+  state.incidents.push_front({clock_.Wall(), judgement.status, judgement.cause});
+  if (state.incidents.size() > kMostIncidents) state.incidents.pop_back();
+}
+
+AccountPool::State* AccountPool::StateOfLocked(std::string_view account) {
+  auto known = std::find_if(states_.begin(), states_.end(), [&](const State& state) {
+    return state.account != nullptr && state.name == account;
+  });
+  return known == states_.end() ? nullptr : &*known;
+}
+
+bool AccountPool::Reset(std::string_view account) {
+  std::lock_guard lock(mutex_);
+  State* state = StateOfLocked(account);
+  if (state == nullptr) return false;
+  state->troubles.clear();
+  state->failures = 0;
+  WakeAllLocked();
+  return true;
+}
+
+std::vector<AccountPool::Incident> AccountPool::Incidents(std::string_view account) {
+  std::lock_guard lock(mutex_);
+  State* state = StateOfLocked(account);
+  if (state == nullptr) return {};
+  return {state->incidents.begin(), state->incidents.end()};
 }
 
 size_t AccountPool::waiting() {

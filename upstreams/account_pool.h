@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <expected>
 #include <memory>
 #include <mutex>
@@ -32,6 +33,7 @@ struct Judgement {
     kUnsuited,    // this account may not serve this request; others may, and it may serve others
     kLimited,     // this account is at its limit, until `until`
     kOverloaded,  // the vendor is short of capacity: not the account's fault
+    kExpired,     // its token has ended and could not be refreshed yet
     kRefused,     // the credential is not accepted: needs a person
     kBroken,      // connection trouble or a 5xx
   };
@@ -64,7 +66,9 @@ struct NoAccount {
     kModel,     // none that serves the model
     kTried,     // all that could were tried
     kUnsuited,  // tried, and may not serve this request
+    kPaused,    // a person paused them
     kRefused,   // the vendor does not accept the credentials
+    kExpired,   // their tokens have ended, and are refreshed at `until`
     kLimited,   // at their limits, until `until`
     kBusy,      // as many requests in flight as may be
     kUntried,   // one that could serve was not asked
@@ -73,7 +77,8 @@ struct NoAccount {
   void Add(const NoAccount& other);
 
   Why why = Why::kEmpty;
-  TimePoint until{};  // kLimited: the earliest end; kBusy: when to look again, epoch: not before
+  TimePoint until{};  // kLimited, kExpired: the earliest end; kBusy: when to look again, epoch: not
+                      // before
 };
 
 class AccountPool;
@@ -136,7 +141,16 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   bool Report(size_t index, const Judgement& judgement, const Wish& wish = {});
 
   // kProbing: a rest is over, and one request finds out whether its cause is.
-  enum class Health : uint8_t { kReady, kLimited, kOverloaded, kRefused, kBroken, kProbing };
+  enum class Health : uint8_t {
+    kReady,
+    kLimited,
+    kOverloaded,
+    kRefused,
+    kBroken,
+    kProbing,
+    kExpired,  // waits for a new token
+    kPaused,   // by a person
+  };
   struct View {
     std::string name;
     Health health = Health::kReady;
@@ -147,6 +161,16 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   };
   // Of the accounts that there are.
   std::vector<View> Look();
+  // Forgets what is held against an account: a person says that it is cured. False: there is none.
+  bool Reset(std::string_view account);
+  // What went wrong with an account's requests, the newest first.
+  struct Incident {
+    WallTime when{};
+    int status = 0;  // 0: no answer came
+    std::string cause;
+  };
+  static constexpr size_t kMostIncidents = 20;
+  std::vector<Incident> Incidents(std::string_view account);
   size_t waiting();
 
  private:
@@ -166,6 +190,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     uint64_t last_used = 0;
     int failures = 0;  // in a row
     std::vector<Trouble> troubles;
+    std::deque<Incident> incidents;
   };
   // What stands against an account for a request.
   struct Bar {
@@ -203,6 +228,8 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   // Ends what a good answer shows to be over. True when there was any.
   bool Recover(State& state, const Wish& wish, TimePoint now);
   bool Park(State& state, Trouble trouble, TimePoint now);
+  void NoteIncident(State& state, const Judgement& judgement);
+  State* StateOfLocked(std::string_view account);  // null: there is none
 
   const Clock& clock_;
   std::mutex mutex_;

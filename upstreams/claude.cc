@@ -156,16 +156,17 @@ class Claude final : public Provider {
     return family.empty() ? std::string(model) : family;
   }
 
-  Result<Call> Prepare(const Account& account, const Exchange& x) const override {
+  Result<Call> Prepare(const Account& account, const Secret& credential,
+                       const Exchange& x) const override {
     Call call;
     call.endpoint = &account.endpoint;
     call.head = BaseHead(x, account.endpoint);
     call.edits = x.edits;
     call.streams = x.ask.streams;
     if (account.kind == Account::Kind::kApiKey) {
-      call.head.Add("x-api-key", account.credential.Reveal());
+      call.head.Add("x-api-key", credential.Reveal());
     } else {
-      call.head.Add("authorization", "Bearer " + std::string(account.credential.Reveal()));
+      call.head.Add("authorization", "Bearer " + std::string(credential.Reveal()));
       RequireOauthBeta(call.head);
     }
     return call;

@@ -14,9 +14,9 @@ std::shared_ptr<const ClusterShared> ShareCluster(const ClusterConfig& config,
                                                   std::shared_ptr<const TlsClientContext> tls,
                                                   Metrics& metrics, const Clock& clock,
                                                   const ClusterShared* before,
-                                                  std::vector<Account> more) {
+                                                  std::vector<Account> more, Tokens* tokens) {
   if (before != nullptr && before->config.provider != config.provider) before = nullptr;
-  std::vector<Account> accounts = AccountsOf(config);
+  std::vector<Account> accounts = AccountsOf(config, tokens);
   std::move(more.begin(), more.end(), std::back_inserter(accounts));
   auto shared = std::make_shared<ClusterShared>();
   shared->config = config;

@@ -33,12 +33,14 @@ struct ClusterShared {
 
 // The accounts are those of the configuration and `more`, whose names are others. What follows on
 // `before`, which is null for the first, has its pool, as long as the provider is the same: the
-// pool learns of new accounts by Enter. `metrics` and `clock` outlive it.
+// pool learns of new accounts by Enter. `metrics`, `clock` and `tokens`, which is null where
+// nothing is served, outlive it.
 std::shared_ptr<const ClusterShared> ShareCluster(const ClusterConfig& config,
                                                   std::shared_ptr<const TlsClientContext> tls,
                                                   Metrics& metrics, const Clock& clock,
                                                   const ClusterShared* before = nullptr,
-                                                  std::vector<Account> more = {});
+                                                  std::vector<Account> more = {},
+                                                  Tokens* tokens = nullptr);
 // From now on its accounts are those that serve.
 void Enter(const ClusterShared& shared, TimePoint now);
 

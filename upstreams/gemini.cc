@@ -301,7 +301,8 @@ class Gemini final : public Provider {
     return code_assist ? Account::Kind::kSubscription : Account::Kind::kApiKey;
   }
 
-  Result<Call> Prepare(const Account& account, const Exchange& x) const override {
+  Result<Call> Prepare(const Account& account, const Secret& credential,
+                       const Exchange& x) const override {
     Target target = ParseTarget(x.path);
     bool login = account.kind == Account::Kind::kSubscription;
     bool code_assist = x.path.starts_with(kInternal);
@@ -323,9 +324,9 @@ class Gemini final : public Provider {
     }
     if (!made) return std::unexpected(made.error());
     if (login) {
-      call.head.Add("authorization", "Bearer " + std::string(account.credential.Reveal()));
+      call.head.Add("authorization", "Bearer " + std::string(credential.Reveal()));
     } else {
-      call.head.Add("x-goog-api-key", account.credential.Reveal());
+      call.head.Add("x-goog-api-key", credential.Reveal());
     }
     return call;
   }

@@ -43,8 +43,10 @@ class Provider {
   virtual std::string FamilyOf(std::string_view model) const = 0;
   // The one kind of account for which the call exists, if it does not for both.
   virtual std::optional<Account::Kind> OnlyKind(const Exchange&) const { return {}; }
-  // Errors: a request that cannot be put to this account (kClient).
-  virtual Result<Call> Prepare(const Account& account, const Exchange& x) const = 0;
+  // `credential`: the account's of this moment. Errors: a request that cannot be put to this
+  // account (kClient).
+  virtual Result<Call> Prepare(const Account& account, const Secret& credential,
+                               const Exchange& x) const = 0;
   // `body`: the first 64 KiB of an answer that is not 2xx.
   virtual Judgement Judge(const Head& answer, std::string_view body, TimePoint now,
                           WallTime wall) const = 0;

@@ -42,6 +42,16 @@ Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_v
                         " may serve this request; the relay's log has the vendor's reason";
       refusal.final = true;
       break;
+    case NoAccount::Why::kPaused:
+      refusal.message = "every account of cluster " + name +
+                        " that could serve is paused; see relay accounts list";
+      refusal.final = true;
+      break;
+    case NoAccount::Why::kExpired:
+      refusal.message = "the logins of cluster " + name +
+                        " are being renewed, which does not succeed yet; the relay's log says why";
+      refusal.retry_after = wait;
+      break;
     case NoAccount::Why::kTried:
     case NoAccount::Why::kRefused:
       refusal.message = "the vendor accepts no credential of cluster " + name +

@@ -19,6 +19,8 @@ constexpr size_t kMostHeld = size_t{1} << 20;
 constexpr Duration kRefusalTime = std::chrono::seconds(10);
 // How long a request that failed waits for a busy account.
 constexpr Duration kFailoverWait = std::chrono::seconds(5);
+// How long a request waits for a token that is being refreshed.
+constexpr Duration kTokenPatience = std::chrono::seconds(30);
 // Between tries of a start-up call on one account.
 constexpr Duration kStartupPauses[] = {std::chrono::milliseconds(250), std::chrono::seconds(1)};
 
@@ -47,6 +49,10 @@ Task<std::expected<Answer, Refusal>> Sending::Run() {
     ++x_.outcome.attempts;
     Attempt attempt = co_await Try(*lease().details());
     if (attempt.hopeless) co_return std::unexpected(ToRefusal(*attempt.error));
+    if (RenewsToken(attempt)) {
+      attempt = Attempt();
+      continue;
+    }
     Note(attempt);
     if (last_ == Kind::kFine || last_ == Kind::kRequest) co_return std::move(*attempt.answer);
     if (RetriesHere(attempt)) {
@@ -73,6 +79,7 @@ Sending::Reason Sending::ReasonOf(Kind kind) {
     case Kind::kUnsuited: return Reason::kUnsuited;
     case Kind::kLimited: return Reason::kLimited;
     case Kind::kOverloaded: return Reason::kOverloaded;
+    case Kind::kExpired: return Reason::kExpired;
     case Kind::kRefused: return Reason::kRefused;
     case Kind::kBroken: return Reason::kBroken;
   }
@@ -141,8 +148,28 @@ Task<Result<Answer>> Sending::Begin(const Call& call) {
   }
 }
 
+Sending::Attempt Sending::WithoutToken(const NoToken& why) {
+  Attempt attempt;
+  bool refused = why.why == NoToken::Why::kRefused;
+  attempt.judgement.kind = refused ? Kind::kRefused : Kind::kExpired;
+  attempt.judgement.status = 401;  // what the vendor would say
+  attempt.judgement.cause = why.cause;
+  attempt.judgement.until = why.until;
+  attempt.reason = ReasonOf(attempt.judgement.kind);
+  return attempt;
+}
+
 Task<Sending::Attempt> Sending::Try(const Account& account) {
-  Result<Call> call = provider_.Prepare(account, x_);
+  AccessToken token;
+  if (account.tokens != nullptr) {
+    TimePoint deadline = std::min(until_, loop_.Now() + kTokenPatience);
+    TokenSource::Taken taken = co_await account.tokens->Take(loop_, deadline, refused_token_);
+    if (!taken) co_return WithoutToken(taken.error());
+    token = std::move(*taken);
+    token_ = token.number;
+  }
+  const Secret& credential = account.tokens == nullptr ? account.credential : token.value;
+  Result<Call> call = provider_.Prepare(account, credential, x_);
   if (!call) {
     Attempt attempt;
     attempt.error = call.error();
@@ -247,6 +274,7 @@ void Sending::Note(Attempt& attempt) {
   if (attempt.reason == Reason::kLocal) return;
   if (last_ == Kind::kUnsuited) none_.Add({NoAccount::Why::kUnsuited, {}});
   if (last_ == Kind::kRefused) none_.Add({NoAccount::Why::kRefused, {}});
+  if (last_ == Kind::kExpired) none_.Add({NoAccount::Why::kExpired, judgement.until});
   if (last_ == Kind::kLimited) {
     none_.Add({NoAccount::Why::kLimited, AccountPool::RestUntil(judgement, loop_.Now())});
   }
@@ -271,6 +299,20 @@ void Sending::Note(Attempt& attempt) {
        {"account_rests", changed}});
 }
 
+// A token may end, or be taken back, before its time: it is refreshed once a request and account,
+// and nobody is blamed.
+bool Sending::RenewsToken(const Attempt& attempt) {
+  bool refused = attempt.judgement.kind == Kind::kRefused && attempt.judgement.status == 401 &&
+                 attempt.answer.has_value();
+  bool logs_in = lease().details()->tokens != nullptr;
+  if (!refused || !logs_in || refused_token_ != 0 || loop_.Now() >= until_) return false;
+  refused_token_ = token_;
+  shared_.metrics->Count(lease().account(), Reason::kExpired);
+  Log(LogLevel::kInfo, "token refused",
+      {{"id", x_.id}, {"cluster", config_.name}, {"account", lease().account()}});
+  return true;
+}
+
 // The CLI never repeats its start-up calls, so they are repeated here, on the same account too.
 bool Sending::RetriesHere(const Attempt& attempt) const {
   bool curable = attempt.judgement.kind == Kind::kLimited ||
@@ -289,6 +331,7 @@ bool Sending::MayGoOn(const Attempt& attempt) const {
     case Reason::kReset:
     case Reason::kTimeout: return failover.OnReset();
     case Reason::kUnsuited: return true;
+    case Reason::kExpired:
     case Reason::kRefused: return failover.OnStatus(401);
     case Reason::kLimited: return failover.OnStatus(429);
     case Reason::kOverloaded:
@@ -306,6 +349,7 @@ Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
   }
   if (!taken) co_return std::unexpected(taken.error());
   x_.facts.lease = std::move(*taken);
+  refused_token_ = 0;
   co_return Unit{};
 }
 

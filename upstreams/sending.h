@@ -9,6 +9,7 @@
 #include "core/exchange/exchange.h"
 #include "upstreams/account_pool.h"
 #include "upstreams/provider.h"
+#include "upstreams/tokens.h"
 #include "upstreams/upstream_metrics.h"
 
 namespace relay {
@@ -39,6 +40,7 @@ class Sending {
   static Reason ReasonOf(Kind kind);
   static Attempt Failed(const Error& why, bool connecting);
   static Attempt LocalAnswer(Reply reply);
+  static Attempt WithoutToken(const NoToken& why);
   Task<Attempt> Try(const Account& account);
   Task<Result<Answer>> Begin(const Call& call);
   Task<Attempt> ReadRefusal(Answer answer);
@@ -46,6 +48,7 @@ class Sending {
   Task<std::expected<Unit, NoAccount>> NextLease();
   Buffer BodyOf(const Call& call) const;
   void Note(Attempt& attempt);
+  bool RenewsToken(const Attempt& attempt);
   bool RetriesHere(const Attempt& attempt) const;
   bool MayGoOn(const Attempt& attempt) const;
   std::expected<Answer, Refusal> GiveUp(const std::expected<Unit, NoAccount>& others);
@@ -63,6 +66,8 @@ class Sending {
   int attempts_ = 0;
   size_t pauses_ = 0;
   bool connecting_ = false;
+  uint64_t token_ = 0;          // of this attempt, where the account logged in
+  uint64_t refused_token_ = 0;  // the vendor would not have it; 0: it has not said so
   // What is left to say when nobody can serve.
   std::optional<Answer> kept_;  // the vendor's own words
   std::optional<Error> error_;

@@ -15,6 +15,7 @@ std::string_view NameOf(UpstreamMetrics::Reason reason) {
     case Reason::kLimited: return "limited";
     case Reason::kOverloaded: return "overloaded";
     case Reason::kRefused: return "refused";
+    case Reason::kExpired: return "expired";
     case Reason::kBroken: return "broken";
     case Reason::kConnect: return "connect";
     case Reason::kReset: return "reset";

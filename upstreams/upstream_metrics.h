@@ -25,6 +25,7 @@ class UpstreamMetrics {
     kLimited,
     kOverloaded,
     kRefused,
+    kExpired,  // its token had ended; nothing was sent, or it was sent again with another
     kBroken,   // 5xx, or an answer that is none
     kConnect,  // not reached
     kReset,    // broken off before an answer
@@ -41,8 +42,8 @@ class UpstreamMetrics {
   void Show(AccountPool& pool, TimePoint now);
 
  private:
-  static constexpr size_t kReasons = 11;
-  static constexpr size_t kHealths = 6;
+  static constexpr size_t kReasons = 12;
+  static constexpr size_t kHealths = 8;
   struct Series {
     std::vector<Counter> attempts;  // by Reason
     std::vector<Gauge> states;      // by Health

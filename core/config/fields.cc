@@ -59,7 +59,10 @@ bool Fields::Open() {
     if (node_->IsNull()) {
       RefuseNode("is empty; remove it or give it a value");
     } else {
-      RefuseNode("must be a map (name: value), not " + Shown(*node_));
+      // What comes from the environment may be a secret in the wrong place.
+      bool outside = node_->IsScalar() && node_->from_outside;
+      RefuseNode("must be a map (name: value), not " +
+                 (outside ? std::string("a single value") : Shown(*node_)));
     }
   }
   return readable_;

@@ -25,9 +25,7 @@ struct Unbuilt {
   std::string_view key;
 };
 constexpr Unbuilt kUnbuilt[] = {
-    {"listener", "cors"}, {"listener", "trusted-proxies"},
-    {"key", "bind"},      {"key", "expires"},
-    {"cluster", "oauth"}, {"account", "oauth"},
+    {"listener", "cors"}, {"listener", "trusted-proxies"}, {"key", "bind"}, {"key", "expires"},
     {"account", "proxy"},
 };
 
@@ -204,6 +202,35 @@ void Bind(Fields& f, KeyDraft& k) {
   }
 }
 
+namespace {
+
+// `oauth: {refresh-token: …}` of an account.
+struct AccountOauth {
+  Secret refresh_token;
+};
+void Bind(Fields& f, AccountOauth& o) {
+  f.Optional("refresh-token", o.refresh_token, NonEmpty{}, kNoPlaceholder, kCredential,
+             "what a login gave; it is used until the store has a newer one");
+}
+
+// A credential that ${NAME:=} left empty, or null.
+const Node* EmptiedOf(const Node* credential) {
+  return credential != nullptr && credential->Emptied() ? credential : nullptr;
+}
+
+}  // namespace
+
+static void Bind(Fields& f, OauthConfig& o) {
+  f.Optional("authorize-url", o.authorize_url, "the page where a person agrees");
+  f.Optional("token-url", o.token_url, "where codes and refresh tokens become tokens");
+  f.Optional("profile-url", o.profile_url, "where the vendor says who a token belongs to");
+  f.Optional("redirect-url", o.redirect_url, NonEmpty{}, kCredential,
+             "the page that shows the code; as it is known for the client");
+  f.Optional("client-id", o.client_id, NonEmpty{}, kCredential, "as whom the relay asks");
+  f.Optional("client-secret", o.client_secret, kCredential, "gemini: the client's");
+  f.Optional("scopes", o.scopes, OneOrMany{}, NonEmpty{}, kCredential, "what is asked for");
+}
+
 void Bind(Fields& f, AccountDraft& a) {
   f.Title("account");
   a.place = f.place();
@@ -213,6 +240,9 @@ void Bind(Fields& f, AccountDraft& a) {
              "a key of the vendor's API; empty through ${NAME:=}: the account is left out");
   f.Optional("oauth-token", a.oauth_token, NonEmpty{}, kNoPlaceholder, kCredential,
              "a subscription's bearer instead; serves only the vendor's own client");
+  std::optional<AccountOauth> login;
+  f.Optional("oauth", login, "a subscription's login instead, whose tokens are refreshed");
+  if (login) a.refresh_token = login->refresh_token;
   f.Optional("project", a.project, NonEmpty{}, kCredential,
              "Code Assist: the account's Google Cloud project");
   f.Optional("priority", a.priority, Range{0, 1'000'000}, "lower first");
@@ -221,14 +251,29 @@ void Bind(Fields& f, AccountDraft& a) {
   f.Optional("endpoint", a.endpoint, "instead of the cluster's");
   a.project_place = f.PlaceOf("project");
 
-  const Node* api_key = f.NodeOf("api-key");
-  const Node* token = f.NodeOf("oauth-token");
-  if (f.Fine("api-key") && f.Fine("oauth-token")) {
-    f.Complain("oauth-token", "cannot stand beside 'api-key': an account has one credential");
-  } else if (!api_key && !token && !f.Has("oauth")) {
-    f.ComplainHere("needs an 'api-key' or an 'oauth-token'");
-  } else if ((!api_key || api_key->Emptied()) && (!token || token->Emptied()) && !f.Has("oauth")) {
-    a.emptied_by = (api_key ? api_key : token)->emptied_by;
+  const Node* oauth = f.NodeOf("oauth");
+  const Node* credentials[] = {f.NodeOf("api-key"), f.NodeOf("oauth-token"),
+                               oauth == nullptr ? nullptr : oauth->Find("refresh-token")};
+  const bool given[] = {f.Fine("api-key"), f.Fine("oauth-token"), !a.refresh_token.empty()};
+  if (given[0] && (given[1] || given[2])) {
+    f.Complain(given[1] ? "oauth-token" : "oauth",
+               "cannot stand beside 'api-key': an account has one credential");
+  } else if (given[1] && given[2]) {
+    f.Complain("oauth", "cannot stand beside 'oauth-token': an account has one credential");
+  } else if (given[0] || given[1] || given[2] || f.describing()) {
+    return;
+  }
+  bool named = false;
+  for (const Node* credential : credentials) {
+    named = named || credential != nullptr;
+    if (EmptiedOf(credential) != nullptr && a.emptied_by.empty()) {
+      a.emptied_by = credential->emptied_by;
+    }
+  }
+  if (oauth != nullptr && credentials[2] == nullptr && !oauth->broken && oauth->IsMap()) {
+    f.ComplainAt(oauth->place, "'oauth' of an account needs a 'refresh-token'");
+  } else if (!named && oauth == nullptr) {
+    f.ComplainHere("needs an 'api-key', an 'oauth-token' or an 'oauth'");
   }
 }
 
@@ -255,6 +300,7 @@ void Bind(Fields& f, ClusterDraft& c) {
   f.Required("provider", c.provider, "whose API it speaks");
   f.Optional("endpoint", endpoint, "without it the vendor's own");
   f.Optional("code-assist-endpoint", code_assist, "gemini: where Code Assist requests go");
+  f.Optional("oauth", c.oauth, "how subscriptions log in; what is not said is the vendor's own");
   f.Optional("accounts", c.drafts, "none: requests get 503");
   f.Optional("timeouts", c.timeouts, "of its upstream");
   f.Optional("failover", c.failover, "before an answer begins");
@@ -266,12 +312,19 @@ void Bind(Fields& f, ClusterDraft& c) {
         code_assist.value_or(Url{true, "cloudcode-pa.googleapis.com", 443, ""});
   if (!f.Fine("provider")) return;
   if (!gemini) f.Complain("code-assist-endpoint", "is for provider gemini only");
+  bool logs_in = std::any_of(c.drafts.begin(), c.drafts.end(),
+                             [](const AccountDraft& a) { return !a.refresh_token.empty(); });
+  if (gemini && logs_in && c.oauth.client_secret.empty()) {
+    f.ComplainHere(
+        "needs 'oauth: {client-secret: …}' for accounts that log in: the secret of Gemini CLI's "
+        "own client, which its public source has, by ${GEMINI_OAUTH_CLIENT_SECRET}");
+  }
   for (const AccountDraft& account : c.drafts) {
     if (account.project.empty()) continue;
     if (!gemini) {
       f.ComplainAt(account.project_place, "'project' is for provider gemini only");
     } else if (!account.api_key.empty()) {
-      f.ComplainAt(account.project_place, "'project' goes with 'oauth-token', not 'api-key'");
+      f.ComplainAt(account.project_place, "'project' goes with a login, not with 'api-key'");
     }
   }
 }

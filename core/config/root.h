@@ -117,9 +117,10 @@ struct KeyConfig {
 
 struct AccountConfig {
   std::string name;
-  Secret api_key;  // exactly one of these two is not empty
+  Secret api_key;  // exactly one of these three is not empty
   Secret oauth_token;
-  std::string project;              // Code Assist, with oauth-token
+  Secret refresh_token;             // of a login: gives tokens that are refreshed
+  std::string project;              // Code Assist, with a login
   int priority = 50;                // lower first
   int concurrency = 0;              // 0: no bound
   std::vector<std::string> models;  // globs; empty: all

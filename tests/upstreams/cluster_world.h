@@ -19,6 +19,7 @@
 #include "core/net/tcp.h"
 #include "tests/upstreams/vendor.h"
 #include "upstreams/cluster.h"
+#include "upstreams/tokens.h"
 
 namespace relay {
 
@@ -98,6 +99,12 @@ inline AccountConfig KeyAccount(std::string name, std::string_view key) {
   account.api_key = Secret(key);
   return account;
 }
+inline AccountConfig RefreshedAccount(std::string name, std::string_view refresh_token) {
+  AccountConfig account;
+  account.name = std::move(name);
+  account.refresh_token = Secret(refresh_token);
+  return account;
+}
 inline AccountConfig LoginAccount(std::string name, std::string_view token,
                                   std::string project = "") {
   AccountConfig account;
@@ -118,12 +125,12 @@ class ClusterWorld {
     config.code_assist_endpoint = config.endpoint;
     config.accounts = std::move(accounts);
     if (change) change(config);
-    Use(ShareCluster(config, nullptr, metrics, clock));
+    Use(ShareCluster(config, nullptr, metrics, clock, nullptr, {}, &tokens));
   }
   // A snapshot with other accounts takes the place of the one before, as in a worker.
   void Reconfigure(std::vector<AccountConfig> accounts) {
     config.accounts = std::move(accounts);
-    Use(ShareCluster(config, nullptr, metrics, clock, shared.get()));
+    Use(ShareCluster(config, nullptr, metrics, clock, shared.get(), {}, &tokens));
     Enter(*shared, clock.Now());
     cluster->RetainConnections();
   }
@@ -205,6 +212,7 @@ class ClusterWorld {
   Resolver resolver{loop};
   Vendor vendor{loop};
   Metrics metrics;
+  Tokens tokens{clock};
   ExchangeMetrics exchange_metrics{metrics};
   BodyBudget bodies{size_t{64} << 20};
   NoEndpoints endpoints;
