@@ -2,12 +2,22 @@
 #include "admin/command_table.h"
 
 #include <algorithm>
-#include <array>
+
+#include "core/config/units.h"
 
 namespace relay {
 namespace {
 
 using Set = std::expected<void, std::string>;
+
+Set TakeNumber(std::string_view option, std::string_view value, int& to) {
+  Parsed<int64_t> number = ParseInteger(value);
+  if (!number || *number < 0 || *number > 1'000'000) {
+    return std::unexpected(std::string(option) + " must be a number from 0 to 1000000");
+  }
+  to = static_cast<int>(*number);
+  return {};
+}
 
 constexpr CommandSpec kCommands[] = {
     {"serve", Command::kServe, "", "serves what relay.yaml declares; the default",
@@ -27,19 +37,35 @@ constexpr CommandSpec kCommands[] = {
     {"diff", Command::kDiff, "", "what a relay.yaml would change of the running relay",
      "The relay reads the file with its own environment and compares it with what is in force;\n"
      "nothing is changed. Prints one line a change, no secrets. Exit code 2: the file is wrong."},
+    {"accounts list", Command::kAccounts, "", "all accounts: state, cause, until when, token",
+     "Asks the relay that runs with the same data folder, as the others of this group do."},
+    {"accounts login", Command::kAccounts, "NAME", "logs a subscription in, by the vendor's page",
+     "Prints the page's address, and reads from standard input what it shows in the end. NAME is "
+     "a\n"
+     "new one, or one of before: then that account is logged in again."},
+    {"accounts add", Command::kAccounts, "NAME", "adds an account with an API key",
+     "The key comes on standard input, or from a variable (--key-env); never on the command line,\n"
+     "where other users of the machine would see it."},
+    {"accounts test", Command::kAccounts, "NAME",
+     "one small request with an account, step by step"},
+    {"accounts pause", Command::kAccounts, "NAME", "lets an account have no more requests"},
+    {"accounts resume", Command::kAccounts, "NAME", "ends a pause"},
+    {"accounts reset", Command::kAccounts, "NAME", "forgets what is held against an account"},
+    {"accounts remove", Command::kAccounts, "NAME", "removes an account that was added so"},
     {"filters", Command::kFilters, "", "what each filter does and takes"},
     {"schema", Command::kSchema, "", "the JSON schema of relay.yaml, for an editor"},
     {"help", Command::kHelp, "[COMMAND]", "this page, or the page of a command"},
 };
 
 // Those whose names have two words.
-constexpr std::array<CommandGroup, 0> kGroups = {};
+constexpr CommandGroup kGroups[] = {
+    {"accounts", "logs accounts in, adds, lists, tests, pauses and removes them"},
+};
 
-constexpr std::string_view kUnbuilt[] = {"explain", "keys",   "accounts", "rekey",
-                                         "state",   "import", "doctor"};
+constexpr std::string_view kUnbuilt[] = {"explain", "keys", "rekey", "state", "import", "doctor"};
 
 const OptionSpec kOptions[] = {
-    {"--config", "FILE", "serve check usage health reload diff",
+    {"--config", "FILE", "serve check usage health reload diff accounts",
      "instead of relay.yaml in this folder",
      [](Options& o, std::string_view value) -> Set {
        o.config = value;
@@ -58,15 +84,56 @@ const OptionSpec kOptions[] = {
        o.by = *by;
        return {};
      }},
-    {"--json", "", "usage", "for programs",
+    {"--json", "", "usage accounts/list", "for programs",
      [](Options& o, std::string_view) -> Set {
        o.json = true;
        return {};
      }},
-    {"--data", "FOLDER", "usage health reload diff",
+    {"--data", "FOLDER", "usage health reload diff accounts",
      "the relay's data folder, instead of looking it up in relay.yaml",
      [](Options& o, std::string_view value) -> Set {
        o.data = value;
+       return {};
+     }},
+    {"--cluster", "NAME",
+     "accounts/login accounts/add accounts/test accounts/pause accounts/resume "
+     "accounts/reset accounts/remove",
+     "the account's cluster; or write NAME as cluster/name",
+     [](Options& o, std::string_view value) -> Set {
+       o.cluster = value;
+       return {};
+     }},
+    {"--setup-token", "", "accounts/login", "claude: a token for a year that is not refreshed",
+     [](Options& o, std::string_view) -> Set {
+       o.setup_token = true;
+       return {};
+     }},
+    {"--accept-terms", "", "accounts/login", "says yes to the vendor's terms, for scripts",
+     [](Options& o, std::string_view) -> Set {
+       o.accept_terms = true;
+       return {};
+     }},
+    {"--project", "NAME", "accounts/login", "gemini: a Google Cloud project of your own",
+     [](Options& o, std::string_view value) -> Set {
+       o.project = value;
+       return {};
+     }},
+    {"--key-env", "VARIABLE", "accounts/add", "takes the key from this variable",
+     [](Options& o, std::string_view value) -> Set {
+       o.key_env = value;
+       return {};
+     }},
+    {"--priority", "NUMBER", "accounts/add", "lower first; 50 without it",
+     [](Options& o, std::string_view value) -> Set {
+       return TakeNumber("--priority", value, o.priority);
+     }},
+    {"--concurrency", "NUMBER", "accounts/add", "requests at once; no bound without it",
+     [](Options& o, std::string_view value) -> Set {
+       return TakeNumber("--concurrency", value, o.concurrency);
+     }},
+    {"--model", "NAME", "accounts/test", "instead of one that the vendor lists",
+     [](Options& o, std::string_view value) -> Set {
+       o.model = value;
        return {};
      }},
     {"--url", "URL", "health", "a relay elsewhere: http://127.0.0.1:3000",

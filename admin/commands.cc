@@ -75,6 +75,13 @@ std::string Reachable(const std::string& host) {
 
 }  // namespace
 
+std::expected<std::string, int> FindControlSocket(const Options& options,
+                                                  const Environment& environment) {
+  std::expected<Target, int> target = FindTarget(options, environment);
+  if (!target) return std::unexpected(target.error());
+  return SocketIn(target->folder);
+}
+
 int RunUsage(const Options& options, const Environment& environment) {
   std::expected<Target, int> target = FindTarget(options, environment);
   if (!target) return target.error();

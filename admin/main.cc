@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "admin/account_commands.h"
 #include "admin/check.h"
 #include "admin/commands.h"
 #include "admin/options.h"
@@ -34,6 +35,7 @@ int main(int count, char** words) {
     case relay::Command::kHealth: return relay::RunHealth(*options, environment);
     case relay::Command::kReload: return relay::RunReload(*options, environment);
     case relay::Command::kDiff: return relay::RunDiff(*options, environment);
+    case relay::Command::kAccounts: return relay::RunAccounts(*options, environment);
     case relay::Command::kFilters: return Print(relay::FiltersReference());
     case relay::Command::kSchema: return Print(relay::ConfigSchema() + "\n");
     case relay::Command::kVersion: return Print(relay::VersionText() + "\n");

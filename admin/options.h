@@ -27,6 +27,7 @@ enum class Command : uint8_t {
   kHealth,
   kReload,
   kDiff,
+  kAccounts,
   kFilters,
   kSchema,
   kVersion,
@@ -45,8 +46,17 @@ struct Options {
   LedgerBy by = LedgerBy::kKey;  // usage
   bool json = false;             // usage
   std::string data;              // usage: the data folder, instead of the config's
-  std::string url;               // health: "http://127.0.0.1:3000"
-  std::string topic;             // help: a command's or a group's name, or ""
+  // accounts
+  std::string cluster;
+  std::string project;
+  std::string model;
+  std::string key_env;  // the variable that has the API key
+  bool setup_token = false;
+  bool accept_terms = false;
+  int priority = -1;  // -1: not said
+  int concurrency = -1;
+  std::string url;    // health: "http://127.0.0.1:3000"
+  std::string topic;  // help: a command's or a group's name, or ""
 };
 
 // `arguments` without the program's name. The error is one line for standard error: what is wrong,

@@ -15,9 +15,12 @@
 #include <utility>
 #include <vector>
 
+#include "admin/account_book.h"
+#include "admin/api/accounts.h"
 #include "admin/api/config.h"
 #include "admin/api/usage.h"
 #include "admin/control.h"
+#include "admin/encryption.h"
 #include "admin/endpoints.h"
 #include "admin/load.h"
 #include "admin/machine.h"
@@ -25,6 +28,7 @@
 #include "admin/services.h"
 #include "admin/worker_thread.h"
 #include "core/base/log.h"
+#include "core/base/text.h"
 #include "core/store/data_folder.h"
 
 namespace relay {
@@ -165,9 +169,29 @@ Result<Unit> WritePorts(const std::string& file, const std::vector<Address>& add
 
 // --- The process -------------------------------------------------------------------------------
 
+// How long a relay that stops waits for a refresh that is under way: what the vendor has spent
+// would be lost.
+constexpr Duration kTokenGrace = std::chrono::seconds(15);
+
+// Where secrets may be kept: a store, and a key to seal them with.
+Store* StoreOf(Services& services, const Vault* vault) {
+  bool can = services.state != nullptr && vault != nullptr;
+  return can ? services.state->store() : nullptr;
+}
+
+// Nobody else uses a store in the data folder, which is locked.
+bool IsEmbedded(const Services& services) {
+  return services.state == nullptr || services.state->kind() != "redis";
+}
+
 class Process final {
  public:
-  Process(Services& services, const Options& options, const Environment& environment);
+  // `vault` may be null; it outlives this.
+  Process(Services& services, const Options& options, const Environment& environment,
+          const Vault* vault);
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+  ~Process();
 
   // Opens the control socket in the folder, if there is one, and every listener. Errors are for
   // people.
@@ -177,11 +201,18 @@ class Process final {
  private:
   void OnSignal(int number);
   void OnDrained();
+  void OnEnd() { loop_.Stop(); }
 
   Services& services_;
   const Options& options_;
   ProcessEndpoints endpoints_;
   Loop loop_{services_.clock};
+  MethodTimer<Process, &Process::OnEnd> end_{loop_.timers(), *this};
+  Resolver resolver_{loop_};
+  VendorCalls calls_{loop_, resolver_, services_.tls()};
+  std::unique_ptr<TokenKeeper> keeper_;
+  AccountBook accounts_;
+  AccountsRoom accounts_room_{services_, accounts_, *keeper_, calls_};
   Reloader reloader_;
   ApiRouter api_;
   std::unique_ptr<ControlSocket> control_;
@@ -191,19 +222,35 @@ class Process final {
   bool draining_ = false;
 };
 
-Process::Process(Services& services, const Options& options, const Environment& environment)
+Process::Process(Services& services, const Options& options, const Environment& environment,
+                 const Vault* vault)
     : services_(services),
       options_(options),
       endpoints_(services),
+      keeper_(std::make_unique<TokenKeeper>(
+          calls_, services.tokens, StoreOf(services, vault), vault, services.clock,
+          TokenKeeper::Options{.run = RandomHex(8), .alone = IsEmbedded(services)})),
+      accounts_(loop_, services, StoreOf(services, vault), vault),
       reloader_(loop_, services, options.config, environment,
                 [this](const ReloadOutcome& outcome) { endpoints_.SetReload(outcome); }) {
   api_.Add("GET", "/health",
            [this](ApiRequest&) -> Task<Reply> { return Reply{.body = endpoints_.HealthText()}; });
   AddUsageApi(api_, services_.ledger);
   AddConfigApi(api_, loop_, reloader_);
+  AddAccountsApi(api_, accounts_room_);
+}
+
+// What is open is buried while all that it uses is there.
+Process::~Process() {
+  workers_.clear();
+  control_.reset();
+  keeper_.reset();
+  loop_.Turn();
 }
 
 Result<Unit> Process::Prepare(const DataFolder* folder) {
+  accounts_.Load();
+  keeper_->ReadAll();
   const std::shared_ptr<const Snapshot> snapshot = services_.current();
   const Config& config = *snapshot->config;
   Result<std::vector<Address>> addresses = AddressesOf(config);
@@ -268,7 +315,8 @@ void Process::OnSignal(int number) {
 void Process::OnDrained() {
   if (++drained_ < workers_.size()) return;
   Log(LogLevel::kInfo, "drained", {{"exchanges", services_.exchanges.active()}});
-  loop_.Stop();
+  end_.ArmIn(kTokenGrace);
+  keeper_->Finish([this] { loop_.Stop(); });
 }
 
 // From a good configuration to the end of the drain. Errors are for people.
@@ -298,7 +346,9 @@ Result<Unit> Serve(const std::shared_ptr<const Config>& config, const Problems& 
   if (!state) return std::unexpected(state.error());
   (*services)->state = std::move(*state);
   SeedBudgets(**services, *config);
-  Process process(**services, options, environment);
+  auto vault = OpenVault(*config, folder ? folder->get() : nullptr);
+  if (!vault) return std::unexpected(vault.error());
+  Process process(**services, options, environment, vault->get());
   Result<Unit> ready = process.Prepare(folder ? folder->get() : nullptr);
   if (!ready) return ready;
   return process.Run();

@@ -49,17 +49,6 @@ std::shared_ptr<const KeyDirectory> MakeKeyDirectory(const Config& config,
   return directory;
 }
 
-// The store's accounts of that cluster whose names the file does not have.
-std::vector<Account> StoredAccountsOf(const ClusterConfig& cluster, const StoredObjects& stored) {
-  std::vector<Account> accounts;
-  for (const Account& account : stored.accounts) {
-    bool shadowed = std::any_of(cluster.accounts.begin(), cluster.accounts.end(),
-                                [&](const auto& own) { return own.name == account.name; });
-    if (account.cluster == cluster.name && !shadowed) accounts.push_back(account);
-  }
-  return accounts;
-}
-
 // Who is not in the snapshot any more has no accounts, neither for those who wait for one.
 void Leave(const Snapshot& before, const Snapshot& now, TimePoint when) {
   for (const auto& old : before.clusters) {
@@ -119,8 +108,8 @@ Result<std::shared_ptr<const Snapshot>> Services::Build(
   snapshot->keys = MakeKeyDirectory(*config, *stored, pepper_, limiter);
   for (const ClusterConfig& cluster : config->clusters) {
     snapshot->clusters.push_back(ShareCluster(cluster, tls_, metrics, clock,
-                                              Find(before.get(), cluster.name),
-                                              StoredAccountsOf(cluster, *stored), &tokens));
+                                              Find(before.get(), cluster.name), stored->accounts,
+                                              &tokens));
   }
   for (const ListenerConfig& listener : config->listeners) {
     ListenerShared& shared = snapshot->listeners.emplace_back();

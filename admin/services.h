@@ -42,6 +42,9 @@ class Services {
   void Follow(SnapshotFollower& follower);
   void Unfollow(SnapshotFollower& follower);
 
+  // For connections to upstreams.
+  const std::shared_ptr<const TlsClientContext>& tls() const { return tls_; }
+
   const Clock& clock;
   Metrics metrics;
   ExchangeMetrics exchanges{metrics};

@@ -15,6 +15,7 @@
 #include "core/store/keys.h"
 #include "upstreams/account.h"
 #include "upstreams/cluster.h"
+#include "upstreams/stored_account.h"
 
 namespace relay {
 
@@ -25,7 +26,7 @@ struct StoredObjects {
     KeyRecord record;
   };
   std::vector<Key> keys;
-  std::vector<Account> accounts;  // each with the name of its cluster; of unknown clusters: unused
+  std::vector<StoredAccount> accounts;  // of clusters that there are not: unused
 };
 
 // What may change of a listener while it listens; for connections from then on.

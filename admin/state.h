@@ -41,6 +41,8 @@ class State {
   // Nobody uses the ledger any more. Brings all to the store, and waits for it.
   ~State();
 
+  // Null where there is none. For as long as this lives.
+  Store* store() { return store_.get(); }
   // "embedded", "redis"; "memory": there is no store, or not yet.
   std::string_view kind() const;
   // Of the store, where there is one. From any thread, at once.

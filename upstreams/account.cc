@@ -16,26 +16,31 @@ std::string AuthorityOf(const Url& endpoint) {
   return text;
 }
 
+Account AccountOf(const ClusterConfig& cluster, const AccountConfig& from, Tokens* tokens) {
+  Account account;
+  account.cluster = cluster.name;
+  account.name = from.name;
+  bool subscription = from.api_key.empty();
+  account.kind = subscription ? Account::Kind::kSubscription : Account::Kind::kApiKey;
+  account.credential = subscription ? from.oauth_token : from.api_key;
+  account.endpoint = from.endpoint.value_or(cluster.endpoint);
+  account.code_assist_endpoint = from.endpoint.value_or(cluster.code_assist_endpoint);
+  bool refreshed = from.login || !from.refresh_token.empty();
+  if (refreshed && tokens != nullptr) {
+    account.tokens = tokens->Source(
+        {cluster.name + "/" + from.name, OauthClientOf(cluster), from.refresh_token});
+  }
+  account.project = from.project;
+  account.priority = from.priority;
+  account.concurrency = from.concurrency;
+  account.models = from.models;
+  return account;
+}
+
 std::vector<Account> AccountsOf(const ClusterConfig& cluster, Tokens* tokens) {
   std::vector<Account> accounts;
   for (const AccountConfig& from : cluster.accounts) {
-    Account account;
-    account.cluster = cluster.name;
-    account.name = from.name;
-    bool subscription = from.api_key.empty();
-    account.kind = subscription ? Account::Kind::kSubscription : Account::Kind::kApiKey;
-    account.credential = subscription ? from.oauth_token : from.api_key;
-    account.endpoint = from.endpoint.value_or(cluster.endpoint);
-    account.code_assist_endpoint = from.endpoint.value_or(cluster.code_assist_endpoint);
-    if (!from.refresh_token.empty() && tokens != nullptr) {
-      account.tokens = tokens->Source(
-          {cluster.name + "/" + from.name, OauthClientOf(cluster), from.refresh_token});
-    }
-    account.project = from.project;
-    account.priority = from.priority;
-    account.concurrency = from.concurrency;
-    account.models = from.models;
-    accounts.push_back(std::move(account));
+    accounts.push_back(AccountOf(cluster, from, tokens));
   }
   return accounts;
 }

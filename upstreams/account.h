@@ -12,6 +12,7 @@
 
 namespace relay {
 
+struct AccountConfig;
 struct ClusterConfig;
 class Tokens;
 class TokenSource;
@@ -41,7 +42,8 @@ struct Account {
   bool operator==(const Account&) const = default;
 };
 
-// `tokens` gives those that logged in their source; it may be null where nothing is served.
+// `tokens` gives one that logged in its source; it may be null where nothing is served.
+Account AccountOf(const ClusterConfig& cluster, const AccountConfig& from, Tokens* tokens);
 std::vector<Account> AccountsOf(const ClusterConfig& cluster, Tokens* tokens);
 
 // Of one cluster, by names that are unique.

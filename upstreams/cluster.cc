@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "upstreams/cluster.h"
 
-#include <iterator>
+#include <algorithm>
 #include <utility>
 
 #include "upstreams/refusals.h"
@@ -14,10 +14,20 @@ std::shared_ptr<const ClusterShared> ShareCluster(const ClusterConfig& config,
                                                   std::shared_ptr<const TlsClientContext> tls,
                                                   Metrics& metrics, const Clock& clock,
                                                   const ClusterShared* before,
-                                                  std::vector<Account> more, Tokens* tokens) {
+                                                  const std::vector<StoredAccount>& stored,
+                                                  Tokens* tokens) {
   if (before != nullptr && before->config.provider != config.provider) before = nullptr;
   std::vector<Account> accounts = AccountsOf(config, tokens);
-  std::move(more.begin(), more.end(), std::back_inserter(accounts));
+  for (const StoredAccount& kept : stored) {
+    if (kept.cluster != config.name) continue;
+    auto own = std::find_if(accounts.begin(), accounts.end(),
+                            [&](const Account& one) { return one.name == kept.config.name; });
+    if (own == accounts.end()) {
+      if (!kept.serves()) continue;
+      own = accounts.insert(own, AccountOf(config, kept.config, tokens));
+    }
+    own->paused = kept.paused;
+  }
   auto shared = std::make_shared<ClusterShared>();
   shared->config = config;
   shared->provider = MakeProvider(config.provider);

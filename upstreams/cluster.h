@@ -15,6 +15,7 @@
 #include "core/net/tls_context.h"
 #include "upstreams/account_pool.h"
 #include "upstreams/provider.h"
+#include "upstreams/stored_account.h"
 #include "upstreams/upstream_metrics.h"
 
 namespace relay {
@@ -31,15 +32,15 @@ struct ClusterShared {
   std::shared_ptr<UpstreamMetrics> metrics;
 };
 
-// The accounts are those of the configuration and `more`, whose names are others. What follows on
-// `before`, which is null for the first, has its pool, as long as the provider is the same: the
-// pool learns of new accounts by Enter. `metrics`, `clock` and `tokens`, which is null where
-// nothing is served, outlive it.
+// The accounts are those of the configuration and of the store; where both have a name, the file's
+// counts, and is paused if the store says so. What follows on `before`, which is null for the
+// first, has its pool, as long as the provider is the same: the pool learns of new accounts by
+// Enter. `metrics`, `clock` and `tokens`, which is null where nothing is served, outlive it.
 std::shared_ptr<const ClusterShared> ShareCluster(const ClusterConfig& config,
                                                   std::shared_ptr<const TlsClientContext> tls,
                                                   Metrics& metrics, const Clock& clock,
                                                   const ClusterShared* before = nullptr,
-                                                  std::vector<Account> more = {},
+                                                  const std::vector<StoredAccount>& stored = {},
                                                   Tokens* tokens = nullptr);
 // From now on its accounts are those that serve.
 void Enter(const ClusterShared& shared, TimePoint now);

@@ -45,6 +45,8 @@ class TokenKeeper {
   };
   // From any thread. The source is busy, and is told what came of it.
   void Begin(std::shared_ptr<TokenSource> source, Work work);
+  // Looks at what is stored once more, and forgets what went wrong.
+  void Reread(const std::shared_ptr<TokenSource>& source) { source->BeginRead(true); }
   // Looks at what is stored of all sources, so that their state is known before they are used.
   void ReadAll();
   // Tokens of a login, for an account whose seed is `seed`. Stored, and given to sources that there

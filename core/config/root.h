@@ -120,6 +120,7 @@ struct AccountConfig {
   Secret api_key;  // exactly one of these three is not empty
   Secret oauth_token;
   Secret refresh_token;             // of a login: gives tokens that are refreshed
+  bool login = false;               // not of relay.yaml: a login's tokens are in the store
   std::string project;              // Code Assist, with a login
   int priority = 50;                // lower first
   int concurrency = 0;              // 0: no bound

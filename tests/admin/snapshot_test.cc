@@ -168,12 +168,14 @@ TEST(Snapshot, TheStoresKeysAndAccountsStandBesideTheFiles) {
   StoredObjects stored;
   stored.keys.push_back({pepper.Sign("cr_of-the-store"), {.name = "carol"}});
   stored.keys.push_back({pepper.Sign("cr_shadowed"), {.name = "alice"}});
-  Account account;
+  StoredAccount account;
   account.cluster = "claude";
-  account.name = "stored";
+  account.config.name = "stored";
+  account.config.api_key = Secret("sk-ant-stored");
   stored.accounts.push_back(account);
-  account.name = "team";
-  account.priority = 1;
+  account.config.name = "team";
+  account.config.priority = 1;
+  account.paused = true;
   stored.accounts.push_back(account);
   account.cluster = "no-such-cluster";
   stored.accounts.push_back(account);
@@ -186,6 +188,7 @@ TEST(Snapshot, TheStoresKeysAndAccountsStandBesideTheFiles) {
   ASSERT_EQ(accounts.size(), 2U);
   EXPECT_EQ(accounts[0]->name, "team");
   EXPECT_EQ(accounts[0]->priority, 50) << "the file's counts";
+  EXPECT_TRUE(accounts[0]->paused) << "but for a pause";
   EXPECT_EQ(accounts[1]->name, "stored");
   EXPECT_EQ((*services)->current()->clusters[0]->accounts.size(), 1U) << "nothing is in force yet";
   (*services)->Publish(snapshot);

@@ -25,6 +25,7 @@ export async function startMock({folder, tls, args = []}) {
   return {
     port,
     url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`,
+    control,
     reset: () => control('POST', 'reset'),
     script: (entries) => control('POST', 'script', entries),
     stats: async () => (await control('GET', 'stats')).json(),

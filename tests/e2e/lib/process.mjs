@@ -32,10 +32,15 @@ function start(command, args, {env, cwd, stdin = 'ignore'}) {
   return child;
 }
 
-/** Runs a command: {code, signal, stdout, stderr, ms}. After timeoutMs it is killed. */
-export async function run(command, args, {env, cwd, timeoutMs = 60_000}) {
+/**
+ * Runs a command: {code, signal, stdout, stderr, ms}. After timeoutMs it is killed. talk: an async function that gets the
+ * child, reads its `out` and writes to its standard input, which ends when the function does.
+ */
+export async function run(command, args, {env, cwd, timeoutMs = 60_000, talk}) {
   const begin = performance.now();
-  const child = start(command, args, {env, cwd});
+  const child = start(command, args, {env, cwd, stdin: talk ? 'pipe' : 'ignore'});
+  child.stdin?.on('error', () => {});
+  talk?.(child).finally(() => child.stdin.end());
   const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
   const {code, signal} = await child.ended;
   clearTimeout(timer);

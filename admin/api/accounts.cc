@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+#include "admin/api/accounts.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "admin/account_test.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include "core/config/texts.h"
+
+namespace relay {
+namespace {
+
+// --- What is told ------------------------------------------------------------------------------
+
+std::string_view NameOf(TokenSource::View::Phase phase) {
+  using Phase = TokenSource::View::Phase;
+  switch (phase) {
+    case Phase::kUnread: return "unread";
+    case Phase::kReady: return "ready";
+    case Phase::kExpired: return "expired";
+    case Phase::kRefused: return "refused";
+  }
+  return "unread";
+}
+
+std::string_view KindOf(const Account& account) {
+  if (account.kind == Account::Kind::kApiKey) return "api-key";
+  return account.tokens == nullptr ? "oauth-token" : "login";
+}
+
+void AddToken(JsonText& json, TokenSource& source) {
+  TokenSource::View view = source.Look();
+  json.Key("token").BeginObject();
+  json.Field("state", NameOf(view.phase));
+  if (!view.cause.empty()) json.Field("cause", view.cause);
+  if (view.expires != WallTime()) json.Field("expires", IsoTime(view.expires));
+  if (view.refreshed != WallTime()) json.Field("refreshed", IsoTime(view.refreshed));
+  json.Field("refreshing", view.refreshing);
+  json.EndObject();
+}
+
+struct Now {
+  TimePoint mono;
+  WallTime wall;
+  std::string Text(TimePoint when) const {
+    return IsoTime(wall + std::chrono::duration_cast<WallTime::duration>(when - mono));
+  }
+};
+
+void AddAccount(JsonText& json, const Snapshot& snapshot, const ClusterShared& cluster,
+                const Account& account, const std::vector<AccountPool::View>& views,
+                const Now& now) {
+  json.BeginObject();
+  json.Field("cluster", account.cluster).Field("name", account.name);
+  json.Field("kind", KindOf(account));
+  bool file = FileAccount(snapshot, account.cluster, account.name) != nullptr;
+  json.Field("source", file ? "file" : "store");
+  json.Field("priority", account.priority).Field("concurrency", account.concurrency);
+  if (!account.project.empty()) json.Field("project", account.project);
+  const StoredAccount* stored = AccountBook::Find(snapshot, account.cluster + "/" + account.name);
+  if (stored != nullptr && !stored->who.empty()) json.Field("who", stored->who);
+  auto view = std::find_if(views.begin(), views.end(),
+                           [&](const auto& one) { return one.name == account.name; });
+  if (view != views.end()) {
+    json.Field("state", NameOf(view->health)).Field("in_flight", view->in_flight);
+    if (!view->cause.empty()) json.Field("cause", view->cause);
+    if (!view->family.empty()) json.Field("family", view->family);
+    if (view->until != TimePoint()) json.Field("until", now.Text(view->until));
+  }
+  if (account.tokens != nullptr) AddToken(json, *account.tokens);
+  json.Key("incidents").BeginArray();
+  for (const AccountPool::Incident& incident : cluster.pool->Incidents(account.name)) {
+    json.BeginObject();
+    json.Field("when", IsoTime(incident.when)).Field("status", incident.status);
+    json.Field("cause", incident.cause).EndObject();
+  }
+  json.EndArray();
+  json.EndObject();
+}
+
+Reply ListAll(AccountsRoom& room) {
+  const std::shared_ptr<const Snapshot> snapshot = room.services.current();
+  Now now{room.services.clock.Now(), room.services.clock.Wall()};
+  JsonText json;
+  json.BeginObject().Key("accounts").BeginArray();
+  for (const auto& cluster : snapshot->clusters) {
+    std::vector<AccountPool::View> views = cluster->pool->Look();
+    for (const auto& account : cluster->accounts) {
+      AddAccount(json, *snapshot, *cluster, *account, views, now);
+    }
+  }
+  json.EndArray().EndObject();
+  return Reply{.body = json.Take()};
+}
+
+Reply NoSuchAccount(const ApiRequest& request) {
+  return ApiError(404, "there is no account " + request.names[0] + "/" + request.names[1]);
+}
+
+FoundAccount Find(AccountsRoom& room, const ApiRequest& request) {
+  return FindAccount(*room.services.current(), request.names[0], request.names[1]);
+}
+
+// --- What is done ------------------------------------------------------------------------------
+
+Task<Reply> Add(AccountsRoom& room, ApiRequest& request) {
+  Result<JsonIndex> json = JsonIndex::Parse(request.body);
+  if (!json) co_return ApiError(400, "the body is no JSON object");
+  StoredAccount account;
+  account.cluster = json->Find("cluster").String().value_or("");
+  account.config.name = json->Find("name").String().value_or("");
+  std::string key = json->Find("api_key").String().value_or("");
+  account.config.priority = static_cast<int>(
+      std::clamp<int64_t>(json->Find("priority").Int().value_or(50), 0, 1'000'000));
+  account.config.concurrency = static_cast<int>(
+      std::clamp<int64_t>(json->Find("concurrency").Int().value_or(0), 0, 1'000'000));
+  const std::shared_ptr<const Snapshot> snapshot = room.services.current();
+  if (FindCluster(*snapshot, account.cluster) == nullptr) {
+    co_return ApiError(404, "relay.yaml has no cluster '" + account.cluster + "'");
+  }
+  if (!IsName(account.config.name)) {
+    co_return ApiError(400, "a name is lower-case letters, digits, '-', '_' or '.'");
+  }
+  if (FileAccount(*snapshot, account.cluster, account.config.name) != nullptr) {
+    co_return ApiError(409, "relay.yaml has an account of that name");
+  }
+  if (!IsCredential(key) || !IsNoPlaceholder(key)) {
+    co_return ApiError(400, "the key must be printable characters without spaces");
+  }
+  account.config.api_key = Secret::Take(key);
+  std::string id = account.id();
+  auto change = [&](std::optional<StoredAccount> now) -> Result<std::optional<StoredAccount>> {
+    if (now && now->serves()) {
+      return Fail(Party::kClient, Fault::kForbidden, "there is an account " + id + " already");
+    }
+    return account;
+  };
+  Result<Unit> written = co_await room.book.Write(id, change);
+  if (!written) co_return ReplyOf(written.error());
+  co_return Reply{.status = 201,
+                  .body = JsonText().BeginObject().Field("account", id).EndObject().Take()};
+}
+
+Task<Reply> SetPaused(AccountsRoom& room, ApiRequest& request, bool pause) {
+  FoundAccount found = Find(room, request);
+  if (found.account == nullptr) co_return NoSuchAccount(request);
+  std::string id = request.names[0] + "/" + request.names[1];
+  auto change = [&](std::optional<StoredAccount> now) -> Result<std::optional<StoredAccount>> {
+    if (!now) {
+      now.emplace();
+      now->cluster = request.names[0];
+      now->config.name = request.names[1];
+    }
+    now->paused = pause;
+    // Of an account of relay.yaml nothing else is kept.
+    if (!pause && !now->serves()) return std::optional<StoredAccount>();
+    return now;
+  };
+  Result<Unit> written = co_await room.book.Write(id, change);
+  if (!written) co_return ReplyOf(written.error());
+  co_return Reply{.body = R"({"ok":true})"};
+}
+
+Task<Reply> Reset(AccountsRoom& room, ApiRequest& request) {
+  FoundAccount found = Find(room, request);
+  if (found.account == nullptr) co_return NoSuchAccount(request);
+  found.cluster->pool->Reset(found.account->name);
+  if (found.account->tokens != nullptr) room.keeper.Reread(found.account->tokens);
+  found.cluster->metrics->Show(*found.cluster->pool, room.services.clock.Now());
+  co_return Reply{.body = R"({"ok":true})"};
+}
+
+Task<Reply> Remove(AccountsRoom& room, ApiRequest& request) {
+  const std::shared_ptr<const Snapshot> snapshot = room.services.current();
+  std::string id = request.names[0] + "/" + request.names[1];
+  if (FileAccount(*snapshot, request.names[0], request.names[1]) != nullptr) {
+    co_return ApiError(409, id + " stands in relay.yaml; remove it there, or pause it");
+  }
+  const StoredAccount* stored = AccountBook::Find(*snapshot, id);
+  if (stored == nullptr) co_return NoSuchAccount(request);
+  auto change = [](std::optional<StoredAccount>) -> Result<std::optional<StoredAccount>> {
+    return std::optional<StoredAccount>();
+  };
+  Result<Unit> written = co_await room.book.Write(id, change);
+  if (!written) co_return ReplyOf(written.error());
+  Result<Unit> dropped = co_await room.keeper.Drop(id);
+  if (!dropped) co_return ReplyOf(dropped.error());
+  co_return Reply{.body = R"({"ok":true})"};
+}
+
+Task<Reply> Test(AccountsRoom& room, ApiRequest& request) {
+  FoundAccount found = Find(room, request);
+  if (found.account == nullptr) co_return NoSuchAccount(request);
+  const ClusterConfig& config = found.cluster->config;
+  std::vector<AccountTestStep> steps = co_await TestAccount(
+      room.calls, found.account, config.provider, OauthClientOf(config), request.Query("model"));
+  JsonText json;
+  json.BeginObject();
+  json.Field("good", !steps.empty() && steps.back().good);
+  json.Key("steps").BeginArray();
+  for (const AccountTestStep& step : steps) {
+    json.BeginObject().Field("what", step.what).Field("good", step.good);
+    json.Field("detail", step.detail);
+    json.Field("ms", std::chrono::duration_cast<std::chrono::milliseconds>(step.took).count());
+    json.EndObject();
+  }
+  json.EndArray().EndObject();
+  co_return Reply{.body = json.Take()};
+}
+
+}  // namespace
+
+std::shared_ptr<const ClusterShared> FindCluster(const Snapshot& snapshot,
+                                                 std::string_view cluster) {
+  for (const auto& shared : snapshot.clusters) {
+    if (shared->config.name == cluster) return shared;
+  }
+  return nullptr;
+}
+
+FoundAccount FindAccount(const Snapshot& snapshot, std::string_view cluster,
+                         std::string_view name) {
+  FoundAccount found;
+  found.cluster = FindCluster(snapshot, cluster);
+  if (found.cluster == nullptr) return found;
+  for (const auto& account : found.cluster->accounts) {
+    if (account->name == name) found.account = account;
+  }
+  return found;
+}
+
+const AccountConfig* FileAccount(const Snapshot& snapshot, std::string_view cluster,
+                                 std::string_view name) {
+  const ClusterConfig* config = snapshot.config->FindCluster(cluster);
+  if (config == nullptr) return nullptr;
+  auto account = std::find_if(config->accounts.begin(), config->accounts.end(),
+                              [&](const AccountConfig& one) { return one.name == name; });
+  return account == config->accounts.end() ? nullptr : &*account;
+}
+
+Reply ReplyOf(const Error& error) {
+  if (error.party == Party::kClient) {
+    return ApiError(error.fault == Fault::kForbidden ? 409 : 400, error.what);
+  }
+  return ApiError(error.party == Party::kUpstream ? 502 : 503, error.what);
+}
+
+void AddAccountsApi(ApiRouter& router, AccountsRoom& room) {
+  const std::string kOne = "/admin/v1/accounts/{cluster}/{name}";
+  router.Add("GET", "/admin/v1/accounts",
+             [&room](ApiRequest&) -> Task<Reply> { return ListAll(room); });
+  router.Add("POST", "/admin/v1/accounts",
+             [&room](ApiRequest& request) { return Add(room, request); });
+  router.Add("DELETE", kOne, [&room](ApiRequest& request) { return Remove(room, request); });
+  router.Add("POST", kOne + "/pause",
+             [&room](ApiRequest& request) { return SetPaused(room, request, true); });
+  router.Add("POST", kOne + "/resume",
+             [&room](ApiRequest& request) { return SetPaused(room, request, false); });
+  router.Add("POST", kOne + "/reset",
+             [&room](ApiRequest& request) { return Reset(room, request); });
+  router.Add("POST", kOne + "/test", [&room](ApiRequest& request) { return Test(room, request); });
+  AddLoginsApi(router, room);
+}
+
+}  // namespace relay

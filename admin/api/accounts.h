@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// /admin/v1/accounts: what accounts there are and how they fare, those that people add, pauses, and
+// tests; and /admin/v1/logins, by which a subscription is added. No answer holds a credential.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "admin/account_book.h"
+#include "admin/api/router.h"
+#include "admin/services.h"
+#include "upstreams/oauth.h"
+#include "upstreams/token_keeper.h"
+#include "upstreams/vendor_call.h"
+
+namespace relay {
+
+// What the handlers use; all of it outlives the router's use.
+struct AccountsRoom {
+  Services& services;
+  AccountBook& book;
+  TokenKeeper& keeper;
+  VendorCalls& calls;
+
+  // Logins that wait for what a person brings from the browser, by their ids.
+  struct Login {
+    std::string cluster;
+    std::string name;
+    std::string project;
+    LoginKind kind = LoginKind::kLogin;
+    LoginSecrets secrets;
+    TimePoint until{};
+  };
+  std::map<std::string, Login> logins = {};
+};
+
+void AddAccountsApi(ApiRouter& router, AccountsRoom& room);
+// Part of the above, in a file of its own.
+void AddLoginsApi(ApiRouter& router, AccountsRoom& room);
+
+// An account of the snapshot with its cluster; null: there is none.
+struct FoundAccount {
+  std::shared_ptr<const Account> account;
+  std::shared_ptr<const ClusterShared> cluster;
+};
+FoundAccount FindAccount(const Snapshot& snapshot, std::string_view cluster, std::string_view name);
+std::shared_ptr<const ClusterShared> FindCluster(const Snapshot& snapshot,
+                                                 std::string_view cluster);
+// The account of that name in relay.yaml; null: there is none.
+const AccountConfig* FileAccount(const Snapshot& snapshot, std::string_view cluster,
+                                 std::string_view name);
+// 409, 404, 400 or 503, as the error says.
+Reply ReplyOf(const Error& error);
+
+}  // namespace relay
