@@ -3,168 +3,20 @@
 
 #include <pthread.h>
 
-#include <algorithm>
-#include <array>
-#include <iterator>
-#include <map>
-#include <optional>
 #include <utility>
 
 #include "core/base/log.h"
-#include "core/store/journal_lines.h"
-#include "core/store/redis_rows.h"
+#include "core/store/redis_replies.h"
 #include "core/store/redis_scripts.h"
 
 namespace relay {
 namespace {
 
-constexpr std::string_view kPrefix = "relay:";
-// Rows, exchanges or states that one command carries: some hundred kilobytes.
-constexpr size_t kItems = 2000;
-
-std::string Key(std::string_view name) {
-  return std::string(kPrefix).append(name);
-}
-
-std::string EpochKey(const std::string& epoch) {
-  return Key("epoch:" + epoch);
-}
-
-std::string StatesKey(const std::string& kind) {
-  return Key("states:" + kind);
-}
-
 int64_t DayOf(WallTime when) {
   return std::chrono::floor<std::chrono::days>(when).time_since_epoch().count();
 }
 
-std::unexpected<Error> Garbled() {
-  return Fail(Party::kRelay, Fault::kInternal,
-              "Redis holds something that this relay does not understand under the names relay:…");
-}
-
-std::optional<int64_t> NumberOf(std::string text) {
-  return RespReply{RespReply::Kind::kText, 0, std::move(text), {}}.Int();
-}
-
-// An array as a hash's fields and values, or as pairs of anything else.
-template <class F>
-void ForPairs(const RespReply& reply, F visit) {
-  for (size_t i = 0; i + 1 < reply.items.size(); i += 2) {
-    visit(reply.items[i].text, reply.items[i + 1].text);
-  }
-}
-
-size_t ReadRows(const RespReply& hash, RowSet& to) {
-  size_t damaged = 0;
-  ForPairs(hash, [&](const std::string& field, const std::string& value) {
-    if (!AddRow(field, value, to)) ++damaged;
-  });
-  return damaged;
-}
-
-std::vector<LedgerEntry> ReadRecent(const RespReply& order, const RespReply& hash) {
-  std::map<std::string_view, std::string_view> texts;
-  ForPairs(hash, [&](const std::string& id, const std::string& text) { texts[id] = text; });
-  std::vector<LedgerEntry> recent;
-  for (const RespReply& id : order.items) {
-    auto text = texts.find(id.text);
-    if (text == texts.end()) continue;
-    if (auto dated = ReadEntryJson(text->second)) recent.push_back(std::move(dated->entry));
-  }
-  return recent;
-}
-
-// What the Load script answers.
-Result<LedgerImage> ReadImage(const RespReply& reply, int64_t today) {
-  constexpr size_t kParts = 7;
-  if (reply.items.size() != kParts) return Garbled();
-  const auto& parts = reply.items;
-  LedgerImage image;
-  size_t damaged = 0;
-  ForPairs(parts[0], [&](const std::string& name, const std::string& state) {
-    size_t space = std::min(state.find(' '), state.size());
-    int64_t sequence = NumberOf(state.substr(0, space)).value_or(0);
-    int64_t day = NumberOf(state.substr(std::min(space + 1, state.size()))).value_or(0);
-    image.epochs.push_back({name, sequence, {}, today - day < RedisStore::kMayLiveDays});
-  });
-  if (parts[6].items.size() != image.epochs.size()) return Garbled();
-  for (size_t i = 0; i < image.epochs.size(); ++i) {
-    damaged += ReadRows(parts[6].items[i], image.epochs[i].rows);
-  }
-  std::ranges::sort(image.epochs, {}, &EpochRows::epoch);
-  for (const RespReply& name : parts[1].items) image.ended.push_back(name.text);
-  std::ranges::sort(image.ended);
-  image.recent = ReadRecent(parts[2], parts[3]);
-  for (const RespReply& bucket : parts[5].items) damaged += ReadRows(bucket, image.folded);
-  LedgerRows sorted;
-  sorted.Set(image.folded);
-  image.folded = sorted.All();
-  for (EpochRows& epoch : image.epochs) {
-    LedgerRows rows;
-    rows.Set(epoch.rows);
-    epoch.rows = rows.All();
-  }
-  if (damaged > 0) {
-    Log(LogLevel::kError, "damaged rows in redis",
-        {{"rows", static_cast<uint64_t>(damaged)}, {"note", "they are not counted"}});
-  }
-  return image;
-}
-
-Result<Directory> ReadDirectory(const RespReply& reply) {
-  if (reply.items.size() != 2) return Garbled();
-  Directory directory;
-  directory.version = reply.items[0].Int().value_or(0);
-  bool whole = true;
-  ForPairs(reply.items[1], [&](const std::string& field, const std::string& value) {
-    std::vector<std::string> name = SplitRedisName(field);
-    size_t space = value.find(' ');
-    std::optional<int64_t> version = NumberOf(value.substr(0, space));
-    whole = whole && name.size() == 2 && space != std::string::npos && version;
-    if (!whole) return;
-    directory.objects.push_back({name[0], name[1], *version, value.substr(space + 1)});
-  });
-  if (!whole) return Garbled();
-  std::ranges::sort(directory.objects, {}, [](const StoredObject& object) {
-    return std::pair(std::string_view(object.kind), std::string_view(object.id));
-  });
-  return directory;
-}
-
 }  // namespace
-
-struct RedisStore::Request {
-  const RedisScript* script;
-  std::vector<std::string> arguments;  // count of keys, keys, others
-  size_t bytes = 0;
-  bool again = false;  // doing it twice is as good as once, and it is worth it
-
-  static Shared Make(const RedisScript& script, std::vector<std::string> keys,
-                     std::vector<std::string> others, bool again = false) {
-    auto made =
-        std::make_shared<Request>(Request{&script, {std::to_string(keys.size())}, 0, again});
-    for (auto* list : {&keys, &others}) {
-      for (std::string& argument : *list) {
-        made->bytes += argument.size();
-        made->arguments.push_back(std::move(argument));
-      }
-    }
-    return made;
-  }
-  // By its name, or with its text, which the server then knows.
-  std::string Command(bool whole) const {
-    std::vector<std::string_view> words = {whole ? "EVAL" : "EVALSHA",
-                                           whole ? script->text : std::string_view(script->sha)};
-    words.insert(words.end(), arguments.begin(), arguments.end());
-    std::string command;
-    AppendCommand(command, words);
-    return command;
-  }
-  static bool IsUnknown(const RespReply& reply) {
-    return reply.Is(RespReply::Kind::kError) && reply.text.starts_with("NOSCRIPT");
-  }
-};
 
 RedisStore::RedisStore(Options options, const Clock& clock)
     : options_(std::move(options)),
@@ -201,10 +53,10 @@ void RedisStore::Do(std::function<void(Done<T>)> work, Done<T> done) {
   loop_.Post([work = std::move(work), last = std::move(last)] { work(last); });
 }
 
-void RedisStore::Run(Shared request, const Replied& replied) {
+void RedisStore::Run(SharedRequest request, const Replied& replied) {
   auto kept = std::make_shared<const Replied>(replied);
   connection_->Call(request->Command(false), [this, request, kept](Result<RespReply> reply) {
-    if (!reply || !Request::IsUnknown(*reply)) {
+    if (!reply || !RedisRequest::IsUnknown(*reply)) {
       Take(request, std::move(reply), *kept);
       return;
     }
@@ -214,19 +66,22 @@ void RedisStore::Run(Shared request, const Replied& replied) {
   });
 }
 
-void RedisStore::Take(const Shared& request, Result<RespReply> reply, const Replied& replied) {
-  if (reply && reply->Is(RespReply::Kind::kError)) {
-    plan_spent_ = reply->text.find(kPlanSpent) != std::string::npos;
-    reply = std::unexpected(ExplainRedis(*reply, options_.redis));
-  } else if (reply) {
-    plan_spent_ = false;
-    Remember(request);
-  }
-  if (reply && request->script == &redis_scripts::Flush()) TakeMonth(*reply);
+Result<RespReply> RedisStore::Judged(Result<RespReply> reply) {
+  if (!reply) return reply;
+  plan_spent_ = reply->Is(RespReply::Kind::kError) && reply->text.contains(kPlanSpent);
+  if (!reply->Is(RespReply::Kind::kError)) return reply;
+  return std::unexpected(ExplainRedis(*reply, options_.redis));
+}
+
+void RedisStore::Take(const SharedRequest& request, Result<RespReply> reply,
+                      const Replied& replied) {
+  reply = Judged(std::move(reply));
+  if (reply) Remember(request);
+  if (reply && request->script == &redis_scripts::Flush()) TakeMonth(reply->Int().value_or(0));
   replied(std::move(reply));
 }
 
-void RedisStore::RunAll(std::vector<Shared> requests, const Done<Unit>& done) {
+void RedisStore::RunAll(std::vector<SharedRequest> requests, const Done<Unit>& done) {
   if (requests.empty()) {
     done(Unit());
     return;
@@ -236,7 +91,7 @@ void RedisStore::RunAll(std::vector<Shared> requests, const Done<Unit>& done) {
     Result<Unit> result;
   };
   auto join = std::make_shared<Join>(Join{requests.size(), Unit()});
-  for (Shared& request : requests) {
+  for (SharedRequest& request : requests) {
     Run(std::move(request), [join, done](Result<RespReply> reply) {
       if (!reply && join->result) join->result = std::unexpected(std::move(reply.error()));
       if (--join->left == 0) done(std::move(join->result));
@@ -246,7 +101,7 @@ void RedisStore::RunAll(std::vector<Shared> requests, const Done<Unit>& done) {
 
 // --- What was told, and is told again ------------------------------------------------------------
 
-void RedisStore::Remember(const Shared& request) {
+void RedisStore::Remember(const SharedRequest& request) {
   if (!request->again) return;
   TimePoint now = loop_.Now();
   told_.push_back({request, now});
@@ -258,35 +113,20 @@ void RedisStore::Remember(const Shared& request) {
   }
 }
 
-Task<Result<RespReply>> RedisStore::AskAgain(RedisConnection& connection, Shared request) {
+Task<Result<RespReply>> RedisStore::AskAgain(RedisConnection& connection, SharedRequest request) {
   Result<RespReply> reply = co_await connection.Ask(request->Command(false));
-  if (reply && Request::IsUnknown(*reply)) {
+  if (reply && RedisRequest::IsUnknown(*reply)) {
     reply = co_await connection.Ask(request->Command(true));
   }
   co_return std::move(reply);
 }
 
 Task<Result<Unit>> RedisStore::Greet(RedisConnection& connection) {
-  Shared request = Request::Make(
-      redis_scripts::Greet(),
-      {Key("schema"), Key("epochs"), Key("ended"), Key("buckets"), Key("recent"), Key("objects")},
-      {std::to_string(kSchema)});
+  SharedRequest request = redis_requests::Greet(kSchema);
   Result<RespReply> reply = co_await AskAgain(connection, std::move(request));
   if (!reply) co_return std::unexpected(std::move(reply.error()));
-  constexpr std::string_view kMark = "relay ";
-  std::string found = reply->Text();
-  std::optional<int64_t> schema = NumberOf(found.substr(std::min(found.size(), kMark.size())));
-  if (!found.starts_with(kMark) || !schema) {
-    co_return Fail(Party::kRelay, Fault::kInternal,
-                   "the Redis database holds something else under the names relay:…; give the "
-                   "relay a database of its own");
-  }
-  if (*schema > kSchema) {
-    co_return Fail(Party::kRelay, Fault::kInternal,
-                   "the Redis database was written by a newer relay (schema " +
-                       std::to_string(*schema) + ", this one knows " + std::to_string(kSchema) +
-                       "); start that one");
-  }
+  Result<Unit> ours = redis_replies::CheckSchema(*reply, kSchema);
+  if (!ours) co_return std::move(ours);
   TimePoint since = connection.lost_at() - kTellAgain;
   std::deque<Told> told = std::exchange(told_, {});
   told_bytes_ = 0;
@@ -301,13 +141,12 @@ Task<Result<Unit>> RedisStore::Greet(RedisConnection& connection) {
   co_return Unit();
 }
 
-// --- The ledger
-// ------------------------------------------------------------------------------------
+// --- The ledger ----------------------------------------------------------------------------------
 
-void RedisStore::TakeMonth(const RespReply& total) {
+void RedisStore::TakeMonth(int64_t total) {
   {
     std::lock_guard lock(mutex_);
-    month_total_ = total.Int().value_or(0);
+    month_total_ = total;
   }
   StoreStatus now = status();
   if (std::exchange(stretched_, now.stretched) == now.stretched) return;
@@ -321,80 +160,32 @@ void RedisStore::TakeMonth(const RespReply& total) {
                               : "there are enough again"}});
 }
 
-// `rows` as the script takes them. Commands that the month does not know yet are added with it.
-RedisStore::Shared RedisStore::FlushRequest(std::vector<std::string> keys,
-                                            std::vector<std::string> rows) {
-  std::vector<std::string> arguments = {RedisBudget::MonthOf(clock_.Wall()), "0",
-                                        std::to_string(kRecent),
-                                        std::to_string(DayOf(clock_.Wall()))};
+// Commands that the month does not know yet are added with it.
+std::vector<SharedRequest> RedisStore::FlushRequests(const std::vector<LedgerFlush>& flushes) {
+  WallTime now = clock_.Wall();
+  redis_requests::FlushNote note{RedisBudget::MonthOf(now), 0, DayOf(now)};
   {
     std::lock_guard lock(mutex_);
+    month_ = note.month;
     uint64_t commands = connection_->commands();
-    if (month_ != arguments[0]) month_ = arguments[0];
-    arguments[1] = std::to_string(commands - std::exchange(month_commands_, commands));
+    note.commands = commands - std::exchange(month_commands_, commands);
   }
-  std::ranges::move(rows, std::back_inserter(arguments));
-  std::vector<std::string> all = {Key("epochs"), Key("ended"), Key("recent"), Key("recent:order"),
-                                  Key("commands")};
-  std::ranges::move(keys, std::back_inserter(all));
-  return Request::Make(redis_scripts::Flush(), std::move(all), std::move(arguments), true);
-}
-
-std::vector<RedisStore::Shared> RedisStore::FlushRequests(std::vector<LedgerFlush> flushes) {
-  std::vector<Shared> requests;
-  std::vector<std::string> keys;
-  std::vector<std::string> rows;
-  size_t room = kItems;
-  auto close = [&] {
-    if (!keys.empty())
-      requests.push_back(FlushRequest(std::exchange(keys, {}), std::exchange(rows, {})));
-    room = kItems;
-  };
-  for (LedgerFlush& flush : flushes) {
-    RedisFields fields = FieldsOf(flush.rows);
-    size_t field = 0;
-    size_t entry = 0;
-    do {
-      if (room == 0) close();
-      size_t some_fields = std::min(room, fields.size() - field);
-      room -= some_fields;
-      size_t some_entries = std::min(room, flush.recent.size() - entry);
-      room -= some_entries;
-      keys.push_back(EpochKey(flush.epoch));
-      rows.push_back(flush.epoch);
-      rows.push_back(std::to_string(flush.sequence));
-      rows.push_back(std::to_string(2 * some_fields));
-      for (size_t end = field + some_fields; field < end; ++field) {
-        rows.push_back(std::move(fields[field].first));
-        rows.push_back(std::move(fields[field].second));
-      }
-      rows.push_back(std::to_string(some_entries));
-      for (size_t end = entry + some_entries; entry < end; ++entry) {
-        rows.push_back(flush.recent[entry].id);
-        rows.push_back(EntryJson(flush.recent[entry], {}));
-      }
-    } while (field < fields.size() || entry < flush.recent.size());
-  }
-  close();
-  return requests;
+  return redis_requests::Flush(flushes, note);
 }
 
 void RedisStore::Load(Done<LedgerImage> done) {
   Do<LedgerImage>(
       [this](const Done<LedgerImage>& answer) {
-        std::string month = RedisBudget::MonthOf(clock_.Wall());
-        Shared request = Request::Make(redis_scripts::Load(),
-                                       {Key("epochs"), Key("ended"), Key("buckets"), Key("recent"),
-                                        Key("recent:order"), Key("commands")},
-                                       {std::string(kPrefix), month});
-        Run(std::move(request), [this, answer](Result<RespReply> reply) {
-          if (!reply) {
-            answer(std::unexpected(std::move(reply.error())));
-            return;
-          }
-          if (reply->items.size() > 4) TakeMonth(reply->items[4]);
-          answer(ReadImage(*reply, DayOf(clock_.Wall())));
-        });
+        WallTime now = clock_.Wall();
+        Run(redis_requests::Load(RedisBudget::MonthOf(now)),
+            [this, now, answer](Result<RespReply> reply) {
+              if (!reply) {
+                answer(std::unexpected(std::move(reply.error())));
+                return;
+              }
+              TakeMonth(redis_replies::MonthOfLoad(*reply));
+              answer(redis_replies::Image(*reply, DayOf(now), kMayLiveDays));
+            });
       },
       std::move(done));
 }
@@ -408,11 +199,7 @@ void RedisStore::Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) {
 void RedisStore::Fold(std::string epoch, Done<Unit> done) {
   Do<Unit>(
       [this, epoch = std::move(epoch)](const Done<Unit>& answer) {
-        RunAll({Request::Make(redis_scripts::Fold(),
-                              {Key("epochs"), Key("ended"), Key("buckets"), EpochKey(epoch)},
-                              {std::string(kPrefix), epoch, std::to_string(DayOf(clock_.Wall()))},
-                              true)},
-               answer);
+        RunAll({redis_requests::Fold(epoch, DayOf(clock_.Wall()))}, answer);
       },
       std::move(done));
 }
@@ -421,12 +208,8 @@ void RedisStore::Expire(Period kept_from, Done<Unit> done) {
   Do<Unit>(
       [this, kept_from](const Done<Unit>& answer) {
         // Two months: this one may have begun a moment ago.
-        std::string month = RedisBudget::MonthOf(clock_.Wall() - std::chrono::days(31));
-        RunAll({Request::Make(redis_scripts::Expire(),
-                              {Key("epochs"), Key("ended"), Key("buckets"), Key("commands")},
-                              {std::string(kPrefix), std::to_string(kept_from.day),
-                               std::to_string(kept_from.hour), month})},
-               answer);
+        std::string first = RedisBudget::MonthOf(clock_.Wall() - std::chrono::days(31));
+        RunAll({redis_requests::Expire(kept_from, first)}, answer);
       },
       std::move(done));
 }
@@ -437,57 +220,35 @@ void RedisStore::Expire(Period kept_from, Done<Unit> done) {
 void RedisStore::LoadStates(std::string kind, Done<std::vector<StateBlob>> done) {
   Do<std::vector<StateBlob>>(
       [this, kind = std::move(kind)](const Done<std::vector<StateBlob>>& answer) {
-        std::string command;
-        std::string key = StatesKey(kind);
-        std::array<std::string_view, 2> words = {"HGETALL", key};
-        AppendCommand(command, words);
-        connection_->Call(std::move(command), [this, kind, answer](Result<RespReply> reply) {
-          if (auto checked = Checked(reply); !checked) {
-            answer(std::unexpected(std::move(checked.error())));
-            return;
-          }
-          std::vector<StateBlob> blobs;
-          ForPairs(*reply, [&](const std::string& id, const std::string& value) {
-            blobs.push_back({kind, id, value});
-          });
-          std::ranges::sort(blobs, {}, &StateBlob::id);
-          answer(std::move(blobs));
-        });
+        connection_->Call(redis_requests::LoadStates(kind),
+                          [this, kind, answer](Result<RespReply> reply) {
+                            reply = Judged(std::move(reply));
+                            if (reply) {
+                              answer(redis_replies::States(kind, *reply));
+                            } else {
+                              answer(std::unexpected(std::move(reply.error())));
+                            }
+                          });
       },
       std::move(done));
 }
 
 void RedisStore::PutStates(std::vector<StateBlob> blobs, Done<Unit> done) {
-  Do<Unit>(
-      [this, blobs = std::move(blobs)](const Done<Unit>& answer) {
-        std::vector<Shared> requests;
-        for (size_t first = 0; first < blobs.size(); first += kItems) {
-          std::vector<std::string> keys;
-          std::vector<std::string> values;
-          for (size_t i = first; i < std::min(first + kItems, blobs.size()); ++i) {
-            keys.push_back(StatesKey(blobs[i].kind));
-            values.push_back(blobs[i].id);
-            values.push_back(blobs[i].value);
-          }
-          requests.push_back(
-              Request::Make(redis_scripts::PutStates(), std::move(keys), std::move(values)));
-        }
-        RunAll(std::move(requests), answer);
-      },
-      std::move(done));
+  Do<Unit>([this, blobs = std::move(blobs)](
+               const Done<Unit>& answer) { RunAll(redis_requests::PutStates(blobs), answer); },
+           std::move(done));
 }
 
 void RedisStore::LoadObjects(Done<Directory> done) {
   Do<Directory>(
       [this](const Done<Directory>& answer) {
-        Run(Request::Make(redis_scripts::LoadObjects(), {Key("objects"), Key("directory")}, {}),
-            [answer](Result<RespReply> reply) {
-              if (reply) {
-                answer(ReadDirectory(*reply));
-              } else {
-                answer(std::unexpected(std::move(reply.error())));
-              }
-            });
+        Run(redis_requests::LoadObjects(), [answer](Result<RespReply> reply) {
+          if (reply) {
+            answer(redis_replies::Objects(*reply));
+          } else {
+            answer(std::unexpected(std::move(reply.error())));
+          }
+        });
       },
       std::move(done));
 }
@@ -495,17 +256,11 @@ void RedisStore::LoadObjects(Done<Directory> done) {
 void RedisStore::WriteObject(ObjectWrite write, Done<ObjectWritten> done) {
   Do<ObjectWritten>(
       [this, write = std::move(write)](const Done<ObjectWritten>& answer) {
-        Shared request =
-            Request::Make(redis_scripts::WriteObject(), {Key("objects"), Key("directory")},
-                          {JoinRedisName({write.kind, write.id}), std::to_string(write.expected),
-                           write.value ? "1" : "0", write.value.value_or("")});
-        Run(std::move(request), [answer](Result<RespReply> reply) {
-          if (!reply) {
-            answer(std::unexpected(std::move(reply.error())));
-          } else if (reply->items.size() != 2) {
-            answer(Garbled());
+        Run(redis_requests::WriteObject(write), [answer](Result<RespReply> reply) {
+          if (reply) {
+            answer(redis_replies::Written(*reply));
           } else {
-            answer(ObjectWritten{reply->items[0].Int() == 1, reply->items[1].Int().value_or(0)});
+            answer(std::unexpected(std::move(reply.error())));
           }
         });
       },
@@ -514,14 +269,6 @@ void RedisStore::WriteObject(ObjectWrite write, Done<ObjectWritten> done) {
 
 // --- What is told of it
 // ----------------------------------------------------------------------------
-
-Result<Unit> RedisStore::Checked(Result<RespReply> reply) const {
-  if (!reply) return std::unexpected(std::move(reply.error()));
-  if (reply->Is(RespReply::Kind::kError)) {
-    return std::unexpected(ExplainRedis(*reply, options_.redis));
-  }
-  return Unit();
-}
 
 StoreStatus RedisStore::status() const {
   StoreStatus status;

@@ -14,11 +14,10 @@
 
 #include "core/store/redis_budget.h"
 #include "core/store/redis_connection.h"
+#include "core/store/redis_requests.h"
 #include "core/store/store.h"
 
 namespace relay {
-
-struct RedisScript;
 
 class RedisStore final : public Store, private RedisGreeter {
  public:
@@ -61,12 +60,9 @@ class RedisStore final : public Store, private RedisGreeter {
   void WriteObject(ObjectWrite write, Done<ObjectWritten> done) override;
 
  private:
-  // One call of a script.
-  struct Request;
-  using Shared = std::shared_ptr<const Request>;
   using Replied = Done<RespReply>;
   struct Told {
-    Shared request;
+    SharedRequest request;
     TimePoint when;
   };
 
@@ -75,17 +71,17 @@ class RedisStore final : public Store, private RedisGreeter {
   template <class T>
   void Do(std::function<void(Done<T>)> work, Done<T> done);
   // From here on only on the store's thread.
-  void Run(Shared request, const Replied& replied);
-  void Take(const Shared& request, Result<RespReply> reply, const Replied& replied);
+  void Run(SharedRequest request, const Replied& replied);
+  void Take(const SharedRequest& request, Result<RespReply> reply, const Replied& replied);
+  // The server's error replies as errors.
+  Result<RespReply> Judged(Result<RespReply> reply);
   // All of them; the first error, if any.
-  void RunAll(std::vector<Shared> requests, const Done<Unit>& done);
-  void Remember(const Shared& request);
-  void TakeMonth(const RespReply& total);
+  void RunAll(std::vector<SharedRequest> requests, const Done<Unit>& done);
+  void Remember(const SharedRequest& request);
+  void TakeMonth(int64_t total);
   Task<Result<Unit>> Greet(RedisConnection& connection) override;
-  Task<Result<RespReply>> AskAgain(RedisConnection& connection, Shared request);
-  Shared FlushRequest(std::vector<std::string> keys, std::vector<std::string> rows);
-  std::vector<Shared> FlushRequests(std::vector<LedgerFlush> flushes);
-  Result<Unit> Checked(Result<RespReply> reply) const;
+  Task<Result<RespReply>> AskAgain(RedisConnection& connection, SharedRequest request);
+  std::vector<SharedRequest> FlushRequests(const std::vector<LedgerFlush>& flushes);
 
   const Options options_;
   const Clock& clock_;

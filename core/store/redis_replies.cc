@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+#include "core/store/redis_replies.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "core/base/log.h"
+#include "core/store/journal_lines.h"
+#include "core/store/redis_rows.h"
+
+namespace relay::redis_replies {
+namespace {
+
+std::unexpected<Error> Garbled() {
+  return Fail(Party::kRelay, Fault::kInternal,
+              "Redis holds something that this relay does not understand under the names relay:…");
+}
+
+std::optional<int64_t> NumberOf(std::string text) {
+  return RespReply{RespReply::Kind::kText, 0, std::move(text), {}}.Int();
+}
+
+// An array as a hash's fields and values, or as pairs of anything else.
+template <class F>
+void ForPairs(const RespReply& reply, F visit) {
+  for (size_t i = 0; i + 1 < reply.items.size(); i += 2) {
+    visit(reply.items[i].text, reply.items[i + 1].text);
+  }
+}
+
+size_t ReadRows(const RespReply& hash, RowSet& to) {
+  size_t damaged = 0;
+  ForPairs(hash, [&](const std::string& field, const std::string& value) {
+    if (!AddRow(field, value, to)) ++damaged;
+  });
+  return damaged;
+}
+
+std::vector<LedgerEntry> ReadRecent(const RespReply& order, const RespReply& hash) {
+  std::map<std::string_view, std::string_view> texts;
+  ForPairs(hash, [&](const std::string& id, const std::string& text) { texts[id] = text; });
+  std::vector<LedgerEntry> recent;
+  for (const RespReply& id : order.items) {
+    auto text = texts.find(id.text);
+    if (text == texts.end()) continue;
+    if (auto dated = ReadEntryJson(text->second)) recent.push_back(std::move(dated->entry));
+  }
+  return recent;
+}
+
+}  // namespace
+
+Result<Unit> CheckSchema(const RespReply& reply, int64_t schema) {
+  constexpr std::string_view kMark = "relay ";
+  std::string found = reply.Text();
+  std::optional<int64_t> number = NumberOf(found.substr(std::min(found.size(), kMark.size())));
+  if (!found.starts_with(kMark) || !number) {
+    return Fail(Party::kRelay, Fault::kInternal,
+                "the Redis database holds something else under the names relay:…; give the relay a "
+                "database of its own");
+  }
+  if (*number > schema) {
+    return Fail(Party::kRelay, Fault::kInternal,
+                "the Redis database was written by a newer relay (schema " +
+                    std::to_string(*number) + ", this one knows " + std::to_string(schema) +
+                    "); start that one");
+  }
+  return Unit();
+}
+
+Result<LedgerImage> Image(const RespReply& reply, int64_t today, int64_t may_live_days) {
+  constexpr size_t kParts = 7;
+  if (reply.items.size() != kParts) return Garbled();
+  const auto& parts = reply.items;
+  LedgerImage image;
+  size_t damaged = 0;
+  ForPairs(parts[0], [&](const std::string& name, const std::string& state) {
+    size_t space = std::min(state.find(' '), state.size());
+    int64_t sequence = NumberOf(state.substr(0, space)).value_or(0);
+    int64_t day = NumberOf(state.substr(std::min(space + 1, state.size()))).value_or(0);
+    image.epochs.push_back({name, sequence, {}, today - day < may_live_days});
+  });
+  if (parts[6].items.size() != image.epochs.size()) return Garbled();
+  for (size_t i = 0; i < image.epochs.size(); ++i) {
+    damaged += ReadRows(parts[6].items[i], image.epochs[i].rows);
+  }
+  std::ranges::sort(image.epochs, {}, &EpochRows::epoch);
+  for (const RespReply& name : parts[1].items) image.ended.push_back(name.text);
+  std::ranges::sort(image.ended);
+  image.recent = ReadRecent(parts[2], parts[3]);
+  for (const RespReply& bucket : parts[5].items) damaged += ReadRows(bucket, image.folded);
+  LedgerRows sorted;
+  sorted.Set(image.folded);
+  image.folded = sorted.All();
+  for (EpochRows& epoch : image.epochs) {
+    LedgerRows rows;
+    rows.Set(epoch.rows);
+    epoch.rows = rows.All();
+  }
+  if (damaged > 0) {
+    Log(LogLevel::kError, "damaged rows in redis",
+        {{"rows", static_cast<uint64_t>(damaged)}, {"note", "they are not counted"}});
+  }
+  return image;
+}
+
+int64_t MonthOfLoad(const RespReply& reply) {
+  constexpr size_t kMonth = 4;
+  return reply.items.size() > kMonth ? reply.items[kMonth].Int().value_or(0) : 0;
+}
+
+Result<std::vector<StateBlob>> States(const std::string& kind, const RespReply& reply) {
+  if (!reply.Is(RespReply::Kind::kArray)) return Garbled();
+  std::vector<StateBlob> blobs;
+  ForPairs(reply, [&](const std::string& id, const std::string& value) {
+    blobs.push_back({kind, id, value});
+  });
+  std::ranges::sort(blobs, {}, &StateBlob::id);
+  return blobs;
+}
+
+Result<Directory> Objects(const RespReply& reply) {
+  if (reply.items.size() != 2) return Garbled();
+  Directory directory;
+  directory.version = reply.items[0].Int().value_or(0);
+  bool whole = true;
+  ForPairs(reply.items[1], [&](const std::string& field, const std::string& value) {
+    std::vector<std::string> name = SplitRedisName(field);
+    size_t space = value.find(' ');
+    std::optional<int64_t> version = NumberOf(value.substr(0, space));
+    whole = whole && name.size() == 2 && space != std::string::npos && version;
+    if (!whole) return;
+    directory.objects.push_back({name[0], name[1], *version, value.substr(space + 1)});
+  });
+  if (!whole) return Garbled();
+  std::ranges::sort(directory.objects, {}, [](const StoredObject& object) {
+    return std::pair(std::string_view(object.kind), std::string_view(object.id));
+  });
+  return directory;
+}
+
+Result<ObjectWritten> Written(const RespReply& reply) {
+  if (reply.items.size() != 2) return Garbled();
+  return ObjectWritten{reply.items[0].Int() == 1, reply.items[1].Int().value_or(0)};
+}
+
+}  // namespace relay::redis_replies

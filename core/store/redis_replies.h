@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// What Redis answers, read. Errors: it holds what is not ours, or nobody understands (not
+// retryable).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/store/resp.h"
+#include "core/store/store.h"
+
+namespace relay::redis_replies {
+
+// What the Greet script says: nothing wrong with the database for a relay of that schema.
+Result<Unit> CheckSchema(const RespReply& reply, int64_t schema);
+// Of Load. An epoch that was told of in the last `may_live_days` may live.
+Result<LedgerImage> Image(const RespReply& reply, int64_t today, int64_t may_live_days);
+// Of Load too: the commands of the month.
+int64_t MonthOfLoad(const RespReply& reply);
+Result<std::vector<StateBlob>> States(const std::string& kind, const RespReply& reply);
+Result<Directory> Objects(const RespReply& reply);
+Result<ObjectWritten> Written(const RespReply& reply);
+
+}  // namespace relay::redis_replies
