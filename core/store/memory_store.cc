@@ -59,6 +59,7 @@ void MemoryStore::Expire(Period kept_from, Done<Unit> done) {
   {
     std::lock_guard lock(mutex_);
     folded_.DropBefore(kept_from);
+    for (auto& [name, epoch] : epochs_) epoch.rows.DropBefore(kept_from);
   }
   done(Unit());
 }

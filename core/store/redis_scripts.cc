@@ -138,6 +138,7 @@ for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
   end
   if redis.call('EXISTS', key) == 0 then redis.call('SREM', KEYS[3], name) end
 end
+for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do drop(ARGV[1] .. 'epoch:' .. name) end
 local ended = redis.call('HGETALL', KEYS[2])
 for i = 1, #ended, 2 do
   if tonumber(ended[i + 1]) < from.d then redis.call('HDEL', KEYS[2], ended[i]) end

@@ -288,15 +288,11 @@ Result<Unit> SqliteStore::Tables::FoldOne(const std::string& name) {
 
 Result<Unit> SqliteStore::Tables::Expire(Period kept_from) {
   return Together([&]() -> Result<Unit> {
-    auto days = SqliteStatement(db_, "DELETE FROM day_rows WHERE epoch = ? AND day < ?")
-                    .Bind(kFolded)
+    auto days = SqliteStatement(db_, "DELETE FROM day_rows WHERE day < ?")
                     .Bind(int64_t{kept_from.day})
                     .Run();
     if (!days) return days;
-    return SqliteStatement(db_, "DELETE FROM hour_rows WHERE epoch = ? AND hour < ?")
-        .Bind(kFolded)
-        .Bind(kept_from.hour)
-        .Run();
+    return SqliteStatement(db_, "DELETE FROM hour_rows WHERE hour < ?").Bind(kept_from.hour).Run();
   });
 }
 

@@ -122,7 +122,7 @@ class Store {
   // then on, and so is folding it again. When it is done, all of the epoch is there to stay,
   // whatever happens to the machine: its journal is needed no more.
   virtual void Fold(std::string epoch, Done<Unit> done) = 0;
-  // Drops folded rows before `kept_from`.
+  // Drops rows before `kept_from`, of whatever epoch.
   virtual void Expire(Period kept_from, Done<Unit> done) = 0;
 
   virtual void LoadStates(std::string kind, Done<std::vector<StateBlob>> done) = 0;
