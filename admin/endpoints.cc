@@ -92,7 +92,9 @@ ProcessEndpoints::ProcessEndpoints(Services& services)
                                                "What relay.yaml allows for a month; 0: no bound")),
       flush_interval_(services.metrics.MakeGauge(
           "relay_state_flush_interval_seconds",
-          "How often the store is told; longer than configured while commands run low")) {
+          "How often the store is told; longer than configured while commands run low")),
+      lost_(services.metrics.MakeCounter("relay_usage_lost_total",
+                                         "Exchanges that found no memory to be recorded in")) {
   for (size_t op = 0; op < LedgerKeeper::kOps; ++op) {
     std::string name(LedgerKeeper::NameOf(static_cast<LedgerKeeper::Op>(op)));
     errors_.push_back(services.metrics.MakeCounter(
@@ -219,6 +221,8 @@ void ProcessEndpoints::UpdateStateSeries() {
   month_forecast_.Set(static_cast<double>(store.month_forecast));
   month_budget_.Set(static_cast<double>(store.month_budget));
   flush_interval_.Set(SecondsOf(store.flush_every));
+  int64_t lost = services_.ledger.lost();
+  lost_.Add(static_cast<double>(lost - std::exchange(lost_told_, lost)));
   for (size_t op = 0; op < errors_.size(); ++op) {
     uint64_t fresh = status.errors[op] - std::exchange(errors_told_[op], status.errors[op]);
     if (fresh > 0) errors_[op].Add(static_cast<double>(fresh));

@@ -67,6 +67,8 @@ class ProcessEndpoints final : public Endpoints {
   Gauge month_forecast_;
   Gauge month_budget_;
   Gauge flush_interval_;
+  Counter lost_;
+  int64_t lost_told_ = 0;
   std::array<uint64_t, LedgerKeeper::kOps> errors_told_{};
   std::vector<Counter> errors_;  // by operation
 };

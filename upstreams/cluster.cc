@@ -104,8 +104,9 @@ Wish Cluster::WishOf(const Exchange& x) const {
 Task<std::expected<Unit, Refusal>> Cluster::Select(Exchange& x, std::string sticky, Duration wait) {
   Wish wish = WishOf(x);
   wish.sticky = std::move(sticky);
-  AccountPool::Taken taken =
-      co_await shared_->pool->Take(loop_, std::move(wish), loop_.Now() + wait);
+  TimePoint since = loop_.Now();
+  AccountPool::Taken taken = co_await shared_->pool->Take(loop_, std::move(wish), since + wait);
+  shared_->metrics->Waited(loop_.Now() - since);
   if (!taken) {
     co_return std::unexpected(
         RefusalOf(taken.error(), shared_->config.name, x.ask.model, loop_.Now()));

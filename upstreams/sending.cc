@@ -344,8 +344,9 @@ Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
   AccountPool::Taken taken = pool_.TryTake(wish_);
   if (!taken && taken.error().why == NoAccount::Why::kBusy) {
     x_.facts.lease.reset();
-    TimePoint deadline = std::min(until_, loop_.Now() + kFailoverWait);
-    taken = co_await pool_.Take(loop_, wish_, deadline);
+    TimePoint since = loop_.Now();
+    taken = co_await pool_.Take(loop_, wish_, std::min(until_, since + kFailoverWait));
+    shared_.metrics->Waited(loop_.Now() - since);
   }
   if (!taken) co_return std::unexpected(taken.error());
   x_.facts.lease = std::move(*taken);

@@ -6,6 +6,8 @@
 
 namespace relay {
 
+static const std::vector<double> kWaitBounds = {0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300};
+
 std::string_view NameOf(UpstreamMetrics::Reason reason) {
   using Reason = UpstreamMetrics::Reason;
   switch (reason) {
@@ -24,6 +26,16 @@ std::string_view NameOf(UpstreamMetrics::Reason reason) {
   }
   return "broken";
 }
+
+UpstreamMetrics::UpstreamMetrics(Metrics& metrics, std::string cluster)
+    : metrics_(metrics),
+      cluster_(std::move(cluster)),
+      queue_depth_(metrics.MakeGauge("relay_queue_depth",
+                                     "Requests that wait while all accounts are busy",
+                                     {{"cluster", cluster_}})),
+      queue_wait_(metrics.MakeHistogram("relay_queue_wait_seconds",
+                                        "How long requests waited that found all accounts busy",
+                                        kWaitBounds, {{"cluster", cluster_}})) {}
 
 UpstreamMetrics::Series& UpstreamMetrics::SeriesOf(std::string_view account) {
   auto known = series_.find(account);
@@ -64,7 +76,12 @@ void UpstreamMetrics::Set(Series& series, const AccountPool::View* view, TimePoi
   series.cooldown.front().Set(std::chrono::duration<double>(left).count());
 }
 
+void UpstreamMetrics::Waited(Duration wait) {
+  if (wait > Duration::zero()) queue_wait_.Observe(std::chrono::duration<double>(wait).count());
+}
+
 void UpstreamMetrics::Show(AccountPool& pool, TimePoint now) {
+  queue_depth_.Set(static_cast<double>(pool.waiting()));
   std::vector<AccountPool::View> views = pool.Look();
   std::lock_guard lock(mutex_);
   for (const AccountPool::View& view : views) SeriesOf(view.name);

@@ -34,11 +34,13 @@ class UpstreamMetrics {
   };
 
   // `metrics` outlives this.
-  UpstreamMetrics(Metrics& metrics, std::string cluster)
-      : metrics_(metrics), cluster_(std::move(cluster)) {}
+  UpstreamMetrics(Metrics& metrics, std::string cluster);
   void Count(std::string_view account, Reason reason);
-  // Sets relay_account_state and the cooldown. After a report that changed them, when accounts come
-  // or go, and before metrics are read: a rest ends by itself. Who is gone is in no state.
+  // How long a request waited for an account that was busy; zero: it did not.
+  void Waited(Duration wait);
+  // Sets relay_account_state, the cooldown and the queue's depth. After a report that changed them,
+  // when accounts come or go, and before metrics are read: a rest ends by itself. Who is gone is in
+  // no state.
   void Show(AccountPool& pool, TimePoint now);
 
  private:
@@ -55,6 +57,8 @@ class UpstreamMetrics {
 
   Metrics& metrics_;
   const std::string cluster_;
+  Gauge queue_depth_;
+  Histogram queue_wait_;
   std::mutex mutex_;
   std::map<std::string, Series, std::less<>> series_;  // by the account's name
 };

@@ -184,10 +184,14 @@ TEST(Cluster, SaysThatAllAreBusyWhenTheWaitIsOver) {
   world.Settle();
   std::unique_ptr<ClientSocket> first = std::move(world.client);
   world.AskClaude(false);
+  world.shared->metrics->Show(*world.shared->pool, world.clock.Now());
+  EXPECT_THAT(world.metrics.Text(false), HasSubstr("relay_queue_depth{cluster=\"main\"} 1\n"));
   world.Advance(std::chrono::seconds(6));
   EXPECT_EQ(world.status(), 503);
   EXPECT_EQ(world.Field("retry-after"), "1");
   EXPECT_EQ(world.shared->pool->waiting(), 0U);
+  EXPECT_THAT(world.metrics.Text(false),
+              HasSubstr("relay_queue_wait_seconds_count{cluster=\"main\"} 1\n"));
 }
 
 TEST(Cluster, PassesOnWhatIsTooLongToBeJudgedWhole) {
