@@ -342,10 +342,9 @@ Result<Unit> Serve(const std::shared_ptr<const Config>& config, const Problems& 
     site.no_folder = folder.error().what;
   }
   site.workers = static_cast<size_t>(WorkersOf(*config));
-  auto state = State::Open(*config, site, SystemClock::Get(), (*services)->ledger);
+  auto state = State::Open(*config, site, SystemClock::Get(), (*services)->Kept());
   if (!state) return std::unexpected(state.error());
   (*services)->state = std::move(*state);
-  SeedBudgets(**services, *config);
   auto vault = OpenVault(*config, folder ? folder->get() : nullptr);
   if (!vault) return std::unexpected(vault.error());
   Process process(**services, options, environment, vault->get());

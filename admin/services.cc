@@ -23,6 +23,23 @@ KeyRecord RecordOf(const KeyConfig& key) {
   return record;
 }
 
+// Whether there still is what a scope of the limiter counts for. Keys may come later, out of the
+// store.
+bool Knows(const Services& services, std::string_view scope) {
+  std::string of_routes = Limiter::NameOfRoute("");
+  if (!scope.starts_with(of_routes)) return true;
+  scope.remove_prefix(of_routes.size());
+  return services.current()->config->FindRoute(scope.substr(0, scope.find(' '))) != nullptr;
+}
+
+std::vector<NamedPool> PoolsOf(const Services& services) {
+  std::vector<NamedPool> pools;
+  for (const auto& cluster : services.current()->clusters) {
+    pools.push_back({cluster->config.name, cluster->pool});
+  }
+  return pools;
+}
+
 size_t IndexOf(const Config& config, std::string_view cluster) {
   size_t index = 0;
   while (config.clusters[index].name != cluster) ++index;
@@ -77,8 +94,18 @@ Services::Services(const Config& config, const Clock& its_clock, uint64_t memory
       limiter(clock, zone),
       ledger(std::move(zone)),
       tokens(clock),
+      budgets(limiter, [this](std::string_view scope) { return Knows(*this, scope); }),
+      health([this] { return PoolsOf(*this); }),
+      sticky([this] { return PoolsOf(*this); }),
       tls_(std::move(tls)),
-      pepper_(PepperOf(config.secrets.encryption_key)) {}
+      pepper_(PepperOf(config.secrets.encryption_key)) {
+  limiter.RingAt(bell);
+}
+
+Services::~Services() {
+  // What it keeps is still there.
+  state.reset();
+}
 
 Result<std::unique_ptr<Services>> Services::Make(std::shared_ptr<const Config> config,
                                                  const Clock& clock, uint64_t memory) {
@@ -107,9 +134,11 @@ Result<std::shared_ptr<const Snapshot>> Services::Build(
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->keys = MakeKeyDirectory(*config, *stored, pepper_, limiter);
   for (const ClusterConfig& cluster : config->clusters) {
-    snapshot->clusters.push_back(ShareCluster(cluster, tls_, metrics, clock,
-                                              Find(before.get(), cluster.name), stored->accounts,
-                                              &tokens));
+    const ClusterShared* known = Find(before.get(), cluster.name);
+    snapshot->clusters.push_back(
+        ShareCluster(cluster, tls_, metrics, clock, known, stored->accounts, &tokens));
+    AccountPool& pool = *snapshot->clusters.back()->pool;
+    if (known == nullptr || known->pool.get() != &pool) pool.RingAt(bell);
   }
   for (const ListenerConfig& listener : config->listeners) {
     ListenerShared& shared = snapshot->listeners.emplace_back();
@@ -127,7 +156,6 @@ Result<std::shared_ptr<const Snapshot>> Services::Build(
 void Services::Publish(std::shared_ptr<const Snapshot> snapshot) {
   std::lock_guard publishing(publish_mutex_);
   std::shared_ptr<const Snapshot> before = current();
-  if (before != nullptr) SeedBudgets(*this, *snapshot->config, before->config.get());
   {
     std::lock_guard lock(mutex_);
     current_ = snapshot;
@@ -152,17 +180,14 @@ void Services::Unfollow(SnapshotFollower& follower) {
   std::erase(followers_, &follower);
 }
 
-void SeedBudgets(Services& services, const Config& config, const Config* before) {
-  auto fresh = [&](const KeyConfig& key) {
-    return before == nullptr || before->FindKey(key.name) == nullptr;
+State::Kept Services::Kept() {
+  auto add_spending = [this](const std::vector<DayRow>& days) {
+    // Also of keys that are not there: one may come, or come back.
+    for (const auto& [key, spending] : SpendingByKey(days, limiter.Today())) {
+      limiter.AddPast(Limiter::NameOfKey(key), spending);
+    }
   };
-  if (std::none_of(config.keys.begin(), config.keys.end(), fresh)) return;
-  for (const auto& [name, spending] : services.ledger.SpendingByKey(services.limiter.Today())) {
-    // Keys that are gone have no budget to keep.
-    const KeyConfig* key = config.FindKey(name);
-    if (key == nullptr || !fresh(*key)) continue;
-    services.limiter.Seed(Limiter::NameOfKey(name), spending);
-  }
+  return {ledger, {&budgets, &health, &sticky}, bell, std::move(add_spending)};
 }
 
 std::shared_ptr<const RouteTable> MakeRoutes(Services& services, const Config& config,

@@ -13,10 +13,12 @@
 #include "core/exchange/body_budget.h"
 #include "core/exchange/metrics.h"
 #include "core/metrics/metrics.h"
+#include "core/store/budget_states.h"
 #include "core/store/keys.h"
 #include "core/store/ledger.h"
 #include "core/store/limiter.h"
 #include "upstreams/cluster.h"
+#include "upstreams/pool_states.h"
 #include "upstreams/prices.h"
 #include "upstreams/tokens.h"
 
@@ -28,6 +30,7 @@ class Services {
   // not known, authorities or certificates of TLS that cannot be read.
   static Result<std::unique_ptr<Services>> Make(std::shared_ptr<const Config> config,
                                                 const Clock& clock, uint64_t memory);
+  ~Services();
 
   // The snapshot in force. From any thread; whoever looks twice keeps what it got.
   std::shared_ptr<const Snapshot> current() const;
@@ -52,10 +55,17 @@ class Services {
   Limiter limiter;
   Ledger ledger;
   Tokens tokens;
-  // Null where nothing is to last: `store: memory`, and checks of a file. Opened before the
-  // workers, and gone before the ledger.
-  std::unique_ptr<State> state;
   const Prices& prices = Prices::Builtin();
+  StateBell bell;  // of all whose states are kept
+  BudgetStates budgets;
+  HealthStates health;
+  StickyStates sticky;
+  // Null where nothing is to last: `store: memory`, and checks of a file. Opened before the
+  // workers.
+  std::unique_ptr<State> state;
+
+  // What the state keeps of all this.
+  State::Kept Kept();
 
  private:
   Services(const Config& config, const Clock& its_clock, uint64_t memory, Zone zone,
@@ -69,11 +79,6 @@ class Services {
   mutable std::mutex mutex_;  // guards the next
   std::shared_ptr<const Snapshot> current_;
 };
-
-// Lets the budgets of the configuration's keys begin with what the ledger says that they have
-// spent, but for those that `before`, which may be null, had already. Once the ledger has its past,
-// and before anybody of them is served.
-void SeedBudgets(Services& services, const Config& config, const Config* before = nullptr);
 
 // The routes of a configuration as one worker uses them. `clusters` (for the filters) and
 // `upstreams` (for what they let pass), one for each cluster of the configuration, and the services

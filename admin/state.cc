@@ -68,12 +68,12 @@ Result<RedisStore::Options> OptionsOf(const RedisConfig& config) {
 }  // namespace
 
 Result<std::unique_ptr<State>> State::Open(const Config& config, const Site& site,
-                                           const Clock& clock, Ledger& ledger) {
+                                           const Clock& clock, Kept kept) {
   if (config.store.kind == StoreConfig::Kind::kMemory) {
     WarnOfMemory("relay.yaml says 'store: memory'");
     return nullptr;
   }
-  std::unique_ptr<State> state(new State(ledger));
+  std::unique_ptr<State> state(new State(std::move(kept)));
   bool redis = config.store.kind == StoreConfig::Kind::kRedis;
   if (site.folder == nullptr && !redis) {
     WarnOfMemory(site.no_folder);
@@ -91,38 +91,50 @@ Result<Unit> State::Begin(const StoreConfig& config, const Site& site, const Clo
   std::string journals = folder ? site.folder->File(kJournalFolder) : std::string(kNoFolder);
   JournalFiles& files = folder ? *site.files : JournalFiles::None();
   std::string path = PlaceOf(config, site);
-  Result<LedgerPast> past = OpenStore(config, path, journals, clock);
+  std::string run = NameOfRun(clock);
+  Result<Past> past = OpenStore(config, path, journals, clock);
+  bool late = !past && past.error().retryable;
+  if (!past && !late) return std::unexpected(std::move(past.error()));
   if (past) {
-    ledger_.Load(past->days, past->recent);
-    Log(LogLevel::kInfo, "state opened",
-        {{"store", path},
-         {"days", static_cast<uint64_t>(ledger_.Sum(LedgerBy::kDay).size())},
-         {"unsettled_epochs", static_cast<uint64_t>(past->dead.size())}});
-  } else if (past.error().retryable) {
+    Add(path, *past);
+  } else {
     Log(LogLevel::kError, "state cannot be read",
         {{"why", past.error().what},
          {"note",
-          "what earlier runs used is not shown, and budgets of cost begin at zero, until a "
-          "restart; "
-          "what is used now is kept in the journal, and in the store when that can be opened"}});
-    past = LedgerPast();
-  } else {
-    return std::unexpected(std::move(past.error()));
+          "it is tried again every second; until then what earlier runs used is not shown, budgets "
+          "begin at zero, and what is used is kept in the journal"}});
+    past = Past();
   }
-  books_ = std::make_unique<LedgerBooks>(journals, NameOfRun(clock), site.workers, files);
-  keeper_ = std::make_unique<LedgerKeeper>(*store_, *books_, ledger_, clock, std::move(past->dead));
-  ledger_.WriteTo(books_.get());
+  books_ = std::make_unique<LedgerBooks>(journals, run, site.workers, files);
+  keeper_ = std::make_unique<LedgerKeeper>(*store_, *books_, kept_.ledger, clock,
+                                           std::move(past->dead), &states_);
+  if (late) {
+    keeper_->ReadLate({journals, run, [this, path](const Past& found) { Add(path, found); }});
+  }
+  kept_.bell.WakeBy([books = books_.get()] { books->Wake(); });
+  kept_.ledger.WriteTo(books_.get());
   keeper_->Start();
   return Unit{};
 }
 
-Result<LedgerPast> State::OpenStore(const StoreConfig& config, const std::string& path,
-                                    const std::string& journals, const Clock& clock) {
+void State::Add(const std::string& path, const Past& past) {
+  kept_.ledger.Load(past.days, past.recent);
+  kept_.add_spending(past.days);
+  states_.Restore(past.states);
+  Log(LogLevel::kInfo, "state opened",
+      {{"store", path},
+       {"days", static_cast<uint64_t>(kept_.ledger.Sum(LedgerBy::kDay).size())},
+       {"states", static_cast<uint64_t>(past.states.size())},
+       {"unsettled_epochs", static_cast<uint64_t>(past.dead.size())}});
+}
+
+Result<Past> State::OpenStore(const StoreConfig& config, const std::string& path,
+                              const std::string& journals, const Clock& clock) {
   if (config.kind == StoreConfig::Kind::kRedis) {
     auto options = OptionsOf(config.redis);
     if (!options) return std::unexpected(std::move(options.error()));
     store_ = std::make_unique<RedisStore>(std::move(*options), clock);
-    return ReadPast(*store_, journals);
+    return ReadPast(*store_, journals, states_.kinds());
   }
   auto open = [path] { return SqliteStore::Open(path); };
   auto store = open();
@@ -131,11 +143,12 @@ Result<LedgerPast> State::OpenStore(const StoreConfig& config, const std::string
     return std::unexpected(std::move(store.error()));
   }
   store_ = std::move(*store);
-  return ReadPast(*store_, journals);
+  return ReadPast(*store_, journals, states_.kinds());
 }
 
 State::~State() {
-  ledger_.WriteTo(nullptr);
+  kept_.ledger.WriteTo(nullptr);
+  kept_.bell.WakeBy(nullptr);
   if (keeper_ != nullptr) keeper_->Finish();
 }
 

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: MIT
 // What outlives the process: the store, in the data folder or in Redis, the folder's journal, and
-// the thread that keeps the ledger in them. A relay serves without all of it, and says so.
+// the thread that keeps ledger and states in them. A relay serves without all of it, and says so.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "core/base/clock.h"
 #include "core/config/root.h"
 #include "core/store/data_folder.h"
 #include "core/store/ledger.h"
 #include "core/store/ledger_keeper.h"
+#include "core/store/states.h"
 #include "core/store/store.h"
 
 namespace relay {
@@ -27,18 +31,27 @@ class State {
     JournalFiles* files = &JournalFiles::System();
   };
 
-  // Brings what earlier runs used into `ledger`, and from then on keeps in store and journal what
-  // it is told. Before anybody else uses the ledger, which outlives this, as does the clock. Null
-  // for `store: memory`. Without a folder it is a state that keeps nothing, or nothing but what
-  // Redis is told every flush interval, with a warning of what that loses. A store that the disk
-  // does not give is tried again, and the journal kept meanwhile. Errors (for people) are those
-  // that another try does not mend: a store that is damaged, of another program or of a newer
-  // relay.
+  // Who has in memory what is to last. They outlive the state.
+  struct Kept {
+    Ledger& ledger;
+    std::vector<StateOwner*> owners;
+    StateBell& bell;  // that the owners ring
+    // Adds what keys spent on those days to their budgets.
+    std::function<void(const std::vector<DayRow>& days)> add_spending;
+  };
+
+  // Gives them what earlier runs left, and from then on keeps in store and journal what they are
+  // told. Before anybody else uses them. Null for `store: memory`. Without a folder it is a state
+  // that keeps nothing, or nothing but what Redis is told every flush interval, with a warning of
+  // what that loses. A store that is not to be had yet is tried again, and the journal kept
+  // meanwhile; what it has is then added to what is there. Errors (for people) are those that
+  // another try does not mend: a store that is damaged, of another program or of a newer relay. The
+  // clock outlives the state.
   static Result<std::unique_ptr<State>> Open(const Config& config, const Site& site,
-                                             const Clock& clock, Ledger& ledger);
+                                             const Clock& clock, Kept kept);
   State(const State&) = delete;
   State& operator=(const State&) = delete;
-  // Nobody uses the ledger any more. Brings all to the store, and waits for it.
+  // Nobody uses them any more. Brings all to the store, and waits for it.
   ~State();
 
   // Null where there is none. For as long as this lives.
@@ -51,12 +64,14 @@ class State {
   LedgerKeeper::Status status() const;
 
  private:
-  explicit State(Ledger& ledger) : ledger_(ledger) {}
+  explicit State(Kept kept) : kept_(std::move(kept)), states_(kept_.owners, kept_.bell) {}
   Result<Unit> Begin(const StoreConfig& config, const Site& site, const Clock& clock);
-  Result<LedgerPast> OpenStore(const StoreConfig& config, const std::string& path,
-                               const std::string& journals, const Clock& clock);
+  Result<Past> OpenStore(const StoreConfig& config, const std::string& path,
+                         const std::string& journals, const Clock& clock);
+  void Add(const std::string& path, const Past& past);
 
-  Ledger& ledger_;
+  const Kept kept_;
+  StateKeeper states_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<LedgerBooks> books_;
   std::unique_ptr<LedgerKeeper> keeper_;

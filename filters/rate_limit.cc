@@ -130,7 +130,7 @@ class RateLimitFilter final : public Filter {
         route_(context.route),
         limiter_(context.limiter),
         prices_(context.prices),
-        route_scope_(context.limiter.Scope("route " + context.route)),
+        route_scope_(context.limiter.Scope(Limiter::NameOfRoute(context.route))),
         over_(context.metrics, context.route, o.shadow ? "shadowed" : "refused"),
         waited_(context.metrics, context.route, "waited") {}
   std::string_view name() const override { return "rate-limit"; }
@@ -172,7 +172,7 @@ class RateLimitFilter final : public Filter {
   }
   std::shared_ptr<LimitScope> OwnScope(const KeyRecord& key) const {
     if (options_.budget == Budget::kRoute) return route_scope_;
-    return limiter_.Scope("route " + route_ + " key " + key.name);
+    return limiter_.Scope(Limiter::NameOfRoute(route_, key.name));
   }
 
   // Of a request whose body is read.

@@ -10,13 +10,11 @@
 namespace relay {
 namespace {
 
-constexpr Duration kStickyLife = std::chrono::hours(1);
 // How long an account rests where the vendor does not say, and bounds for what it says.
 constexpr Duration kLimitedDefault = std::chrono::seconds(60);
 constexpr Duration kRefusedRest = std::chrono::minutes(10);
 constexpr Duration kShortRest = std::chrono::seconds(5);
 constexpr Duration kLeastRest = std::chrono::seconds(1);
-constexpr Duration kMostRest = std::chrono::hours(24 * 8);
 constexpr int kBrokenInARow = 5;
 // Families of models with a limit of their own, an account.
 constexpr size_t kMostFamilies = 32;
@@ -44,10 +42,6 @@ AccountPool::Health HealthAfter(Judgement::Kind kind) {
   }
 }
 
-bool IsGuess(AccountPool::Health health) {
-  return health == AccountPool::Health::kOverloaded || health == AccountPool::Health::kBroken;
-}
-
 void Sooner(TimePoint& earliest, TimePoint when) {
   if (when == TimePoint()) return;
   if (earliest == TimePoint() || when < earliest) earliest = when;
@@ -63,25 +57,12 @@ void NoAccount::Add(const NoAccount& other) {
   }
 }
 
-std::string_view NameOf(AccountPool::Health health) {
-  switch (health) {
-    case AccountPool::Health::kReady: return "ready";
-    case AccountPool::Health::kLimited: return "limited";
-    case AccountPool::Health::kOverloaded: return "overloaded";
-    case AccountPool::Health::kRefused: return "refused";
-    case AccountPool::Health::kBroken: return "broken";
-    case AccountPool::Health::kProbing: return "probing";
-    case AccountPool::Health::kExpired: return "expired";
-    case AccountPool::Health::kPaused: return "paused";
-  }
-  return "ready";
-}
-
 AccountLease::~AccountLease() {
   pool_->Release(index_, probe_);
 }
 
 AccountPool::AccountPool(const Accounts& accounts, const Clock& clock) : clock_(clock) {
+  free_slots_.reserve(kMostSessions + 1);
   Reconfigure(accounts);
 }
 
@@ -197,21 +178,6 @@ AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, Ti
   return choice;
 }
 
-void AccountPool::Remember(const std::string& sticky, size_t index, TimePoint now) {
-  auto at = sessions_.try_emplace(sticky).first;
-  Session& session = at->second;
-  session.name = &at->first;
-  session.index = index;
-  session.used = now;
-  by_use_.PushBack(session);
-  if (sessions_.size() > kMostSessions) ForgetOldest();
-  while (now - by_use_.front()->used >= kStickyLife) ForgetOldest();
-}
-
-void AccountPool::ForgetOldest() {
-  sessions_.erase(sessions_.find(*by_use_.front()->name));
-}
-
 AccountPool::Taken AccountPool::TryTake(const Wish& wish) {
   Choosing choice = std::unexpected(NoAccount());
   {
@@ -223,6 +189,7 @@ AccountPool::Taken AccountPool::TryTake(const Wish& wish) {
 
 AccountPool::Taken AccountPool::LeaseOf(Choosing choice, const std::string& sticky) {
   if (!choice) return std::unexpected(choice.error());
+  Changed();
   return std::make_unique<AccountLease>(shared_from_this(), std::move(choice->account),
                                         choice->index, choice->probe, sticky);
 }
@@ -327,6 +294,7 @@ void AccountPool::ReleaseLocked(size_t index, uint64_t probe) {
 }
 
 bool AccountPool::Recover(State& state, const Wish& wish, TimePoint now) {
+  state.changed = state.changed || state.failures > 0;
   state.failures = 0;
   // A good answer refutes a guess. Of a limit it says nothing as long as that lasts: the request
   // may have begun before.
@@ -334,6 +302,7 @@ bool AccountPool::Recover(State& state, const Wish& wish, TimePoint now) {
     bool ends = now >= trouble.until || IsGuess(trouble.health);
     return ends && Concerns(trouble.family, trouble.health, wish);
   });
+  state.changed = state.changed || over > 0;
   if (over > 0) WakeAllLocked();
   return over > 0;
 }
@@ -356,6 +325,7 @@ bool AccountPool::Park(State& state, Trouble trouble, TimePoint now) {
     if (IsGuess(trouble.health) || (!surer && trouble.until <= same->until)) return false;
   }
   *same = std::move(trouble);
+  state.changed = true;
   // Those who wait for this account look for another, or learn that there is none.
   WakeAllLocked();
   return true;
@@ -371,7 +341,16 @@ TimePoint AccountPool::RestUntil(const Judgement& judgement, TimePoint now) {
 }
 
 bool AccountPool::Report(size_t index, const Judgement& judgement, const Wish& wish) {
-  std::lock_guard lock(mutex_);
+  bool changed = false;
+  {
+    std::lock_guard lock(mutex_);
+    changed = ReportLocked(index, judgement, wish);
+  }
+  Changed();
+  return changed;
+}
+
+bool AccountPool::ReportLocked(size_t index, const Judgement& judgement, const Wish& wish) {
   TimePoint now = clock_.Now();
   State& state = states_[index];
   using Kind = Judgement::Kind;
@@ -381,6 +360,7 @@ bool AccountPool::Report(size_t index, const Judgement& judgement, const Wish& w
     case Kind::kRequest: return Recover(state, wish, now);
     case Kind::kUnsuited: return false;
     case Kind::kBroken:
+      state.changed = true;
       if (++state.failures < kBrokenInARow) {
         NoteIncident(state, judgement);
         return false;
@@ -445,7 +425,9 @@ bool AccountPool::Reset(std::string_view account) {
   if (state == nullptr) return false;
   state->troubles.clear();
   state->failures = 0;
+  state->changed = true;
   WakeAllLocked();
+  Changed();
   return true;
 }
 

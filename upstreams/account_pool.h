@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/async/task.h"
@@ -21,6 +22,7 @@
 #include "core/base/error.h"
 #include "core/base/list.h"
 #include "core/exchange/upstream.h"
+#include "core/store/states.h"
 #include "upstreams/account.h"
 
 namespace relay {
@@ -112,7 +114,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
  public:
   // More waiters than this are told at once that all are busy.
   static constexpr size_t kMostWaiting = 1000;
-  // Of more sessions than this, those longest unused are forgotten.
+  // Of more sessions than this, those longest unused are forgotten. Also what outlives the process.
   static constexpr size_t kMostSessions = 50'000;
 
   // `clock` outlives this.
@@ -173,8 +175,42 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   std::vector<Incident> Incidents(std::string_view account);
   size_t waiting();
 
+  // What outlives the process (account_pool_states.cc): by names, and by wall time.
+  struct KeptTrouble {
+    std::string family;
+    Health health = Health::kReady;
+    std::string cause;
+    WallTime until{};
+  };
+  struct KeptHealth {
+    std::string account;
+    int failures = 0;
+    std::vector<KeptTrouble> troubles;
+  };
+  struct KeptSession {
+    size_t slot = 0;  // below kMostSessions; no two sessions have one
+    std::string sticky;
+    std::string account;
+    WallTime used{};
+  };
+  // Rung after each change, by any thread; outlives this. Before other threads use this.
+  void RingAt(StateBell& bell) { bell_ = &bell; }
+  // Of all accounts and sessions that changed since the last call. That a session was used again is
+  // told only after a while.
+  std::vector<KeptHealth> TakeChangedHealth();
+  std::vector<KeptSession> TakeChangedSessions();
+  // Adds what an earlier run knew; what this one knows already counts more. An account that is not
+  // there may come later, and is kept in mind as long as it rests. False: there is nothing to know.
+  bool RestoreHealth(const KeptHealth& kept);
+  // The same; returns the slots of those that nobody needs any more.
+  std::vector<size_t> RestoreSessions(std::vector<KeptSession> kept);
+
  private:
   friend class AccountLease;
+  static constexpr Duration kStickyLife = std::chrono::hours(1);
+  // How much later than told a session may have been used.
+  static constexpr Duration kTellUse = std::chrono::minutes(5);
+  static constexpr Duration kMostRest = std::chrono::hours(24 * 8);
   // What keeps an account from serving, all of it or one family of models.
   struct Trouble {
     std::string family;  // "": the whole account
@@ -190,6 +226,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     uint64_t last_used = 0;
     int failures = 0;  // in a row
     std::vector<Trouble> troubles;
+    bool changed = false;  // of the last two, since they were taken
     std::deque<Incident> incidents;
   };
   // What stands against an account for a request.
@@ -200,11 +237,14 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     bool none() const { return !why && !guess; }
   };
   struct SessionTag {};
+  struct ChangedTag {};
   // Which account a session sticks to.
-  struct Session : ListNode<SessionTag> {
+  struct Session : ListNode<SessionTag>, ListNode<ChangedTag> {
     const std::string* name = nullptr;  // its key in sessions_
     size_t index = 0;
     TimePoint used{};
+    TimePoint told{};  // when it was used as far as it was taken
+    size_t slot = 0;
   };
   struct Choice {
     size_t index = 0;
@@ -218,13 +258,25 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   Choosing ChooseLocked(const Wish& wish, TimePoint now);
   Taken LeaseOf(Choosing choice, const std::string& sticky);
   Bar BarOf(size_t index, const Wish& wish, TimePoint now) const;
+  // That an account fails, until something shows whether it does.
+  static bool IsGuess(Health health) {
+    return health == Health::kOverloaded || health == Health::kBroken;
+  }
   static void AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar);
   Choice OccupyLocked(size_t index, const Wish& wish, TimePoint now);
   void Release(size_t index, uint64_t probe);
   void ReleaseLocked(size_t index, uint64_t probe);
+  bool ReportLocked(size_t index, const Judgement& judgement, const Wish& wish);
   void WakeAllLocked();
   void Remember(const std::string& sticky, size_t index, TimePoint now);
   void ForgetOldest();
+  size_t TakeSlotLocked();
+  Session* RestoreSessionLocked(const KeptSession& kept, TimePoint now, WallTime wall);
+  void GiveSlotsLocked(const std::vector<std::pair<Session*, size_t>>& restored);
+  size_t IndexOfLocked(std::string_view account);
+  void Changed() const {
+    if (bell_ != nullptr) bell_->Ring();
+  }
   // Ends what a good answer shows to be over. True when there was any.
   bool Recover(State& state, const Wish& wish, TimePoint now);
   bool Park(State& state, Trouble trouble, TimePoint now);
@@ -236,10 +288,15 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   std::vector<State> states_;  // by index; one for each name that there ever was
   std::unordered_map<std::string, Session> sessions_;
   List<Session, SessionTag> by_use_;  // all of sessions_, the longest unused first
+  List<Session, ChangedTag> changed_sessions_;
+  std::vector<size_t> free_slots_;  // of those below slots_
+  size_t slots_ = 0;
+  StateBell* bell_ = nullptr;
   WaitQueue<Ticket> waiting_;
   uint64_t turn_ = 0;
 };
 
 std::string_view NameOf(AccountPool::Health health);
+std::optional<AccountPool::Health> ParseHealth(std::string_view name);
 
 }  // namespace relay

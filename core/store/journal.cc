@@ -299,15 +299,17 @@ void Journal::Remove(uint64_t segment) {
   ::unlink(NameOf(segment).c_str());
 }
 
-Result<std::vector<ReplayedEpoch>> ReadJournals(const std::string& folder) {
+Result<std::vector<ReplayedEpoch>> ReadJournals(
+    const std::string& folder, const std::function<bool(std::string_view epoch)>& skip) {
   if (folder == kNoFolder) return {};
   std::map<std::string, std::vector<uint64_t>> epochs;
   std::error_code error;
   std::filesystem::directory_iterator files(folder, error);
   if (error == std::errc::no_such_file_or_directory) return {};
   for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
-    if (auto name = ParseName(files->path().filename()))
-      epochs[name->first].push_back(name->second);
+    auto name = ParseName(files->path().filename());
+    if (!name || (skip && skip(name->first))) continue;
+    epochs[name->first].push_back(name->second);
   }
   if (error) {
     return Fail(Party::kRelay, Fault::kInternal,

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -117,8 +118,9 @@ struct ReplayedEpoch {
   std::vector<std::string> files;  // paths: to be removed when the store has all of this
 };
 
-// Reads every epoch of `folder`; none if there is no such folder. Changes nothing. Errors: cannot
-// be read (retryable), or written by a newer version.
-Result<std::vector<ReplayedEpoch>> ReadJournals(const std::string& folder);
+// Reads every epoch of `folder` but those for which `skip` holds; none if there is no such folder.
+// Changes nothing. Errors: cannot be read (retryable), or written by a newer version.
+Result<std::vector<ReplayedEpoch>> ReadJournals(
+    const std::string& folder, const std::function<bool(std::string_view epoch)>& skip = {});
 
 }  // namespace relay

@@ -7,9 +7,12 @@ namespace relay {
 
 template <class T>
 Store* LateStore::Find(const Done<T>& done) {
+  if (Store* store = there_) return store;
+  std::unique_lock lock(opening_);
   if (store_ != nullptr) return store_.get();
   Result<std::unique_ptr<Store>> opened = open_();
   if (!opened) {
+    lock.unlock();
     done(std::unexpected(std::move(opened.error())));
     return nullptr;
   }

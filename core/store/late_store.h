@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 
 #include "core/store/store.h"
 
@@ -17,7 +18,7 @@ class LateStore final : public Store {
   // Calls `open` on the thread of the call, which waits for it, until it gives a store.
   explicit LateStore(Opener open) : open_(std::move(open)) {}
 
-  // Of the store; "memory" until it is there. From any thread; the calls are for one at a time.
+  // Of the store; "memory" until it is there.
   std::string_view kind() const override;
   void Load(Done<LedgerImage> done) override;
   void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) override;
@@ -34,8 +35,9 @@ class LateStore final : public Store {
   Store* Find(const Done<T>& done);
 
   const Opener open_;
+  std::mutex opening_;
   std::unique_ptr<Store> store_;
-  std::atomic<const Store*> there_{nullptr};  // store_, for kind()
+  std::atomic<Store*> there_{nullptr};  // store_, once and for all
 };
 
 }  // namespace relay

@@ -55,14 +55,34 @@ const std::string* Ledger::KeepModelLocked(std::string_view model) {
 }
 
 void Ledger::Load(const std::vector<DayRow>& days, const std::vector<LedgerEntry>& recent) {
+  constexpr size_t kAtOnce = 64;  // so that nobody waits long
+  for (size_t at = 0; at < days.size();) {
+    std::lock_guard lock(mutex_);
+    for (size_t end = std::min(at + kAtOnce, days.size()); at < end; ++at) {
+      const DayRow& row = days[at];
+      RowId id{Keep(names_, row.key), Keep(names_, row.model), Keep(names_, row.account)};
+      days_[row.day][id].Add(row.totals);
+    }
+  }
+  LoadRecent(recent);
+}
+
+// Behind the older ones come those that are there already.
+void Ledger::LoadRecent(const std::vector<LedgerEntry>& entries) {
+  std::vector<std::shared_ptr<const LedgerEntry>> older;
+  older.reserve(entries.size() + kRecent);
+  for (const LedgerEntry& entry : entries) {
+    older.push_back(std::make_shared<const LedgerEntry>(entry));
+  }
   std::lock_guard lock(mutex_);
-  for (const DayRow& row : days) {
-    RowId id{Keep(names_, row.key), Keep(names_, row.model), Keep(names_, row.account)};
-    days_[row.day][id].Add(row.totals);
-  }
-  for (const LedgerEntry& entry : recent) {
-    recent_[closed_++ % kRecent] = std::make_shared<const LedgerEntry>(entry);
-  }
+  std::unordered_set<std::string_view> known;
+  size_t count = std::min(closed_, kRecent);
+  for (size_t i = 1; i <= count; ++i) known.insert(recent_[(closed_ - i) % kRecent]->id);
+  std::erase_if(older, [&](const auto& entry) { return known.contains(entry->id); });
+  for (size_t i = count; i >= 1; --i) older.push_back(recent_[(closed_ - i) % kRecent]);
+  closed_ = 0;
+  size_t surplus = older.size() - std::min(older.size(), kRecent);
+  for (size_t i = surplus; i < older.size(); ++i) recent_[closed_++ % kRecent] = older[i];
 }
 
 Period Ledger::PeriodOf(WallTime when) const {
@@ -138,17 +158,6 @@ std::vector<int32_t> Ledger::Days() const {
   days.reserve(days_.size());
   for (const auto& [day, rows] : days_) days.push_back(day);
   return days;
-}
-
-std::map<std::string, Spending> Ledger::SpendingByKey(int32_t today) const {
-  std::map<std::string, Spending> spent;
-  for (int32_t day : Days()) {
-    for (const auto& [id, totals] : CopyDay(day)) {
-      auto [at, added] = spent.try_emplace(*id.key, today);
-      at->second.AddPast(day, totals.nanodollars);
-    }
-  }
-  return spent;
 }
 
 std::vector<LedgerRow> Ledger::Sum(LedgerBy by) const {

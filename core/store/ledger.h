@@ -19,7 +19,6 @@
 
 #include "core/base/clock.h"
 #include "core/base/zone.h"
-#include "core/store/spending.h"
 #include "core/store/usage.h"
 
 namespace relay {
@@ -84,8 +83,8 @@ class Ledger {
   // From now on what is opened and closed is also written to `books`, before the call returns.
   // Before other threads use this; null: no more, after they did. Not owned.
   void WriteTo(LedgerBooks* books) { books_ = books; }
-  // Adds what was used before this run. Its models do not count among the kModels. Before other
-  // threads use this.
+  // Adds what was used before this run, all of it older than what is there. Its models do not count
+  // among the kModels. Other threads may use this meanwhile.
   void Load(const std::vector<DayRow>& days, const std::vector<LedgerEntry>& recent);
 
   // The upstream has told some usage: should nothing close it, it settles as estimated.
@@ -102,8 +101,6 @@ class Ledger {
 
   // Sorted by name; days as "2026-11-24".
   std::vector<LedgerRow> Sum(LedgerBy by) const;
-  // What each key has spent on the days that are kept, by the calendar of `today`.
-  std::map<std::string, Spending> SpendingByKey(int32_t today) const;
   // Newest first.
   std::vector<LedgerEntry> Recent(size_t most) const;
   // Opened and not closed.
@@ -131,6 +128,7 @@ class Ledger {
 
   static const std::string* Keep(Names& names, std::string_view name);
   const std::string* KeepModelLocked(std::string_view model);
+  void LoadRecent(const std::vector<LedgerEntry>& entries);
   std::vector<int32_t> Days() const;
   std::vector<std::pair<RowId, LedgerTotals>> CopyDay(int32_t day) const;
 

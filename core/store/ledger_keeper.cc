@@ -6,9 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
-#include <map>
 #include <system_error>
-#include <unordered_set>
 #include <utility>
 
 #include "core/base/log.h"
@@ -17,95 +15,19 @@ namespace relay {
 namespace {
 
 constexpr Duration kLong = std::chrono::hours(1);
-// A flush that the killed run had sent may reach a far store behind the replay, and is older.
-constexpr int64_t kReplay = 1000;
-
-// Exchanges of all that are known once, in the order of their ends.
-std::vector<LedgerEntry> Newest(std::vector<LedgerEntry> entries) {
-  std::unordered_set<std::string_view> seen;
-  std::vector<LedgerEntry> kept;
-  for (LedgerEntry& entry : entries) {
-    if (seen.insert(entry.id).second) kept.push_back(entry);
-  }
-  std::ranges::sort(kept, [](const LedgerEntry& a, const LedgerEntry& b) {
-    return a.when != b.when ? a.when < b.when : a.id < b.id;
-  });
-  size_t surplus = kept.size() - std::min(kept.size(), Store::kRecent);
-  kept.erase(kept.begin(), kept.begin() + static_cast<ptrdiff_t>(surplus));
-  return kept;
-}
-
-void TellOfReplay(const ReplayedEpoch& replayed) {
-  if (replayed.damaged_lines > 0) {
-    Log(LogLevel::kError, "damaged journal",
-        {{"epoch", replayed.epoch},
-         {"lines", static_cast<uint64_t>(replayed.damaged_lines)},
-         {"note", "the disk has changed what was written: some usage may be missing"}});
-  }
-  Log(LogLevel::kInfo, "journal replayed",
-      {{"epoch", replayed.epoch},
-       {"exchanges", static_cast<uint64_t>(replayed.entries.size())},
-       {"unclosed", static_cast<uint64_t>(replayed.unclosed)},
-       {"torn_bytes", static_cast<uint64_t>(replayed.torn_bytes)}});
-}
 
 }  // namespace
-
-Result<LedgerPast> ReadPast(Store& store, const std::string& journals) {
-  auto image = Await<LedgerImage>([&](auto done) { store.Load(std::move(done)); });
-  if (!image) return std::unexpected(std::move(image.error()));
-  auto replayed = ReadJournals(journals);
-  if (!replayed) return std::unexpected(std::move(replayed.error()));
-
-  LedgerPast past;
-  past.recent = std::move(image->recent);
-  LedgerRows sum;
-  sum.AddAll(image->folded);
-  std::map<std::string, EpochRows> epochs;
-  for (EpochRows& epoch : image->epochs) epochs[epoch.epoch] = std::move(epoch);
-  for (ReplayedEpoch& epoch : *replayed) {
-    TellOfReplay(epoch);
-    if (std::ranges::find(image->ended, epoch.epoch) != image->ended.end()) {
-      past.dead.push_back({{}, std::move(epoch.files)});
-      continue;
-    }
-    std::ranges::copy(epoch.entries, std::back_inserter(past.recent));
-    // What the store has of it is older, and has the rows that the journal forgot.
-    auto known = epochs.extract(epoch.epoch);
-    if (!known && epoch.rows.empty()) {
-      past.dead.push_back({{}, std::move(epoch.files)});
-      continue;
-    }
-    LedgerRows rows;
-    int64_t sequence = 0;
-    if (known) {
-      rows.Set(known.mapped().rows);
-      sequence = known.mapped().sequence;
-    }
-    rows.Set(epoch.rows);
-    sum.AddAll(rows.All());
-    past.dead.push_back({{epoch.epoch, sequence + kReplay, std::move(epoch.rows), epoch.entries},
-                         std::move(epoch.files)});
-  }
-  for (auto& [name, epoch] : epochs) {
-    sum.AddAll(epoch.rows);
-    if (epoch.may_live) continue;
-    past.dead.push_back({{name, epoch.sequence, {}, {}}, {}});
-  }
-  past.days = sum.All().days;
-  past.recent = Newest(std::move(past.recent));
-  return past;
-}
 
 // --- When to do what ---------------------------------------------------------------------------
 
 LedgerKeeper::LedgerKeeper(Store& store, LedgerBooks& books, const Ledger& ledger,
-                           const Clock& clock, std::vector<DeadEpoch> dead)
+                           const Clock& clock, std::vector<DeadEpoch> dead, StateKeeper* states)
     : store_(store),
       books_(books),
       ledger_(ledger),
       clock_(clock),
       dead_(std::make_move_iterator(dead.begin()), std::make_move_iterator(dead.end())),
+      states_(states),
       due_(clock.Now()) {}
 
 LedgerKeeper::~LedgerKeeper() {
@@ -154,8 +76,9 @@ Duration LedgerKeeper::Step() {
     BeginRound();
   }
   Advance();
-  idle_ = !calling_ && dead_.empty() && !books_.changed() && !books_.wants_begin() &&
-          !status().degraded();
+  bool all_kept =
+      !late_ && dead_.empty() && !books_.changed() && (states_ == nullptr || !states_->changed());
+  idle_ = !calling_ && all_kept && !books_.wants_begin() && !status().degraded();
   return idle_ ? kLong : std::max<Duration>(due_ - now, std::chrono::milliseconds(1));
 }
 
@@ -197,6 +120,7 @@ void LedgerKeeper::BeginRound() {
   if (in_round_) return;
   in_round_ = true;
   flush_wanted_ = true;
+  states_wanted_ = states_ != nullptr;
 }
 
 void LedgerKeeper::Advance() {
@@ -205,14 +129,12 @@ void LedgerKeeper::Advance() {
 
 // What is used now goes before what earlier runs left. False: nothing is left to do.
 bool LedgerKeeper::CallNext() {
-  if (std::exchange(flush_wanted_, false)) {
-    flushes_ = books_.Take();
-    if (!flushes_.empty()) {
-      store_.Flush(flushes_, Answering(Op::kFlush));
-      return true;
-    }
-    books_.Arrived({}, {});
+  if (std::exchange(flush_wanted_, false) && CallFlush()) return true;
+  if (late_) {
+    CallLoad();
+    return true;
   }
+  if (std::exchange(states_wanted_, false) && CallStates()) return true;
   while (!dead_.empty() && dead_.front().last.epoch.empty()) RemoveDeadFiles();
   if (!dead_.empty()) {
     const LedgerFlush& last = dead_.front().last;
@@ -226,6 +148,42 @@ bool LedgerKeeper::CallNext() {
   Period today = ledger_.PeriodOf(clock_.Wall());
   if (expired_on_ == today.day) return false;
   store_.Expire({today.day - kKeptDays + 1, today.hour - kKeptHours + 1}, Answering(Op::kExpire));
+  return true;
+}
+
+bool LedgerKeeper::CallFlush() {
+  flushes_ = books_.Take();
+  if (flushes_.empty()) {
+    books_.Arrived({}, {});
+    return false;
+  }
+  store_.Flush(flushes_, Answering(Op::kFlush));
+  return true;
+}
+
+void LedgerKeeper::CallLoad() {
+  LoadStored(store_, states_ == nullptr ? std::vector<std::string>() : states_->kinds(),
+             [this, answer = Answering(Op::kLoad)](Result<StoredPast> stored) {
+               if (!stored) return answer(std::unexpected(std::move(stored.error())));
+               loaded_ = std::move(*stored);
+               answer(Unit());
+             });
+}
+
+Result<Unit> LedgerKeeper::AddLate() {
+  Result<Past> past = PastOf(std::exchange(loaded_, {}), late_->journals, late_->run);
+  if (!past) return std::unexpected(std::move(past.error()));
+  late_->add(*past);
+  std::ranges::move(past->dead, std::back_inserter(dead_));
+  late_.reset();
+  return Unit();
+}
+
+bool LedgerKeeper::CallStates() {
+  if (!states_->changed()) return false;
+  std::vector<StateBlob> blobs = states_->Take();
+  if (blobs.empty()) return false;
+  store_.PutStates(std::move(blobs), Answering(Op::kStates));
   return true;
 }
 
@@ -255,6 +213,7 @@ bool LedgerKeeper::TakeAnswer() {
   }
   if (!answer) return false;
   Op op = *std::exchange(calling_, std::nullopt);
+  if (op == Op::kLoad && *answer) answer = AddLate();
   if (*answer) {
     OnDone(op);
   } else {
@@ -271,12 +230,14 @@ void LedgerKeeper::OnDone(Op op) {
       books_.Arrived(flushes_, {now.day - 1, now.hour - 24});
       flushes_.clear();
       break;
+    case Op::kStates: states_->Arrived(); break;
     case Op::kReplay:
       dead_.front().last.rows = {};
       dead_.front().last.recent.clear();
       break;
     case Op::kFold: RemoveDeadFiles(); break;
     case Op::kExpire: expired_on_ = now.day; break;
+    case Op::kLoad:
     case Op::kJournal:
     case Op::kSync: break;
   }
@@ -360,6 +321,8 @@ std::string_view LedgerKeeper::NameOf(Op op) {
     case Op::kJournal: return "journal";
     case Op::kSync: return "sync";
     case Op::kFlush: return "flush";
+    case Op::kLoad: return "load";
+    case Op::kStates: return "states";
     case Op::kReplay: return "replay";
     case Op::kFold: return "fold";
     case Op::kExpire: return "expire";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Brings the ledger's books behind the requests to where they last: the journal to the disk every
-// few milliseconds, sums and exchanges to the store every second, and what earlier runs left in
-// their journals, under their own epochs, once. A thread of its own, that sleeps while nothing is
-// used.
+// few milliseconds, sums, exchanges and states that changed to the store every second, and what
+// earlier runs left in their journals, under their own epochs, once. A thread of its own, that
+// sleeps while nothing is used.
 //
 // A store or disk that fails costs nothing of it: all stays in memory and is tried again. The first
 // failure and the recovery are events of the log.
@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -23,25 +24,11 @@
 #include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/store/ledger_books.h"
+#include "core/store/past.h"
+#include "core/store/states.h"
 #include "core/store/store.h"
 
 namespace relay {
-
-// What an earlier run has left to do: its last sums, to be flushed and folded.
-struct DeadEpoch {
-  LedgerFlush last;                // no rows: the store has them; no epoch: nothing to fold either
-  std::vector<std::string> files;  // of its journal, to be removed then
-};
-
-struct LedgerPast {
-  std::vector<DayRow> days;         // of all runs, in sum
-  std::vector<LedgerEntry> recent;  // oldest first
-  std::vector<DeadEpoch> dead;
-};
-
-// All of store and journals together. Waits; changes nothing. Errors are those of Store::Load and
-// ReadJournals.
-Result<LedgerPast> ReadPast(Store& store, const std::string& journals);
 
 class LedgerKeeper {
  public:
@@ -52,8 +39,8 @@ class LedgerKeeper {
   static constexpr int64_t kKeptHours = int64_t{31} * 24;
 
   // What may fail: beginning or writing the journal, its way to the disk, and calls of the store.
-  enum class Op : uint8_t { kJournal, kSync, kFlush, kReplay, kFold, kExpire };
-  static constexpr size_t kOps = 6;
+  enum class Op : uint8_t { kJournal, kSync, kFlush, kLoad, kStates, kReplay, kFold, kExpire };
+  static constexpr size_t kOps = 8;
   static std::string_view NameOf(Op op);
 
   struct Status {
@@ -63,13 +50,23 @@ class LedgerKeeper {
     bool degraded() const { return journal_fails || store_fails; }
   };
 
-  // All of these outlive it. `ledger` tells the calendar.
+  // All of these outlive it. `ledger` tells the calendar; `states`: null where there are none.
   LedgerKeeper(Store& store, LedgerBooks& books, const Ledger& ledger, const Clock& clock,
-               std::vector<DeadEpoch> dead);
+               std::vector<DeadEpoch> dead, StateKeeper* states = nullptr);
   LedgerKeeper(const LedgerKeeper&) = delete;
   LedgerKeeper& operator=(const LedgerKeeper&) = delete;
   // Stops where it stands, as a crash would: what is in the journal only is for the next run.
   ~LedgerKeeper();
+
+  // What a store that could not be read at the start has of earlier runs: read once it can be, and
+  // given to `add`, on the keeper's thread. Until then no states are written, which would take the
+  // place of older ones. Before Start.
+  struct Late {
+    std::string journals;
+    std::string run;  // our own
+    std::function<void(const Past&)> add;
+  };
+  void ReadLate(Late late) { late_ = std::move(late); }
 
   // Begins the journals, and the thread.
   void Start();
@@ -91,6 +88,10 @@ class LedgerKeeper {
   void BeginRound();
   void Advance();
   bool CallNext();
+  bool CallFlush();
+  void CallLoad();
+  bool CallStates();
+  Result<Unit> AddLate();
   void RemoveDeadFiles();
   Store::Done<Unit> Answering(Op op);
   void WaitForAnswer();
@@ -107,10 +108,14 @@ class LedgerKeeper {
 
   // The stepping thread's.
   std::deque<DeadEpoch> dead_;
+  StateKeeper* const states_;
+  std::optional<Late> late_;
+  StoredPast loaded_;                 // for late_
   std::vector<LedgerFlush> flushes_;  // under way
   std::optional<Op> calling_;         // of the store
   bool in_round_ = false;             // one call after the other, until none is left or one fails
   bool flush_wanted_ = false;
+  bool states_wanted_ = false;
   bool idle_ = false;
   bool journal_well_ = true;  // since the last time it was due
   TimePoint due_;

@@ -41,7 +41,8 @@ class LimitTicket final : public WaitTicket {
 
 // --- Scopes ------------------------------------------------------------------------------------
 
-LimitScope::LimitScope() = default;
+LimitScope::LimitScope(std::string name)
+    : name_(std::move(name)), in_ledger_(name_.starts_with(Limiter::NameOfKey(""))) {}
 LimitScope::~LimitScope() = default;
 
 int64_t LimitScope::InFlight() const {
@@ -132,6 +133,9 @@ class Limiter::Judge {
       scope->reserved_.tokens += reserve_.tokens;
       scope->reserved_.nanodollars += reserve_.nanodollars;
       scope->keeps_spending_ = scope->keeps_spending_ || limits.any_cost();
+      scope->keeps_starts_ = scope->keeps_starts_ || limits.requests_per_minute > 0;
+      scope->keeps_tokens_ = scope->keeps_tokens_ || limits.tokens_per_minute > 0;
+      scope->changed_ = scope->changed_ || scope->keeps_starts_;
       slot.held_[i] = scope;
     }
   }
@@ -262,7 +266,8 @@ std::shared_ptr<LimitScope> Limiter::Scope(std::string_view name) {
   auto at = scopes_.find(name);
   if (at != scopes_.end()) return at->second;
   if (scopes_.size() >= look_at_) ForgetIdleLocked();
-  return scopes_.emplace(name, std::make_shared<LimitScope>()).first->second;
+  std::string own(name);
+  return scopes_.emplace(own, std::make_shared<LimitScope>(own)).first->second;
 }
 
 size_t Limiter::size() const {
@@ -279,21 +284,19 @@ void Limiter::ForgetIdleLocked() {
   look_at_ = std::max<size_t>(64, scopes_.size() * 2);
 }
 
-void Limiter::Seed(std::string_view scope, const Spending& spending) {
-  std::shared_ptr<LimitScope> to = Scope(scope);
-  std::lock_guard lock(to->mutex_);
-  to->spending_ = spending;
-  to->keeps_spending_ = true;
-}
-
 std::optional<Limiter::Denied> Limiter::Look(const Ask& ask, TimePoint now) {
   return Judge(*this, ask, now, kNotWaiting).denied();
 }
 
 std::optional<Limiter::Denied> Limiter::Admit(const Ask& ask, TimePoint now, Slot& slot) {
-  Judge judge(*this, ask, now, kNotWaiting);
-  if (!judge.denied() || ask.shadow) judge.Take(slot);
-  return judge.denied();
+  std::optional<Denied> denied;
+  {
+    Judge judge(*this, ask, now, kNotWaiting);
+    if (!judge.denied() || ask.shadow) judge.Take(slot);
+    denied = judge.denied();
+  }
+  if (!denied || ask.shadow) Changed();
+  return denied;
 }
 
 void Limiter::Settle(Slot& slot, const Charge& used, std::optional<int64_t> output) {
@@ -309,8 +312,11 @@ void Limiter::Settle(Slot& slot, const Charge& used, std::optional<int64_t> outp
     }
     if (charge.tokens > 0) scope->tokens_.Add(now, charge.tokens);
     if (charge.nanodollars > 0) scope->spending_.Add(today, charge.nanodollars);
+    scope->changed_ = scope->changed_ || (charge.tokens > 0 && scope->keeps_tokens_) ||
+                      (charge.nanodollars > 0 && scope->keeps_spending_ && !scope->in_ledger_);
     scope->ReleaseLocked(slot.reserved_);
   }
+  Changed();
 }
 
 // --- Waiting -----------------------------------------------------------------------------------
@@ -375,7 +381,10 @@ Task<Limiter::Admitted> Limiter::AdmitInTurn(Loop& loop, Ask ask, TimePoint dead
   Turn turn(*this, loop, std::move(ask), deadline, most);
   while (true) {
     std::optional<Admitted> admitted = turn.Look();
-    if (admitted) co_return std::move(*admitted);
+    if (admitted) {
+      if (*admitted) Changed();
+      co_return std::move(*admitted);
+    }
     co_await turn.Wait();
   }
 }

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "core/async/task.h"
 #include "core/async/wait_queue.h"
@@ -24,6 +25,7 @@
 #include "core/store/minute_window.h"
 #include "core/store/output_means.h"
 #include "core/store/spending.h"
+#include "core/store/states.h"
 
 namespace relay {
 
@@ -70,7 +72,7 @@ class Slot {
 // What shares one allowance: a key, a route, a key on a route.
 class LimitScope {
  public:
-  LimitScope();
+  explicit LimitScope(std::string name);
   LimitScope(const LimitScope&) = delete;
   LimitScope& operator=(const LimitScope&) = delete;
   ~LimitScope();
@@ -89,6 +91,8 @@ class LimitScope {
   // Something has changed: the first who waits looks again.
   void WakeFrontLocked();
 
+  const std::string name_;
+  const bool in_ledger_;  // what was spent here: the ledger keeps it
   mutable std::mutex mutex_;
   MinuteWindow starts_;
   MinuteWindow tokens_;
@@ -96,6 +100,9 @@ class LimitScope {
   Charge reserved_;
   int64_t in_flight_ = 0;
   bool keeps_spending_ = false;  // must not be forgotten: money was counted against a limit
+  bool keeps_starts_ = false;    // these two: counted against a limit, and so to be written
+  bool keeps_tokens_ = false;
+  bool changed_ = false;  // of what is written, since it was taken last
   OutputMeans outputs_;
   WaitQueue<LimitTicket> waiting_;
 };
@@ -109,12 +116,17 @@ class Limiter {
   // The scope of that name, made if there is none. Resolve it once and keep it: requests then do
   // not look up names. Scopes that nobody keeps are forgotten once they are idle.
   std::shared_ptr<LimitScope> Scope(std::string_view name);
+  // Of a key's own limits, of a route's that all share, and of a route's that each key has there.
+  // Keys and routes have no space in their names.
   static std::string NameOfKey(std::string_view key) { return "key " + std::string(key); }
+  static std::string NameOfRoute(std::string_view route) { return "route " + std::string(route); }
+  static std::string NameOfRoute(std::string_view route, std::string_view key) {
+    return NameOfRoute(route) + " " + NameOfKey(key);
+  }
   size_t size() const;
 
-  // What was spent in the scope of that name before this run. Before the first request, since it
-  // replaces what was counted.
-  void Seed(std::string_view scope, const Spending& spending);
+  // Adds what was spent in the scope of that name before this run.
+  void AddPast(std::string_view scope, const Spending& spending);
   // The day on the calendar of budgets.
   int32_t Today() const { return zone_.DayOf(clock_.Wall()); }
 
@@ -157,6 +169,27 @@ class Limiter {
   // it the slot's end settles with nothing.
   void Settle(Slot& slot, const Charge& used, std::optional<int64_t> output = {});
 
+  // What a scope has counted against limits, for a store: minute windows by wall time, since clocks
+  // of other runs differ.
+  struct Kept {
+    struct Moment {
+      WallTime when;
+      int64_t amount = 0;
+      bool operator==(const Moment&) const = default;
+    };
+    std::string scope;
+    std::vector<Moment> starts = {};
+    std::vector<Moment> tokens = {};
+    Spending spending = {};
+  };
+  // Rung after each change, by any thread; outlives this. Before other threads use this.
+  void RingAt(StateBell& bell) { bell_ = &bell; }
+  // Of all scopes that changed since the last call. A key's own spending is not in it: the ledger
+  // has that.
+  std::vector<Kept> TakeChanged();
+  // Adds what an earlier run has counted. False: none of it counts any more.
+  bool Restore(const Kept& kept);
+
  private:
   struct Hash {
     using is_transparent = void;
@@ -165,12 +198,17 @@ class Limiter {
   class Judge;
   class Turn;
   void ForgetIdleLocked();
+  std::vector<std::shared_ptr<LimitScope>> AllScopes() const;
+  void Changed() const {
+    if (bell_ != nullptr) bell_->Ring();
+  }
 
   const Clock& clock_;
   const Zone zone_;
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<LimitScope>, Hash, std::equal_to<>> scopes_;
   size_t look_at_ = 64;  // scopes at which idle ones are looked for
+  StateBell* bell_ = nullptr;
 };
 
 }  // namespace relay

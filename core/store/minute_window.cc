@@ -35,6 +35,23 @@ void MinuteWindow::Add(TimePoint now, int64_t amount) {
   sum_ += amount;
 }
 
+void MinuteWindow::AddPast(TimePoint when, int64_t amount, TimePoint now) {
+  Advance(now);
+  int64_t second = std::clamp<int64_t>(SecondOf(when), 0, second_);
+  if (second <= second_ - kBuckets) return;
+  amounts_[static_cast<size_t>(second % kBuckets)] += amount;
+  sum_ += amount;
+}
+
+std::vector<MinuteWindow::Bucket> MinuteWindow::Buckets() const {
+  std::vector<Bucket> buckets;
+  for (int64_t second = std::max<int64_t>(second_ - kBuckets + 1, 0); second <= second_; ++second) {
+    int64_t amount = amounts_[static_cast<size_t>(second % kBuckets)];
+    if (amount != 0) buckets.push_back({TimePoint(std::chrono::seconds(second)), amount});
+  }
+  return buckets;
+}
+
 Duration MinuteWindow::Until(int64_t limit, TimePoint now) {
   Advance(now);
   int64_t left = sum_;

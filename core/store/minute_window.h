@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "core/base/clock.h"
 
@@ -15,8 +16,18 @@ class MinuteWindow {
  public:
   int64_t Count(TimePoint now);
   void Add(TimePoint now, int64_t amount = 1);
+  // Of a moment that is past, and may be too old to count. One before the clock's zero counts at
+  // it.
+  void AddPast(TimePoint when, int64_t amount, TimePoint now);
   // From now until Count is below `limit`, which is above zero; zero when it is.
   Duration Until(int64_t limit, TimePoint now);
+
+  struct Bucket {
+    TimePoint begin;
+    int64_t amount = 0;
+  };
+  // Those that hold something, the oldest first.
+  std::vector<Bucket> Buckets() const;
 
  private:
   static constexpr int64_t kBuckets = 61;

@@ -75,6 +75,12 @@ void Spending::AddPast(int32_t day, int64_t nanodollars) {
   }
 }
 
+void Spending::AddPast(Spending past, int32_t today) {
+  Advance(today);
+  const CostAmounts& amounts = past.SpentOn(today);
+  for (size_t i = 0; i < kCostWindows; ++i) spent_[i] = PlusClamped(spent_[i], amounts[i]);
+}
+
 const CostAmounts& Spending::SpentOn(int32_t today) {
   Advance(today);
   return spent_;

@@ -33,8 +33,14 @@ class Spending {
   // What was spent earlier, for a budget that is built from the ledger's rows, in any order. Counts
   // in the windows that hold both `day` and the day of the last Add or of the constructor.
   void AddPast(int32_t day, int64_t nanodollars);
+  // All that another one knows of, as of `today`.
+  void AddPast(Spending past, int32_t today);
   // In the windows that hold `today`.
   const CostAmounts& SpentOn(int32_t today);
+
+  // For a copy that outlives the process.
+  int32_t day() const { return day_; }
+  Spending(int32_t day, const CostAmounts& spent) : day_(day), spent_(spent) {}
 
  private:
   void Advance(int32_t today);

@@ -127,10 +127,8 @@ TEST(Snapshot, LimitsOfAListenerCountForNewConnections) {
 
 TEST(Snapshot, WhatWasSpentIsKnownOfAKeyThatComes) {
   Relay relay;
-  LedgerEntry entry{.id = "req_1", .when = SystemClock::Get().Wall(), .key = "bob"};
-  entry.model = "claude-opus-5-5";
-  entry.nanodollars = 5'000'000'000;
-  relay.services->ledger.Close(entry);
+  int32_t today = relay.services->limiter.Today();
+  relay.services->Kept().add_spending({{today, "bob", "m", "a", {.nanodollars = 5'000'000'000}}});
   std::string text =
       With(BobsConfig(), R"(key: "${BOB_KEY}")", R"(key: "${BOB_KEY}", limits: {cost-total: 5})");
   text = With(text, "{account-select: {}}, ", "{rate-limit: {}}, {account-select: {}}, ");

@@ -50,7 +50,7 @@ struct OneRun {
   // The error, or nothing.
   std::string Open() {
     auto state =
-        State::Open(*services->current()->config, site, SystemClock::Get(), services->ledger);
+        State::Open(*services->current()->config, site, SystemClock::Get(), services->Kept());
     if (!state) return state.error().what;
     services->state = std::move(*state);
     endpoints = std::make_unique<ProcessEndpoints>(*services);
@@ -233,27 +233,93 @@ TEST(State, CountsWhatIsNotSettled) {
   EXPECT_TRUE(Has(relay.Ask("/metrics"), "relay_usage_unsettled 0\n"));
 }
 
-TEST(SeedBudgets, BeginsTheBudgetsOfKeysWithWhatEarlierRunsSpent) {
-  const std::string kKeys =
-      "keys: [{name: alice, key: cr_alice_0123456789, limits: {cost-total: 5}}]\n";
-  auto config = ConfigOf(kKeys + ConfigText("memory"));
-  auto services = std::move(*Services::Make(config, SystemClock::Get(), uint64_t{1} << 30));
-  LedgerEntry entry = EntryOf("req_1", 100);
-  entry.nanodollars = 5'000'000'000;
-  services->ledger.Close(entry);
-  entry.key = "gone";
-  services->ledger.Close(entry);
-  auto key = services->current()->keys->FindByName("alice");
-  Limiter::Ask ask;
-  ask.claims[0] = {key->scope, key->limits};
-  TimePoint now = SystemClock::Get().Now();
-  EXPECT_FALSE(services->limiter.Look(ask, now));
-  size_t scopes = services->limiter.size();
-  SeedBudgets(*services, *config);
-  auto denied = services->limiter.Look(ask, now);
-  ASSERT_TRUE(denied);
-  EXPECT_TRUE(denied->spent);
-  EXPECT_EQ(services->limiter.size(), scopes) << "none is made for keys that are gone";
+// A key with a budget, a route that has one too, and two accounts.
+struct StatesOfARun : OneRun {
+  explicit StatesOfARun(const std::string& path) : OneRun(path, Settings()) {}
+  static std::string Settings() {
+    return "auto\nkeys: [{name: alice, key: cr_alice_0123456789, limits: {cost-total: 5}}]";
+  }
+  // Whether the budget of `dollars` in all of that scope is spent.
+  bool Spent(const std::string& scope, int64_t dollars) const {
+    Limiter::Ask ask;
+    ask.claims[0].scope = services->limiter.Scope(scope);
+    ask.claims[0].limits.cost.back() = dollars * 1'000'000'000;
+    return services->limiter.Look(ask, SystemClock::Get().Now()).has_value();
+  }
+  void Spend(const std::string& scope, int64_t dollars) const {
+    Limiter::Ask ask;
+    ask.claims[0].scope = services->limiter.Scope(scope);
+    ask.claims[0].limits.cost.back() = 1'000'000'000'000;
+    Slot slot;
+    ASSERT_FALSE(services->limiter.Admit(ask, SystemClock::Get().Now(), slot));
+    services->limiter.Settle(slot, {.nanodollars = dollars * 1'000'000'000});
+  }
+  void CloseWorth(const std::string& id, int64_t dollars) const {
+    LedgerEntry entry = EntryOf(id, 1);
+    entry.nanodollars = dollars * 1'000'000'000;
+    services->ledger.Close(entry);
+  }
+};
+
+TEST(State, KeepsBudgetsAcrossRestarts) {
+  TemporaryFolder temp;
+  {
+    StatesOfARun relay(temp.File("data"));
+    ASSERT_EQ(relay.Open(), "");
+    relay.CloseWorth("a", 3);
+    relay.Spend("route claude", 3);
+    relay.Spend("route gone", 3);
+  }
+  StatesOfARun relay(temp.File("data"));
+  ASSERT_EQ(relay.Open(), "");
+  EXPECT_TRUE(relay.Spent("key alice", 3));
+  EXPECT_FALSE(relay.Spent("key alice", 4));
+  EXPECT_TRUE(relay.Spent("route claude", 3));
+  EXPECT_FALSE(relay.Spent("route claude", 4));
+  EXPECT_FALSE(relay.Spent("route gone", 3));
+}
+
+TEST(State, AddsWhatAStoreHasThatIsThereLate) {
+  TemporaryFolder temp;
+  {
+    StatesOfARun relay(temp.File("data"));
+    ASSERT_EQ(relay.Open(), "");
+    relay.CloseWorth("a", 2);
+    relay.Spend("route claude", 2);
+  }
+  std::filesystem::rename(temp.File("data/relay.db"), temp.File("relay.db"));
+  std::filesystem::create_directories(temp.File("data/relay.db"));
+  {
+    StatesOfARun relay(temp.File("data"));
+    ASSERT_EQ(relay.Open(), "");
+    relay.CloseWorth("b", 1);
+    relay.Spend("key alice", 1);
+    relay.Spend("route claude", 1);
+    EXPECT_FALSE(relay.Spent("key alice", 2));
+    std::filesystem::remove(temp.File("data/relay.db"));
+    std::filesystem::rename(temp.File("relay.db"), temp.File("data/relay.db"));
+    // At the latest when it ends.
+    relay.services->state.reset();
+    EXPECT_TRUE(relay.Spent("key alice", 3));
+    EXPECT_FALSE(relay.Spent("key alice", 4));
+    EXPECT_TRUE(relay.Spent("route claude", 3));
+    EXPECT_FALSE(relay.Spent("route claude", 4));
+    EXPECT_EQ(relay.Sum().requests, 2);
+  }
+  StatesOfARun relay(temp.File("data"));
+  ASSERT_EQ(relay.Open(), "");
+  EXPECT_EQ(relay.Sum().requests, 2);
+  EXPECT_TRUE(relay.Spent("key alice", 3));
+  EXPECT_FALSE(relay.Spent("key alice", 4));
+  EXPECT_TRUE(relay.Spent("route claude", 3));
+  EXPECT_FALSE(relay.Spent("route claude", 4));
+}
+
+TEST(State, HasSeriesForWhatIsLostAndForWhoWaits) {
+  OneRun relay("");
+  ASSERT_EQ(relay.Open(), "");
+  EXPECT_TRUE(Has(relay.Ask("/metrics"), "relay_usage_lost_total 0\n"));
+  EXPECT_TRUE(Has(relay.Ask("/metrics"), "relay_queue_depth{cluster=\"claude\"} 0\n"));
 }
 
 // A block of relay.yaml for the server.

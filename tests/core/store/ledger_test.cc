@@ -201,26 +201,23 @@ TEST(Ledger, LosesNothingUnderThreads) {
   }
 }
 
-TEST(Ledger, TellsWhatEachKeyHasSpentByTheCalendar) {
+TEST(Ledger, PutsWhatEarlierRunsUsedBeforeWhatIsThere) {
   Ledger ledger;
-  WallTime noon(std::chrono::seconds(1'795'694'400));  // 2026-11-26, a Thursday
-  auto spend = [&](const char* key, int days_ago, int64_t nanodollars) {
-    LedgerEntry entry{.id = "req", .when = noon - std::chrono::hours(24 * days_ago)};
-    entry.key = key;
-    entry.model = "m" + std::to_string(days_ago);
-    entry.nanodollars = nanodollars;
-    ledger.Close(std::move(entry));
-  };
-  spend("alice", 0, 1);
-  spend("alice", 1, 10);
-  spend("alice", 5, 100);
-  spend("alice", 30, 1000);
-  spend("bob", 30, 7);
-  int32_t today = Zone().DayOf(noon);
-  auto spent = ledger.SpendingByKey(today);
-  ASSERT_EQ(spent.size(), 2U);
-  EXPECT_EQ(spent["alice"].SpentOn(today), (CostAmounts{1, 11, 111, 1111}));
-  EXPECT_EQ(spent["bob"].SpentOn(today), (CostAmounts{0, 0, 0, 7}));
+  ledger.Close(Entry("bob", "m", 1));
+  LedgerEntry newest = ledger.Recent(1)[0];
+  newest.id = "of this run";
+  ledger.Close(newest);
+  std::vector<LedgerEntry> past(Ledger::kRecent);
+  for (size_t i = 0; i < past.size(); ++i) past[i].id = std::to_string(i);
+  past.push_back(newest);  // the store has been told of it
+  ledger.Load({}, past);
+  auto recent = ledger.Recent(Ledger::kRecent + 1);
+  ASSERT_EQ(recent.size(), Ledger::kRecent);
+  EXPECT_EQ(recent[0].id, "of this run");
+  EXPECT_EQ(recent[1].key, "bob");
+  EXPECT_EQ(recent[2].id, "999");
+  EXPECT_EQ(recent.back().id, "2");
+  EXPECT_EQ(ledger.Sum(LedgerBy::kKey)[0].totals.requests, 2) << "exchanges alone are no sums";
 }
 
 }  // namespace

@@ -242,11 +242,11 @@ TEST_F(BudgetTest, HostileAmountsNeitherOverflowNorGiveBack) {
   EXPECT_TRUE(denied->spent);
 }
 
-TEST_F(BudgetTest, IsSeededWithWhatWasSpentBefore) {
+TEST_F(BudgetTest, BeginsWithWhatWasSpentBefore) {
   Spending spending(limiter.Today());
   spending.AddPast(limiter.Today(), 3);
   spending.AddPast(limiter.Today() - 1, 4);  // Wednesday
-  limiter.Seed(Limiter::NameOfKey("alice"), spending);
+  limiter.AddPast(Limiter::NameOfKey("alice"), spending);
   RateLimits day = PerDay(4);
   auto slot = Begin(day, {});
   EXPECT_FALSE(Try(day, {.nanodollars = 1}));

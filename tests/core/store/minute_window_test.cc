@@ -66,6 +66,26 @@ TEST(MinuteWindow, NeverLetsAnyMinuteHoldMoreThanTheLimit) {
   }
 }
 
+TEST(MinuteWindow, TakesWhatIsPast) {
+  MinuteWindow window;
+  window.Add(Second(1030), 70);
+  window.AddPast(Second(1000), 500, Second(1030));
+  window.AddPast(Second(900), 9, Second(1030));
+  window.AddPast(Second(2000), 1, Second(1030));
+  EXPECT_EQ(window.Count(Second(1030)), 571);
+  auto buckets = window.Buckets();
+  ASSERT_EQ(buckets.size(), 2U);
+  EXPECT_EQ(buckets[0].begin, Second(1000));
+  EXPECT_EQ(buckets[0].amount, 500);
+  EXPECT_EQ(buckets[1].amount, 71);
+  EXPECT_EQ(window.Count(Second(1061)), 71);
+  // A machine whose clock has just begun.
+  MinuteWindow young;
+  young.AddPast(Second(-30), 5, Second(3));
+  EXPECT_EQ(young.Count(Second(60)), 5);
+  EXPECT_EQ(young.Count(Second(61)), 0);
+}
+
 TEST(MinuteWindow, CountsAmounts) {
   MinuteWindow window;
   window.Add(Second(1000), 500);

@@ -71,6 +71,16 @@ TEST(Spending, AClockThatWasWrongDoesNotKeepItsDayForYears) {
   EXPECT_THAT(spending.SpentOn(Day(2026, 11, 26)), ElementsAre(2, 2, 2, 7));
 }
 
+TEST(Spending, AddsWhatAnotherKnowsAsOfToday) {
+  Spending past(Day(2026, 11, 25));  // a Wednesday
+  past.Add(Day(2026, 11, 25), 3);
+  Spending spending;
+  spending.Add(Day(2026, 11, 26), 1);
+  spending.AddPast(past, Day(2026, 11, 26));
+  EXPECT_THAT(spending.SpentOn(Day(2026, 11, 26)), ElementsAre(1, 4, 4, 4));
+  EXPECT_THAT(past.SpentOn(Day(2026, 11, 25)), ElementsAre(3, 3, 3, 3));
+}
+
 TEST(Spending, StaysAtTheGreatest) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   Spending spending;

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+// What a pool remembers beyond a request, and beyond the process: which session sticks to which
+// account, and what troubles accounts have.
+#include <algorithm>
+#include <utility>
+
+#include "upstreams/account_pool.h"
+
+namespace relay {
+
+std::string_view NameOf(AccountPool::Health health) {
+  switch (health) {
+    case AccountPool::Health::kReady: return "ready";
+    case AccountPool::Health::kLimited: return "limited";
+    case AccountPool::Health::kOverloaded: return "overloaded";
+    case AccountPool::Health::kRefused: return "refused";
+    case AccountPool::Health::kBroken: return "broken";
+    case AccountPool::Health::kProbing: return "probing";
+    case AccountPool::Health::kExpired: return "expired";
+    case AccountPool::Health::kPaused: return "paused";
+  }
+  return "ready";
+}
+
+std::optional<AccountPool::Health> ParseHealth(std::string_view name) {
+  using Health = AccountPool::Health;
+  for (Health health : {Health::kReady, Health::kLimited, Health::kOverloaded, Health::kRefused,
+                        Health::kBroken, Health::kProbing, Health::kExpired, Health::kPaused}) {
+    if (NameOf(health) == name) return health;
+  }
+  return std::nullopt;
+}
+
+// Of an account that is not there, too: it may come later, out of the store.
+size_t AccountPool::IndexOfLocked(std::string_view account) {
+  auto known = std::ranges::find(states_, account, &State::name);
+  if (known == states_.end()) {
+    known = states_.emplace(states_.end());
+    known->name = account;
+  }
+  return static_cast<size_t>(known - states_.begin());
+}
+
+// --- Sessions ----------------------------------------------------------------------------------
+
+void AccountPool::Remember(const std::string& sticky, size_t index, TimePoint now) {
+  auto [at, fresh] = sessions_.try_emplace(sticky);
+  Session& session = at->second;
+  bool changed = fresh || session.index != index || now - session.told >= kTellUse;
+  session.name = &at->first;
+  session.index = index;
+  session.used = now;
+  by_use_.PushBack(session);
+  if (sessions_.size() > kMostSessions) ForgetOldest();
+  while (now - by_use_.front()->used >= kStickyLife) ForgetOldest();
+  if (fresh) session.slot = TakeSlotLocked();
+  if (changed) changed_sessions_.PushBack(session);
+}
+
+void AccountPool::ForgetOldest() {
+  const Session& oldest = *by_use_.front();
+  free_slots_.push_back(oldest.slot);
+  sessions_.erase(sessions_.find(*oldest.name));
+}
+
+size_t AccountPool::TakeSlotLocked() {
+  if (free_slots_.empty()) return slots_++;
+  size_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  return slot;
+}
+
+std::vector<AccountPool::KeptSession> AccountPool::TakeChangedSessions() {
+  // Room is made before the mutex is taken.
+  constexpr size_t kAtOnce = 64;
+  constexpr size_t kUsualName = 200;
+  std::vector<KeptSession> all;
+  for (bool more = true; more;) {
+    size_t count = all.size();
+    all.resize(count + kAtOnce);
+    for (size_t i = count; i < all.size(); ++i) {
+      all[i].sticky.reserve(kUsualName);
+      all[i].account.reserve(kUsualName);
+    }
+    std::lock_guard lock(mutex_);
+    TimePoint now = clock_.Now();
+    WallTime wall = clock_.Wall();
+    while (count < all.size() && !changed_sessions_.empty()) {
+      Session& session = *changed_sessions_.PopFront();
+      session.told = session.used;
+      KeptSession& kept = all[count++];
+      kept.slot = session.slot;
+      kept.sticky = *session.name;
+      kept.account = states_[session.index].name;
+      kept.used = wall - std::chrono::duration_cast<WallTime::duration>(now - session.used);
+    }
+    more = !changed_sessions_.empty();
+    all.resize(count);
+  }
+  return all;
+}
+
+// Null: it is of no use.
+AccountPool::Session* AccountPool::RestoreSessionLocked(const KeptSession& kept, TimePoint now,
+                                                        WallTime wall) {
+  Duration age = std::max<Duration>(wall - kept.used, Duration::zero());
+  if (age >= kStickyLife || kept.sticky.empty() || kept.account.empty()) return nullptr;
+  auto [at, fresh] = sessions_.try_emplace(kept.sticky);
+  if (!fresh) return nullptr;
+  Session& session = at->second;
+  session.name = &at->first;
+  session.index = IndexOfLocked(kept.account);
+  session.used = session.told = now - age;
+  return &session;
+}
+
+// `restored`: with the slots that they had. Who finds his taken, gets another.
+void AccountPool::GiveSlotsLocked(const std::vector<std::pair<Session*, size_t>>& restored) {
+  std::vector<bool> used(kMostSessions);
+  by_use_.ForEach([&](const Session& session) { used[session.slot] = true; });
+  std::vector<Session*> homeless;
+  for (const auto& [session, slot] : restored) {
+    bool free = slot < kMostSessions && !used[slot];
+    if (free) {
+      used[slot] = true;
+      session->slot = slot;
+    } else {
+      homeless.push_back(session);
+    }
+  }
+  slots_ = kMostSessions;
+  while (slots_ > 0 && !used[slots_ - 1]) --slots_;
+  free_slots_.clear();
+  for (size_t slot = slots_; slot-- > 0;) {
+    if (!used[slot]) free_slots_.push_back(slot);
+  }
+  for (Session* session : homeless) {
+    session->slot = TakeSlotLocked();
+    changed_sessions_.PushBack(*session);
+  }
+}
+
+std::vector<size_t> AccountPool::RestoreSessions(std::vector<KeptSession> kept) {
+  std::ranges::sort(kept, {}, &KeptSession::used);
+  std::vector<size_t> gone;
+  std::lock_guard lock(mutex_);
+  TimePoint now = clock_.Now();
+  WallTime wall = clock_.Wall();
+  std::vector<std::pair<Session*, size_t>> restored;
+  for (const KeptSession& one : kept) {
+    if (Session* session = RestoreSessionLocked(one, now, wall)) {
+      restored.emplace_back(session, one.slot);
+    } else {
+      gone.push_back(one.slot);
+    }
+  }
+  GiveSlotsLocked(restored);
+  // Those of this run were used later.
+  List<Session, SessionTag> ours;
+  ours.Splice(by_use_);
+  for (const auto& [session, slot] : restored) by_use_.PushBack(*session);
+  by_use_.Splice(ours);
+  while (sessions_.size() > kMostSessions) ForgetOldest();
+  return gone;
+}
+
+// --- Health ------------------------------------------------------------------------------------
+
+std::vector<AccountPool::KeptHealth> AccountPool::TakeChangedHealth() {
+  std::vector<KeptHealth> all;
+  std::lock_guard lock(mutex_);
+  TimePoint now = clock_.Now();
+  WallTime wall = clock_.Wall();
+  for (size_t i = 0; i < states_.size(); ++i) {
+    State& state = states_[i];
+    if (!std::exchange(state.changed, false)) continue;
+    KeptHealth kept{states_[i].name, state.failures, {}};
+    for (const Trouble& trouble : state.troubles) {
+      auto left = std::chrono::duration_cast<WallTime::duration>(trouble.until - now);
+      kept.troubles.push_back({trouble.family, trouble.health, trouble.cause, wall + left});
+    }
+    all.push_back(std::move(kept));
+  }
+  return all;
+}
+
+bool AccountPool::RestoreHealth(const KeptHealth& kept) {
+  std::lock_guard lock(mutex_);
+  TimePoint now = clock_.Now();
+  WallTime wall = clock_.Wall();
+  bool rests = std::ranges::any_of(
+      kept.troubles, [wall](const KeptTrouble& trouble) { return wall < trouble.until; });
+  bool there = std::ranges::any_of(states_, [&](const State& state) {
+    return state.account != nullptr && state.name == kept.account;
+  });
+  if (kept.account.empty() || (kept.failures <= 0 && kept.troubles.empty())) return false;
+  if (!there && !rests) return false;
+  State& state = states_[IndexOfLocked(kept.account)];
+  // What came of the requests of this run is newer than any guess.
+  bool in_use = state.last_used > 0;
+  if (!in_use) state.failures = kept.failures;
+  for (const KeptTrouble& trouble : kept.troubles) {
+    // Whether it waits for a new token shows when it is asked.
+    if (trouble.health == Health::kExpired) continue;
+    bool known = std::ranges::any_of(
+        state.troubles, [&](const Trouble& own) { return own.family == trouble.family; });
+    if (known || (in_use && IsGuess(trouble.health))) continue;
+    Duration left = std::clamp<Duration>(trouble.until - wall, Duration::zero(), kMostRest);
+    Park(state, {trouble.family, trouble.health, trouble.cause, now + left, 0}, now);
+  }
+  return true;
+}
+
+}  // namespace relay
