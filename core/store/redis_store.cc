@@ -128,15 +128,12 @@ Task<Result<Unit>> RedisStore::Greet(RedisConnection& connection) {
   Result<Unit> ours = redis_replies::CheckSchema(*reply, kSchema);
   if (!ours) co_return std::move(ours);
   TimePoint since = connection.lost_at() - kTellAgain;
-  std::deque<Told> told = std::exchange(told_, {});
-  told_bytes_ = 0;
+  // They stay: this connection may be lost as soon.
+  std::deque<Told> told = told_;
   for (const Told& one : told) {
     if (one.when < since) continue;
     Result<RespReply> again = co_await AskAgain(connection, one.request);
-    if (!again) {
-      told_ = std::move(told);  // for the next connection
-      co_return std::unexpected(std::move(again.error()));
-    }
+    if (!again) co_return std::unexpected(std::move(again.error()));
   }
   co_return Unit();
 }
