@@ -27,7 +27,8 @@ enum class Fault : uint8_t {
   kBudgetSpent,      // 429 billing_error
   kNoAccount,        // 503: no account can serve
   kOverloaded,       // 503 or 529: the vendor's or our own shortage
-  kConnect,          // could not reach: name, TCP, proxy
+  kConnect,          // could not reach: name, TCP
+  kProxy,            // the outbound proxy: not reached, broken off, or it will not have us
   kTls,              // handshake or certificate
   kReset,            // connection or stream broken off
   kTruncated,        // ended too early, cleanly

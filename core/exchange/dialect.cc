@@ -155,6 +155,7 @@ int StatusOf(const Refusal& refusal) {
     case Fault::kOverloaded:
     case Fault::kCancelled: return 503;
     case Fault::kConnect:
+    case Fault::kProxy:
     case Fault::kTls:
     case Fault::kReset:
     case Fault::kTruncated:

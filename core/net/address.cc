@@ -134,6 +134,11 @@ bool Address::IsPublic() const {
   return v6() ? IsPublic6(store_.v6.sin6_addr) : IsPublic4(ntohl(store_.v4.sin_addr.s_addr));
 }
 
+std::string Address::Bytes() const {
+  if (v6()) return std::string(reinterpret_cast<const char*>(&store_.v6.sin6_addr), 16);
+  return std::string(reinterpret_cast<const char*>(&store_.v4.sin_addr), 4);
+}
+
 std::string Address::HostString() const {
   std::array<char, INET6_ADDRSTRLEN> text{};
   const void* from = v6() ? static_cast<const void*>(&store_.v6.sin6_addr)

@@ -37,6 +37,8 @@ class Address {
   bool IsPublic() const;
   // "192.0.2.1:4711" or "[2001:db8::1]:4711".
   std::string ToString() const;
+  // The 4 or 16 bytes of the address alone, in the order of the network.
+  std::string Bytes() const;
   // Without port and brackets.
   std::string HostString() const;
   bool operator==(const Address& other) const;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "core/net/socket.h"
 #include "core/net/tcp.h"
@@ -111,17 +112,26 @@ std::unexpected<Error> TooLate(const Endpoint& endpoint) {
               "connecting to " + Name(endpoint) + " took too long", true);
 }
 
-// The addresses that may be dialled: all, or those in the open internet.
-Result<Unit> Check(const Endpoint& endpoint, const std::vector<Address>& addresses) {
-  if (!endpoint.public_only) return Unit{};
+// Whether all of them may be dialled.
+Result<Unit> Check(const std::string& host, const std::vector<Address>& addresses) {
   for (const Address& address : addresses) {
     if (address.IsPublic()) continue;
-    return Fail(Party::kUpstream, Fault::kConnect,
-                endpoint.host + " is " + address.HostString() +
-                    ", which is not an address of the public internet",
-                true);
+    return Fail(
+        Party::kUpstream, Fault::kConnect,
+        host + " is " + address.HostString() + ", which is not an address of the public internet",
+        true);
   }
   return Unit{};
+}
+
+// The addresses that may be dialled: all, or those in the open internet.
+Task<Result<std::vector<Address>>> Resolve(Resolver& resolver, std::string host, uint16_t port,
+                                           bool public_only, TimePoint deadline) {
+  Result<std::vector<Address>> addresses = co_await resolver.Resolve(host, port, deadline);
+  if (!addresses || !public_only) co_return std::move(addresses);
+  Result<Unit> allowed = Check(host, *addresses);
+  if (!allowed) co_return std::unexpected(allowed.error());
+  co_return std::move(addresses);
 }
 
 Task<Result<std::unique_ptr<Transport>>> Connect(Loop& loop, Endpoint endpoint,
@@ -161,21 +171,112 @@ Task<Result<std::unique_ptr<Transport>>> Secure(Loop& loop, Endpoint endpoint,
   co_return std::move(tls);
 }
 
-}  // namespace
-
-Task<Result<std::unique_ptr<Transport>>> Dial(Loop& loop, Resolver& resolver, Endpoint endpoint,
-                                              TimePoint deadline) {
+// TCP, and TLS if it is to be.
+Task<Result<std::unique_ptr<Transport>>> DialStraight(Loop& loop, Resolver& resolver,
+                                                      Endpoint endpoint, TimePoint deadline) {
   Result<std::vector<Address>> addresses =
-      co_await resolver.Resolve(endpoint.host, endpoint.port, deadline);
+      co_await Resolve(resolver, endpoint.host, endpoint.port, endpoint.public_only, deadline);
   if (!addresses) co_return std::unexpected(addresses.error());
-  Result<Unit> allowed = Check(endpoint, *addresses);
-  if (!allowed) co_return std::unexpected(allowed.error());
-  // A tunnel through an outbound proxy would stand here: dial the proxy, then speak with it.
   Result<std::unique_ptr<Transport>> transport =
       co_await Connect(loop, endpoint, *std::move(addresses), deadline);
   if (!transport || endpoint.tls == nullptr) co_return std::move(transport);
   transport = co_await Secure(loop, std::move(endpoint), *std::move(transport), deadline);
   co_return std::move(transport);
+}
+
+// What a proxy says until the tunnel stands.
+class ProxyEar final : public TransportEvents {
+ public:
+  // `transport` is stopped when this dies: what it has to say then waits for the next Start.
+  ProxyEar(Loop& loop, Transport& transport) : changed_(loop), transport_(transport) {
+    transport_.Start(*this);
+  }
+  ~ProxyEar() { transport_.Stop(); }
+  ProxyEar(const ProxyEar&) = delete;
+  ProxyEar& operator=(const ProxyEar&) = delete;
+
+  std::string Take() { return std::exchange(heard_, {}); }
+  bool heard() const { return !heard_.empty(); }
+  // Why nothing more will come.
+  const std::optional<Error>& end() const { return end_; }
+  Event& changed() { return changed_; }
+
+ private:
+  void OnBytes(Chunk bytes) override {
+    heard_ += bytes.view();
+    changed_.NotifyAll();
+  }
+  void OnEof() override {
+    OnBroken({Party::kUpstream, Fault::kReset, "it closed the connection unasked", true});
+  }
+  void OnBroken(Error why) override {
+    end_ = std::move(why);
+    changed_.NotifyAll();
+  }
+  void OnDrained() override {}
+
+  std::string heard_;
+  std::optional<Error> end_;
+  Event changed_;
+  Transport& transport_;
+};
+
+// Asks the proxy at the other end of `transport` for a connection to `host`.
+Task<Result<std::unique_ptr<Transport>>> Tunnel(Loop& loop, Proxy proxy, std::string host,
+                                                uint16_t port, std::unique_ptr<Transport> transport,
+                                                TimePoint deadline) {
+  std::unique_ptr<ProxyDialogue> dialogue = ProxyDialogue::Begin(proxy, std::move(host), port);
+  {
+    ProxyEar ear(loop, *transport);
+    for (Result<bool> done = false; !*done;) {
+      Buffer words;
+      words.AppendCopy(dialogue->TakeOutput());
+      transport->Write(words);
+      if (!ear.heard() && !ear.end()) co_await ear.changed().Wait(deadline);
+      if (!ear.heard()) {
+        Error silent{Party::kUpstream, Fault::kTimeout, "it does not answer in time", true};
+        co_return std::unexpected(ProxyFailed(proxy, ear.end().value_or(silent)));
+      }
+      done = dialogue->Receive(ear.Take());
+      if (!done) co_return std::unexpected(done.error());
+    }
+  }
+  co_return std::move(transport);
+}
+
+Task<Result<std::unique_ptr<Transport>>> DialProxy(Loop& loop, Resolver& resolver,
+                                                   Endpoint endpoint, TimePoint deadline) {
+  std::string target = endpoint.host;
+  bool literal = Address::FromLiteral(target, endpoint.port).has_value();
+  if (endpoint.public_only && (literal || !endpoint.proxy->public_only)) {
+    Result<std::vector<Address>> addresses =
+        co_await Resolve(resolver, target, endpoint.port, true, deadline);
+    if (!addresses) co_return std::unexpected(addresses.error());
+    target = addresses->front().HostString();
+  }
+  Endpoint first;
+  first.host = endpoint.proxy->host;
+  first.port = endpoint.proxy->port;
+  first.tls = endpoint.proxy->tls;
+  if (first.tls != nullptr) first.alpn = {"http/1.1"};
+  first.public_only = endpoint.proxy->public_only;
+  first.write_stall = endpoint.write_stall;
+  Result<std::unique_ptr<Transport>> transport =
+      co_await DialStraight(loop, resolver, std::move(first), deadline);
+  if (!transport) co_return std::unexpected(ProxyFailed(*endpoint.proxy, transport.error()));
+  transport = co_await Tunnel(loop, *endpoint.proxy, std::move(target), endpoint.port,
+                              *std::move(transport), deadline);
+  if (!transport || endpoint.tls == nullptr) co_return std::move(transport);
+  transport = co_await Secure(loop, std::move(endpoint), *std::move(transport), deadline);
+  co_return std::move(transport);
+}
+
+}  // namespace
+
+Task<Result<std::unique_ptr<Transport>>> Dial(Loop& loop, Resolver& resolver, Endpoint endpoint,
+                                              TimePoint deadline) {
+  if (endpoint.proxy) return DialProxy(loop, resolver, std::move(endpoint), deadline);
+  return DialStraight(loop, resolver, std::move(endpoint), deadline);
 }
 
 }  // namespace relay

@@ -59,6 +59,11 @@ void Tcp::Start(TransportEvents& events) {
   UpdateWatch();
 }
 
+void Tcp::Stop() {
+  events_ = nullptr;
+  UpdateWatch();
+}
+
 void Tcp::Write(Buffer& from) {
   if (broken_ || no_more_writes_) {
     from.Clear();

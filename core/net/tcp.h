@@ -31,6 +31,7 @@ class Tcp final : public Transport, private SocketEvents, private Flushable {
   ~Tcp() override;
 
   void Start(TransportEvents& events) override;
+  void Stop() override;
   void Write(Buffer& from) override;
   size_t Pending() const override { return pending_.size(); }
   void PauseReads(Pause reason) override;

@@ -147,6 +147,11 @@ void Tls::Start(TransportEvents& events) {
   loop_.FlushLater(*this);
 }
 
+void Tls::Stop() {
+  events_ = nullptr;
+  if (phase_ == Phase::kOpen) inner_->PauseReads(Pause::kDrain);
+}
+
 void Tls::OnBytes(Chunk bytes) {
   if (phase_ == Phase::kBroken || eof_) return;
   in_.Append(std::move(bytes));

@@ -40,6 +40,7 @@ class Tls final : public Transport, private TransportEvents, private Flushable {
   Event& changed() { return changed_; }
 
   void Start(TransportEvents& events) override;
+  void Stop() override;
   void Write(Buffer& from) override;
   size_t Pending() const override;
   void PauseReads(Pause reason) override;

@@ -45,6 +45,8 @@ class Transport {
   // Begins to read and to tell `events`, which outlives this transport. A second call hands the
   // transport over to other events; an end that was told already is told to them again.
   virtual void Start(TransportEvents& events) = 0;
+  // Tells nobody and reads nothing until the next Start. Not from within a call of the events.
+  virtual void Stop() = 0;
   // Takes all of `from` and sends as much as the kernel takes now (one writev); the rest follows.
   virtual void Write(Buffer& from) = 0;
   // Bytes taken by Write that the kernel has not.

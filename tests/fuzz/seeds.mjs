@@ -179,6 +179,17 @@ const path_policy = list('paths', [
   '/%252e%252e/x', '/%25%32%65', '/%252525252e', '/a%252fb', '/a;b=/../c', '/...', '/..;/x', '/%c0%ae%c0%ae/', '/a/.%252e/b', 'api', '', '/api', '/apis/', '/api//',
 ]);
 
+const socks = (reply) => `\x05\x00\x05${reply}\x00\x01\x7f\x00\x00\x01\x00\x50`;
+const proxy_answer = {
+  ...list('http', [
+    'HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n', 'HTTP/1.0 200\r\n\r\n', 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n', 'HTTP/1.1 200 OK\r\n\r\nmore', 'HTTP/1.1 200 OK\n\n',
+    'HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm="x"\r\n\r\n<html>', 'HTTP/1.1 403 No\r\n\r\n', 'HTTP/1.1 502 Bad\r\n\r\n', 'HTTP/1.1 099 x\r\n\r\n', 'HTTP/2 200\r\n\r\n', 'SSH-2.0-x\r\n', `HTTP/1.1 200 OK\r\nX: ${'y'.repeat(8166)}\r\n\r\n`, `HTTP/1.1 200 ${'y'.repeat(9000)}`,
+  ]),
+  ...list('socks', [
+    ...['\0', '\x01', '\x02', '\x05', '\x09', '\xff'].map(socks), `${socks('\0')}x`, '\x05\x02\x01\x00\x05\x00\x00\x03\x04abcd\x01\xbb', '\x05\x02\x01\x01', '\x05\xff', '\x04\x00', '\x05\x00\x05\x00\x00\x04'.padEnd(24, 'x'), '\x05\x00\x05\x00\x00\x02xxxxxx',
+  ].map((text) => Buffer.from(text, 'latin1'))),
+};
+
 const secret_text = list('texts', ['', '00', 'ff', 'FF', 'fF0', '0g', 'AA==', 'QQ==', 'QR==', 'QUI=', 'QUJD', 'Q', 'QQ=', 'QQ===', 'Q=Q=', 'QU JD', 'QUJD\n', '-_-_', '+/+/', 'QUJ\0', 'sk-ant-api03-xyz', 'cr_0123456789abcdef'].concat('\0'));
 
 const resp = list('R37', [
@@ -203,7 +214,7 @@ const relay_yaml = {
   ]),
 };
 
-const kTargets = {h1_request, h1_response, h2_frames, h2_client, sse_usage, json_rewrite, path_policy, secret_text, inflate, relay_yaml, resp};
+const kTargets = {h1_request, h1_response, h2_frames, h2_client, sse_usage, json_rewrite, path_policy, proxy_answer, secret_text, inflate, relay_yaml, resp};
 
 const folder = process.argv[2];
 if (folder === undefined) {

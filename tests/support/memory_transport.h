@@ -86,6 +86,7 @@ class MemoryTransport final : public Transport, private Flushable {
     end_told_ = false;
     if (broken_ || eof_) line_->loop_.FlushLater(*this);
   }
+  void Stop() override { events_ = nullptr; }
   void Write(Buffer& from) override {
     if (from.empty()) return;
     ++line_->ends_[side_].writes;
