@@ -57,7 +57,7 @@ void AddKey(VendorRequest& request, ProviderKind provider, const Account& accoun
 
 VendorRequest ModelsRequest(ProviderKind provider, const Account& account) {
   VendorRequest request;
-  request.url = account.endpoint;
+  request.url = account.endpoint.url;
   bool claude = provider == ProviderKind::kClaude;
   request.url.path += claude ? "/v1/models" : "/v1beta/models";
   request.query = claude ? "limit=100" : "pageSize=100";
@@ -68,7 +68,7 @@ VendorRequest ModelsRequest(ProviderKind provider, const Account& account) {
 VendorRequest MessageRequest(ProviderKind provider, const Account& account,
                              const std::string& model) {
   VendorRequest request;
-  request.url = account.endpoint;
+  request.url = account.endpoint.url;
   request.method = "POST";
   request.fields.emplace_back("content-type", "application/json");
   if (provider == ProviderKind::kClaude) {
@@ -149,7 +149,7 @@ Task<Unit> TestClaudeLogin(VendorCalls& calls, const Account& account, OauthClie
             profile ? profile->who + (profile->plan.empty() ? "" : ", " + profile->plan)
                     : Trouble(answer));
   if (!profile) co_return Unit{};
-  VendorRequest windows = UsageRequest(account.endpoint, access);
+  VendorRequest windows = UsageRequest(account.endpoint.url, access);
   answer = co_await calls.Call(std::move(windows), calls.loop().Now() + kPatience);
   Result<std::vector<UsageWindow>> usage = ReadUsage(answer);
   std::string text;
@@ -166,7 +166,7 @@ Task<Unit> TestClaudeLogin(VendorCalls& calls, const Account& account, OauthClie
 Task<Unit> TestGoogleLogin(VendorCalls& calls, const Account& account, Secret access,
                            Steps& steps) {
   VendorRequest request;
-  request.url = account.code_assist_endpoint;
+  request.url = account.code_assist_endpoint.url;
   request.url.path += "/v1internal:retrieveUserQuota";
   request.method = "POST";
   request.fields.emplace_back("authorization", "Bearer " + std::string(access.Reveal()));

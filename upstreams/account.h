@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "core/base/secret.h"
+#include "core/config/proxy_url.h"
 #include "core/config/units.h"
+#include "core/net/dialer.h"
 
 namespace relay {
 
@@ -19,6 +21,17 @@ class TokenSource;
 
 // As the Host field names it: the port only where it is not the scheme's own.
 std::string AuthorityOf(const Url& endpoint);
+
+// An address of the vendor as one account uses it.
+struct AccountEndpoint {
+  Url url;
+  ProxyUrl proxy;  // the way there
+  // Whether these two may lie in the open internet only.
+  bool public_only = false;
+  bool public_proxy_only = false;
+
+  bool operator==(const AccountEndpoint&) const = default;
+};
 
 struct Account {
   // A key of the vendor's API, or a subscription's OAuth bearer, which serves only the vendor's
@@ -32,15 +45,19 @@ struct Account {
   std::shared_ptr<TokenSource> tokens;  // of a login: null where the credential stays what it is
   bool paused = false;                  // by a person: gets no request
   // Connections hang on the address of these two, so no account ever uses another's.
-  Url endpoint;                     // of the vendor's public API
-  Url code_assist_endpoint;         // gemini: of Code Assist
-  std::string project;              // Code Assist: what `project` in a body becomes
-  int priority = 50;                // lower first
-  int concurrency = 0;              // 0: no bound
-  std::vector<std::string> models;  // globs; empty: all
+  AccountEndpoint endpoint;              // of the vendor's public API
+  AccountEndpoint code_assist_endpoint;  // gemini: of Code Assist
+  std::string project;                   // Code Assist: what `project` in a body becomes
+  int priority = 50;                     // lower first
+  int concurrency = 0;                   // 0: no bound
+  std::vector<std::string> models;       // globs; empty: all
 
   bool operator==(const Account&) const = default;
 };
+
+// What is dialled. `tls` is for the endpoint and for the proxy; ALPN is the caller's to say.
+Endpoint DialledEndpoint(const AccountEndpoint& endpoint,
+                         const std::shared_ptr<const TlsClientContext>& tls);
 
 // `tokens` gives one that logged in its source; it may be null where nothing is served.
 Account AccountOf(const ClusterConfig& cluster, const AccountConfig& from, Tokens* tokens);

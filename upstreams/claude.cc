@@ -160,7 +160,7 @@ class Claude final : public Provider {
                        const Exchange& x) const override {
     Call call;
     call.endpoint = &account.endpoint;
-    call.head = BaseHead(x, account.endpoint);
+    call.head = BaseHead(x, account.endpoint.url);
     call.edits = x.edits;
     call.streams = x.ask.streams;
     if (account.kind == Account::Kind::kApiKey) {

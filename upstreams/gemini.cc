@@ -308,7 +308,7 @@ class Gemini final : public Provider {
     bool code_assist = x.path.starts_with(kInternal);
     Call call;
     call.endpoint = login ? &account.code_assist_endpoint : &account.endpoint;
-    call.head = BaseHead(x, *call.endpoint);
+    call.head = BaseHead(x, call.endpoint->url);
     call.edits = x.edits;
     call.streams = x.ask.streams;
     Result<Unit> made = Unit{};
@@ -380,7 +380,7 @@ class Gemini final : public Provider {
     Result<Unit> body =
         to_public ? UnwrapRequest(x, counts, call) : WrapRequest(account, x, counts, call);
     if (!body) return body;
-    std::string path = call.endpoint->path;
+    std::string path = call.endpoint->url.path;
     path += to_public ? "/v1beta/models/" + PercentEncode(x.ask.model) : std::string(kInternal);
     path.append(":").append(target.verb);
     if (streams) path += "?alt=sse";

@@ -18,9 +18,9 @@ namespace relay {
 
 // One attempt, ready to be sent with one account.
 struct Call {
-  const Url* endpoint = nullptr;  // one of the account's two
-  Head head;                      // everything but the body and its length
-  Edits edits;                    // the whole change of the body: the chain's and the account's own
+  const AccountEndpoint* endpoint = nullptr;  // one of the account's two
+  Head head;                                  // everything but the body and its length
+  Edits edits;  // the whole change of the body: the chain's and the account's own
   std::optional<std::string> body;             // replaces the request's body before the edits
   std::optional<Reply> local;                  // answered here: nothing is sent
   std::unique_ptr<AnswerTransform> transform;  // of a 2xx answer

@@ -54,8 +54,8 @@ Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_v
       break;
     case NoAccount::Why::kTried:
     case NoAccount::Why::kRefused:
-      refusal.message = "the vendor accepts no credential of cluster " + name +
-                        "; renew them, the relay's log says which";
+      refusal.message = "no credential of cluster " + name +
+                        " is accepted; renew them, the relay's log says which";
       refusal.final = true;
       break;
     case NoAccount::Why::kLimited:
@@ -85,6 +85,7 @@ Refusal RefusalOfWay(const Error& error, std::string_view cluster) {
   std::string upstream = "the upstream of cluster '" + std::string(cluster) + "' ";
   switch (error.fault) {
     case Fault::kConnect:
+    case Fault::kProxy:
     case Fault::kTls: refusal.message = upstream + "cannot be reached"; break;
     case Fault::kTimeout: refusal.message = upstream + "did not answer in time"; break;
     case Fault::kMalformed:

@@ -92,7 +92,11 @@ Sending::Attempt Sending::Failed(const Error& why, bool connecting) {
   attempt.judgement.kind = Kind::kBroken;
   attempt.judgement.cause = why.what;
   attempt.error = why;
-  if (connecting) {
+  if (why.fault == Fault::kProxy || (connecting && why.fault == Fault::kUnauthenticated)) {
+    attempt.reason = Reason::kProxy;
+    // A user that the account's proxy will not have needs a person, as a credential does.
+    if (why.fault == Fault::kUnauthenticated) attempt.judgement.kind = Kind::kRefused;
+  } else if (connecting) {
     attempt.reason = Reason::kConnect;
   } else if (why.fault == Fault::kTimeout) {
     attempt.reason = Reason::kTimeout;
@@ -130,7 +134,7 @@ Task<Result<Answer>> Sending::Begin(const Call& call) {
     Buffer body = BodyOf(call);
     Head head = call.head.Clone();
     if (!body.empty() || head.method == "POST") head.content_length = body.size();
-    std::shared_ptr<const Url> endpoint(lease().details(), call.endpoint);
+    std::shared_ptr<const AccountEndpoint> endpoint(lease().details(), call.endpoint);
     Result<std::unique_ptr<Stream>> stream = co_await connections_.Open(
         std::move(endpoint), head, std::move(body), fresh, loop_.Now() + config_.timeouts.connect);
     if (!stream) co_return std::unexpected(stream.error());
@@ -327,7 +331,8 @@ bool Sending::MayGoOn(const Attempt& attempt) const {
   if (attempts_ >= failover.attempts || loop_.Now() >= until_) return false;
   int status = attempt.judgement.status;
   switch (attempt.reason) {
-    case Reason::kConnect: return failover.OnConnect();
+    case Reason::kConnect:
+    case Reason::kProxy: return failover.OnConnect();
     case Reason::kReset:
     case Reason::kTimeout: return failover.OnReset();
     case Reason::kUnsuited: return true;

@@ -64,6 +64,7 @@ Result<StoredAccount> ReadStoredAccount(std::string_view id, std::string_view te
     if (!opened) return fail(opened.error().what);
     *to = std::move(*opened);
   }
+  config.from_store = true;
   config.login = json->Find("login").Bool().value_or(false);
   config.project = json->Find("project").String().value_or("");
   if (!config.project.empty() && !IsCredential(config.project)) return fail("its project");

@@ -4,8 +4,6 @@
 #include <set>
 #include <utility>
 
-#include "core/net/dialer.h"
-
 namespace relay {
 
 UpstreamConnections::UpstreamConnections(Loop& loop, Resolver& resolver,
@@ -52,22 +50,23 @@ ClientConnection* UpstreamConnections::FindUsable(Pool& pool) {
   return found;
 }
 
-Task<Result<std::unique_ptr<Stream>>> UpstreamConnections::Open(std::shared_ptr<const Url> endpoint,
-                                                                const Head& head, Buffer body,
-                                                                bool fresh,
-                                                                TimePoint connect_deadline) {
+Task<Result<std::unique_ptr<Stream>>> UpstreamConnections::Open(
+    std::shared_ptr<const AccountEndpoint> endpoint, const Head& head, Buffer body, bool fresh,
+    TimePoint connect_deadline) {
   if (!fresh) {
     if (ClientConnection* connection = FindUsable(pools_[endpoint])) {
       co_return connection->Open(head, std::move(body));
     }
   }
-  Endpoint target;
-  target.host = endpoint->host;
-  target.port = endpoint->port;
-  if (endpoint->tls) {
-    target.tls = tls_;
-    target.alpn = {"h2", "http/1.1"};
+  if (endpoint->public_only && !endpoint->url.tls) {
+    co_return Fail(Party::kUpstream, Fault::kConnect,
+                   FormatUrl(endpoint->url) +
+                       " is not https, as it must be for an account that is "
+                       "not of relay.yaml",
+                   true);
   }
+  Endpoint target = DialledEndpoint(*endpoint, tls_);
+  if (target.tls != nullptr) target.alpn = {"h2", "http/1.1"};
   Result<std::unique_ptr<Transport>> transport =
       co_await Dial(loop_, resolver_, std::move(target), connect_deadline);
   if (!transport) co_return std::unexpected(transport.error());

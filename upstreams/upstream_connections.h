@@ -5,10 +5,10 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <unordered_map>
 
 #include "core/async/task.h"
-#include "core/config/units.h"
 #include "core/http/connection.h"
 #include "core/net/resolver.h"
 #include "core/net/tls_context.h"
@@ -29,10 +29,10 @@ class UpstreamConnections {
 
   // Sends a request. `endpoint` is an account's own, and shares its life: its address is what
   // connections are kept by. `head` outlives the task. `fresh`: on a connection that carried no
-  // request before. Errors: of the dialler (kConnect, kTls, kTimeout), or a head that cannot be
-  // sent (kInternal).
-  Task<Result<std::unique_ptr<Stream>>> Open(std::shared_ptr<const Url> endpoint, const Head& head,
-                                             Buffer body, bool fresh, TimePoint connect_deadline);
+  // request before. Errors: of the dialler, or a head that cannot be sent (kInternal).
+  Task<Result<std::unique_ptr<Stream>>> Open(std::shared_ptr<const AccountEndpoint> endpoint,
+                                             const Head& head, Buffer body, bool fresh,
+                                             TimePoint connect_deadline);
   // Ends the connections of all but these accounts: what idles at once, the others with the last
   // answer that they carry. Not from within a callback of one.
   void Retain(const Accounts& accounts);
@@ -46,7 +46,7 @@ class UpstreamConnections {
   Loop& loop_;
   Resolver& resolver_;
   const std::shared_ptr<const TlsClientContext> tls_;
-  std::unordered_map<std::shared_ptr<const Url>, Pool> pools_;
+  std::unordered_map<std::shared_ptr<const AccountEndpoint>, Pool> pools_;
   Pool leaving_;  // carry their last answers
 };
 

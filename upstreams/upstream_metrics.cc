@@ -20,6 +20,7 @@ std::string_view NameOf(UpstreamMetrics::Reason reason) {
     case Reason::kExpired: return "expired";
     case Reason::kBroken: return "broken";
     case Reason::kConnect: return "connect";
+    case Reason::kProxy: return "proxy";
     case Reason::kReset: return "reset";
     case Reason::kTimeout: return "timeout";
     case Reason::kLocal: return "local";

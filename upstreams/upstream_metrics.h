@@ -28,6 +28,7 @@ class UpstreamMetrics {
     kExpired,  // its token had ended; nothing was sent, or it was sent again with another
     kBroken,   // 5xx, or an answer that is none
     kConnect,  // not reached
+    kProxy,    // the account's outbound proxy: not reached, or it will not have us
     kReset,    // broken off before an answer
     kTimeout,  // reached, but silent
     kLocal,    // answered here
@@ -44,7 +45,7 @@ class UpstreamMetrics {
   void Show(AccountPool& pool, TimePoint now);
 
  private:
-  static constexpr size_t kReasons = 12;
+  static constexpr size_t kReasons = 13;
   static constexpr size_t kHealths = 8;
   struct Series {
     std::vector<Counter> attempts;  // by Reason

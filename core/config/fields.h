@@ -8,8 +8,8 @@
 //
 // and serves reading, checking (all problems, unknown keys with the nearest name), the reference
 // and the JSON schema. Found by ADL, so structs nest. Members may be: bool, whole numbers, double,
-// std::string, Duration, Bytes, BytesOrShare, HostPort, Url, Secret, Node (any YAML), enums with a
-// WordsOf(E), structs with a Bind, and At, std::optional, std::vector, std::map<std::string, …> and
+// std::string, the scalars of units.h, ProxyUrl, Secret, Node (any YAML), enums with a WordsOf(E),
+// structs with a Bind, and At, std::optional, std::vector, std::map<std::string, …> and
 // std::vector<std::pair<std::string, …>> (a map in the file's order) of these.
 #pragma once
 
@@ -26,6 +26,7 @@
 
 #include "core/base/secret.h"
 #include "core/config/node.h"
+#include "core/config/proxy_url.h"
 #include "core/config/shape.h"
 #include "core/config/units.h"
 
@@ -178,6 +179,7 @@ class Fields {
   bool Open();
 
   static bool Complain(const Slot& slot, std::string_view what);  // returns false
+  static void WarnOfSecret(const Slot& slot);
   static bool ReadScalar(const Slot& slot, bool& value);
   static bool ReadScalar(const Slot& slot, int64_t& value);
   static bool ReadScalar(const Slot& slot, double& value);
@@ -187,6 +189,7 @@ class Fields {
   static bool ReadScalar(const Slot& slot, BytesOrShare& value);
   static bool ReadScalar(const Slot& slot, HostPort& value);
   static bool ReadScalar(const Slot& slot, Url& value);
+  static bool ReadScalar(const Slot& slot, ProxyUrl& value);
   static bool ReadScalar(const Slot& slot, Secret& value);
   static bool ReadScalar(const Slot& slot, Node& value);
   // The index of the word, or nothing after a complaint.
@@ -283,7 +286,7 @@ inline constexpr bool kIsScalar =
     std::is_same_v<T, bool> || std::is_same_v<T, int64_t> || std::is_same_v<T, double> ||
     std::is_same_v<T, std::string> || std::is_same_v<T, Duration> || std::is_same_v<T, Bytes> ||
     std::is_same_v<T, BytesOrShare> || std::is_same_v<T, HostPort> || std::is_same_v<T, Url> ||
-    std::is_same_v<T, Secret> || std::is_same_v<T, Node>;
+    std::is_same_v<T, ProxyUrl> || std::is_same_v<T, Secret> || std::is_same_v<T, Node>;
 
 template <class T>
 constexpr Shape::Kind KindOf() {
@@ -296,7 +299,8 @@ constexpr Shape::Kind KindOf() {
   if constexpr (std::is_same_v<T, BytesOrShare>) return Kind::kBytesOrShare;
   if constexpr (std::is_same_v<T, HostPort>) return Kind::kHostPort;
   if constexpr (std::is_same_v<T, Url>) return Kind::kUrl;
-  if constexpr (std::is_same_v<T, Secret>) return Kind::kSecret;
+  // A password may stand in the URL of a proxy.
+  if constexpr (std::is_same_v<T, Secret> || std::is_same_v<T, ProxyUrl>) return Kind::kSecret;
   if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) return Kind::kInteger;
   return Kind::kAny;
 }
@@ -310,6 +314,7 @@ std::string ScalarText(Bytes value);
 std::string ScalarText(const BytesOrShare& value);
 std::string ScalarText(const HostPort& value);
 std::string ScalarText(const Url& value);
+std::string ScalarText(const ProxyUrl& value);
 std::string ScalarText(const Secret& value);
 std::string ScalarText(const Node& value);
 

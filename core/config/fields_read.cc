@@ -90,6 +90,10 @@ constexpr std::string_view kDurationKind = "a duration like 250ms, 10s, 5m, 1h o
 constexpr std::string_view kBytesKind = "a size like 512B, 32KiB, 30MiB or 1GB";
 constexpr std::string_view kShareKind = "a size like 256MiB, or a share like 25%";
 constexpr std::string_view kHostPortKind = "host:port, like 0.0.0.0:3000 or [::1]:3000";
+constexpr std::string_view kProxyMust =
+    "must be http://, https:// or socks5:// and host:port, with name:password@ before it if need "
+    "be "
+    "('%' in them as %25), or direct";
 constexpr std::string_view kUrlKind = "an http:// or https:// URL without user, query or fragment";
 
 }  // namespace
@@ -157,6 +161,17 @@ bool Fields::ReadScalar(const Slot& slot, Url& value) {
   return wrong ? Complain(slot, *wrong) : true;
 }
 
+bool Fields::ReadScalar(const Slot& slot, ProxyUrl& value) {
+  // Nothing here may show the text: a password may stand in it.
+  const Node& node = slot.node;
+  Parsed<ProxyUrl> parsed = std::unexpected(Unfit::kSyntax);
+  if (node.IsScalar()) parsed = ParseProxyUrl(node.text);
+  if (!parsed) return Complain(slot, kProxyMust);
+  if (!node.from_outside && !parsed->password.empty()) WarnOfSecret(slot);
+  value = *std::move(parsed);
+  return true;
+}
+
 bool Fields::ReadScalar(const Slot& slot, std::string& value) {
   const FieldRule& rule = slot.rule;
   if (!rule.words.empty()) {
@@ -178,6 +193,12 @@ bool Fields::ReadScalar(const Slot& slot, std::string& value) {
   return true;
 }
 
+void Fields::WarnOfSecret(const Slot& slot) {
+  slot.fields.problems_->Warn(slot.node.place, Quote(slot.name) +
+                                                   " is a secret in the file itself; "
+                                                   "better ${NAME} or ${file:path}");
+}
+
 bool Fields::ReadScalar(const Slot& slot, Secret& value) {
   // Nothing here may show the text.
   const Node& node = slot.node;
@@ -189,11 +210,7 @@ bool Fields::ReadScalar(const Slot& slot, Secret& value) {
   for (const Fits& fits : slot.rule.fits) {
     if (!fits.test(node.text)) return Complain(slot, fits.must);
   }
-  if (!node.from_outside && !node.text.empty()) {
-    slot.fields.problems_->Warn(node.place, Quote(slot.name) +
-                                                " is a secret in the file itself; "
-                                                "better ${NAME} or ${file:path}");
-  }
+  if (!node.from_outside && !node.text.empty()) WarnOfSecret(slot);
   value = Secret(node.text);
   return true;
 }
@@ -282,6 +299,9 @@ std::string ScalarText(const HostPort& value) {
 }
 std::string ScalarText(const Url& value) {
   return value.host.empty() ? "" : FormatUrl(value);
+}
+std::string ScalarText(const ProxyUrl& value) {
+  return value.host.empty() ? "" : FormatProxyUrl(value);
 }
 std::string ScalarText(const Secret&) {
   return "";

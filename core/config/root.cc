@@ -25,8 +25,10 @@ struct Unbuilt {
   std::string_view key;
 };
 constexpr Unbuilt kUnbuilt[] = {
-    {"listener", "cors"}, {"listener", "trusted-proxies"}, {"key", "bind"}, {"key", "expires"},
-    {"account", "proxy"},
+    {"listener", "cors"},
+    {"listener", "trusted-proxies"},
+    {"key", "bind"},
+    {"key", "expires"},
 };
 
 void RefuseUnbuilt(Fields& f, std::string_view part) {
@@ -249,6 +251,7 @@ void Bind(Fields& f, AccountDraft& a) {
   f.Optional("concurrency", a.concurrency, Range{1, 1'000'000}, "requests at once");
   f.Optional("models", a.models, OneOrMany{}, NonEmpty{}, kModelGlob, "only these; without it all");
   f.Optional("endpoint", a.endpoint, "instead of the cluster's");
+  f.Optional("proxy", a.proxy, "instead of the cluster's; direct for none");
   a.project_place = f.PlaceOf("project");
 
   const Node* oauth = f.NodeOf("oauth");
@@ -301,6 +304,11 @@ void Bind(Fields& f, ClusterDraft& c) {
   f.Optional("endpoint", endpoint, "without it the vendor's own");
   f.Optional("code-assist-endpoint", code_assist, "gemini: where Code Assist requests go");
   f.Optional("oauth", c.oauth, "how subscriptions log in; what is not said is the vendor's own");
+  f.Optional("proxy", c.proxy,
+             "the way out, http:// (CONNECT), https:// or socks5://, as user:password@host:port; "
+             "without it direct");
+  f.Optional("allow-private", c.allow_private,
+             "accounts that are not of this file may name private and local addresses too");
   f.Optional("accounts", c.drafts, "none: requests get 503");
   f.Optional("timeouts", c.timeouts, "of its upstream");
   f.Optional("failover", c.failover, "before an answer begins");

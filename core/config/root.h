@@ -19,6 +19,7 @@
 #include "core/config/fields.h"
 #include "core/config/node.h"
 #include "core/config/outline.h"
+#include "core/config/proxy_url.h"
 #include "core/config/redis.h"
 #include "core/config/units.h"
 #include "core/config/yaml.h"
@@ -126,6 +127,10 @@ struct AccountConfig {
   int concurrency = 0;              // 0: no bound
   std::vector<std::string> models;  // globs; empty: all
   std::optional<Url> endpoint;      // else the cluster's
+  std::optional<ProxyUrl> proxy;    // else the cluster's
+  // Not of relay.yaml but made through the API: what it names must lie in the open internet, where
+  // the cluster does not allow more.
+  bool from_store = false;
   Place place;
 };
 
@@ -160,8 +165,10 @@ struct OauthConfig {
 struct ClusterConfig {
   std::string name;
   ProviderKind provider = ProviderKind::kClaude;
-  Url endpoint;              // the vendor's own if none is given
-  Url code_assist_endpoint;  // gemini only
+  Url endpoint;                // the vendor's own if none is given
+  Url code_assist_endpoint;    // gemini only
+  ProxyUrl proxy;              // of accounts that name none
+  bool allow_private = false;  // accounts of the store may name private addresses
   OauthConfig oauth;
   std::vector<AccountConfig> accounts;  // may be empty: requests get 503
   ClusterTimeouts timeouts;

@@ -15,7 +15,7 @@ export quickstart_packages=(curl ca-certificates)
 # To build and run the tests.
 export test_packages=(
   libgtest-dev libgmock-dev libclang-rt-19-dev clang-format-19 clang-tidy-19 shellcheck ccache
-  redis-server curl ca-certificates openssl iproute2 procps git xz-utils)
+  redis-server tinyproxy-bin microsocks curl ca-certificates openssl iproute2 procps git xz-utils)
 
 # missing_packages NAME…: prints those that are not installed.
 missing_packages() {

@@ -105,6 +105,9 @@ TEST(Outline, NeverTellsASecretOrWhatMayBeOne) {
               ElementsAre("account 'claude/b': api-key changes"));
   EXPECT_THAT(Changes(OutlineOf(With("keys:", "admin: {metrics-token: 0123456789}\nkeys:"))),
               ElementsAre("admin.metrics-token is set"));
+  EXPECT_THAT(Changes(OutlineOf(
+                  With("api-key: sk-b}", "api-key: sk-b, proxy: \"http://u:sk-p@p.test:1\"}"))),
+              ElementsAre("account 'claude/b': proxy is set"));
   for (const auto& [path, entry] : OutlineOf(kFile, "sk-planted").entries()) {
     EXPECT_EQ(entry.shown.find("sk-"), std::string::npos) << path.back();
     EXPECT_EQ(entry.shown.find("cr_"), std::string::npos) << path.back();

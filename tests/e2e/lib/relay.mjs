@@ -30,15 +30,15 @@ export const kAccounts = {
 
 function accountLines(service, kinds) {
   return kinds.map((kind, i) => {
-    const {name, field, value, project, endpoint, priority = 10 * (i + 1)} = {...kAccounts[service][kind.kind ?? kind], ...kind};
+    const {name, field, value, project, endpoint, proxy, priority = 10 * (i + 1)} = {...kAccounts[service][kind.kind ?? kind], ...kind};
     return `      - {name: ${name}, ${field}: "${value}", priority: ${priority}` +
-      `${project ? `, project: ${project}` : ''}${endpoint ? `, endpoint: "${endpoint}"` : ''}}`;
+      `${project ? `, project: ${project}` : ''}${endpoint ? `, endpoint: "${endpoint}"` : ''}${proxy ? `, proxy: "${proxy}"` : ''}}`;
   }).join('\n');
 }
 
 /**
  * claude, gemini: which kinds of account each cluster has, in the order of their priority; a kind may be
- * an object {kind, endpoint, priority}. The rest goes into the file as it stands: limits (of the listeners),
+ * an object {kind, endpoint, proxy, priority}. The rest goes into the file as it stands: limits (of the listeners),
  * timeouts (of the clusters), drain, workers, keyLimits, passthrough, metricsToken, tls ({cert, key} of a second listener),
  * rateLimit (options of the filter), bufferedBytes; more: lines of the top level; keys: more of them, as [{name, key, limits}].
  */

@@ -23,9 +23,9 @@ const kPrefixes = {claude: '/api', gemini: '/gemini'};
 
 /**
  * Starts mock, relay and tap. claude, gemini: kinds of account; tls: the relay speaks TLS (and h2) to the
- * mock; trusted: whose certificate it trusts; front: it has a listener with TLS, too. The rest are settings of relayYaml.
+ * mock; trusted: whose certificate it trusts; named: it knows the mock as localhost; front: it has a listener with TLS, too. The rest are settings of relayYaml.
  */
-export async function openWorld({claude = ['key'], gemini = ['key'], tls = false, trusted = tls, front = false, ...settings} = {}) {
+export async function openWorld({claude = ['key'], gemini = ['key'], tls = false, trusted = tls, named = false, front = false, ...settings} = {}) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'e2e-world-'));
   const certificate = tls || front ? makeCertificate(folder) : undefined;
   const mock = await startMock({folder});
@@ -33,7 +33,7 @@ export async function openWorld({claude = ['key'], gemini = ['key'], tls = false
   let relay = null;
   let tap = null;
   if (!kStraightOnly) {
-    relay = await startRelay({folder, upstream: upstream.url, claude, gemini, ca: trusted ? certificate.cert : undefined,
+    relay = await startRelay({folder, upstream: named ? upstream.url.replace('127.0.0.1', 'localhost') : upstream.url, claude, gemini, ca: trusted ? certificate.cert : undefined,
       tls: front ? certificate : undefined, ...settings});
     tap = await startTap(relay.port);
   }
