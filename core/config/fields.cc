@@ -12,6 +12,8 @@ Fields::Fields(const Node& node, std::string label, Problems& problems)
 
 Fields::Fields(Shape& shape) : shape_(&shape) {}
 
+Fields::Fields(JsonText& json) : json_(&json) {}
+
 void Fields::Title(std::string_view kind) {
   if (describing()) return;
   label_ = kind;
@@ -25,7 +27,7 @@ void Fields::Title(std::string_view kind) {
 
 bool Fields::AsWord(const OneOf& words, std::string& value) {
   if (describing()) {
-    shape_->words.assign(words.words.begin(), words.words.end());
+    if (shape_ != nullptr) shape_->words.assign(words.words.begin(), words.words.end());
     return false;
   }
   if (!node_->IsScalar()) return false;

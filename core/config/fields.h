@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/json.h"
 #include "core/base/secret.h"
 #include "core/config/node.h"
 #include "core/config/proxy_url.h"
@@ -96,6 +97,10 @@ class Fields {
   Fields(const Node& node, std::string label, Problems& problems);
   // Describes instead: fills `shape`, reads nothing.
   explicit Fields(Shape& shape);
+  // Writes instead: adds the fields of the object that is open in `json`, spelt as the other way
+  // round reads them. What says nothing is left out: an empty text or list, a number that the range
+  // does not have, false. So are secrets, and maps of Named.
+  explicit Fields(JsonText& json);
   Fields(const Fields&) = delete;
   Fields& operator=(const Fields&) = delete;
 
@@ -124,8 +129,8 @@ class Fields {
   // A key that exists one day: refused with "is not built yet; remove it", never suggested.
   void NotBuilt(std::string_view name);
 
-  // --- For rules beyond a single field, after the fields were bound; nothing when describing. ---
-  // The key is there, not empty through ${NAME:=}, and was read without complaint.
+  // --- For rules beyond a single field, after the fields were bound; nothing unless reading.
+  // ------ The key is there, not empty through ${NAME:=}, and was read without complaint.
   bool Fine(std::string_view name) const;
   // The key is there, whatever it holds.
   bool Has(std::string_view name) const;
@@ -139,7 +144,8 @@ class Fields {
   void ComplainHere(std::string_view what);
   void ComplainAt(const Place& where, std::string what);
   void Warn(std::string_view name, std::string_view what);
-  bool describing() const { return shape_ != nullptr; }
+  // Describing or writing.
+  bool describing() const { return node_ == nullptr; }
   const std::string& label() const { return label_; }
 
   // Complains about unknown and missing keys. ReadStruct calls it.
@@ -206,11 +212,16 @@ class Fields {
   static Shape ScalarShape(Shape::Kind kind, const FieldRule& rule);
   template <class T>
   static std::string DefaultText(const T& value);
+  // "": says nothing.
+  template <class T>
+  static std::string ValueJson(const T& value, const FieldRule& rule);
 
   template <class T>
   friend bool ReadStruct(const Node&, std::string, Problems&, T&);
   template <class T>
   friend Shape DescribeStruct();
+  template <class T>
+  friend std::string WriteStruct(const T&);
 
   const Node* node_ = nullptr;
   Problems* problems_ = nullptr;
@@ -219,6 +230,7 @@ class Fields {
   std::vector<Known> known_;
   std::vector<std::string> missing_;  // required ones
   Shape* shape_ = nullptr;
+  JsonText* json_ = nullptr;
   bool opened_ = false;
   bool readable_ = false;  // a map, known to be one
 };
@@ -242,6 +254,17 @@ Shape DescribeStruct() {
   T value{};
   Bind(fields, value);
   return shape;
+}
+
+// A struct as a JSON object that ReadStruct reads back (json_node.h), from its Bind.
+template <class T>
+std::string WriteStruct(const T& value) {
+  JsonText json;
+  json.BeginObject();
+  Fields fields(json);
+  T copy = value;  // Bind may write to what it binds
+  Bind(fields, copy);
+  return json.EndObject().Take();
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -322,6 +345,11 @@ std::string ScalarText(const Node& value);
 
 template <class T>
 void Fields::Field(std::string_view name, bool required, T& value, const FieldRule& rule) {
+  if (json_ != nullptr) {
+    std::string text = ValueJson(value, rule);
+    if (!text.empty()) json_->Key(name).Raw(text);
+    return;
+  }
   if (describing()) {
     AddShape(name, required, rule, ShapeOf<T>(rule), required ? "" : DefaultText(value));
     return;
@@ -335,6 +363,7 @@ void Fields::Field(std::string_view name, bool required, T& value, const FieldRu
 template <class T, class... Rules>
 void Fields::Named(std::string_view name, std::vector<T>& values, const Rules&... rules) {
   FieldRule rule = RuleOf(rules...);
+  if (json_ != nullptr) return;
   if (describing()) {
     Shape shape = ScalarShape(Shape::Kind::kMap, rule);
     shape.item.push_back(ShapeOf<T>(FieldRule{}));
@@ -482,6 +511,46 @@ std::string Fields::DefaultText(const T& value) {
     return text + "]";
   } else {
     return "";
+  }
+}
+
+template <class T>
+std::string Fields::ValueJson(const T& value, const FieldRule& rule) {
+  using namespace fields_detail;
+  if constexpr (std::is_same_v<T, Secret>) {
+    return "";
+  } else if constexpr (std::is_same_v<T, Node>) {
+    return value.IsNull() ? "" : RenderJson(value);
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return value ? "true" : "";
+  } else if constexpr (std::is_same_v<T, double>) {
+    bool given =
+        !rule.range || (value >= rule.range->low_number && value <= rule.range->high_number);
+    return given ? JsonText().Double(value).Take() : "";
+  } else if constexpr (std::is_integral_v<T>) {
+    auto whole = static_cast<int64_t>(value);
+    bool given = !rule.range || (whole >= rule.range->low_whole && whole <= rule.range->high_whole);
+    return given ? std::to_string(whole) : "";
+  } else if constexpr (kIsScalar<T> || std::is_enum_v<T>) {
+    std::string text = DefaultText(value);
+    return text.empty() ? "" : JsonString(text);
+  } else if constexpr (kIsOptional<T>) {
+    return value ? ValueJson(*value, rule) : "";
+  } else if constexpr (kIsAt<T>) {
+    return ValueJson(value.value, rule);
+  } else if constexpr (kIsMap<T>) {
+    JsonText json;
+    json.BeginObject();
+    for (const auto& [key, item] : value) json.Key(key).Raw(ValueJson(item, rule));
+    return value.empty() ? "" : json.EndObject().Take();
+  } else if constexpr (kIsList<T>) {
+    JsonText json;
+    json.BeginArray();
+    for (const auto& item : value) json.Raw(ValueJson(item, rule));
+    return value.empty() ? "" : json.EndArray().Take();
+  } else {
+    std::string text = WriteStruct(value);
+    return text == "{}" ? "" : text;
   }
 }
 

@@ -158,7 +158,7 @@ static void Bind(Fields& f, SecretsConfig& s) {
              "protects sessions of the page; a new one logs everybody out");
 }
 
-static void Bind(Fields& f, AdminConfig& a) {
+void Bind(Fields& f, AdminConfig& a) {
   f.Optional("username", a.username,
              Fits{IsUserName, "must be 1 to 64 printable characters without spaces"},
              "who may open the page");
@@ -186,16 +186,20 @@ static void Bind(Fields& f, ModelRules& m) {
   f.Optional("deny", m.deny, OneOrMany{}, NonEmpty{}, kModelGlob, "never these; wins over allow");
 }
 
+void Bind(Fields& f, KeyTerms& t) {
+  RefuseUnbuilt(f, "key");
+  f.Optional("services", t.services, OneOrMany{}, NonEmpty{}, "what it may use; without it all");
+  f.Optional("limits", t.limits, "what it may use of it");
+  f.Optional("models", t.models, "which models it may name");
+}
+
 void Bind(Fields& f, KeyDraft& k) {
   f.Title("key");
   k.place = f.place();
-  RefuseUnbuilt(f, "key");
   f.Required("name", k.name, kName, "unique; appears in logs and the ledger");
   f.Optional("key", k.key, NonEmpty{}, kNoPlaceholder, kRelayKey,
              "what clients send; empty through ${NAME:=}: the key is left out");
-  f.Optional("services", k.services, OneOrMany{}, NonEmpty{}, "what it may use; without it all");
-  f.Optional("limits", k.limits, "what it may use of it");
-  f.Optional("models", k.models, "which models it may name");
+  Bind(f, static_cast<KeyTerms&>(k));
   const Node* key = f.NodeOf("key");
   if (key && key->Emptied()) {
     k.emptied_by = key->emptied_by;

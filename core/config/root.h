@@ -87,6 +87,8 @@ struct AdminConfig {
   Secret metrics_token;  // empty: /metrics is open, without key and account labels
 };
 
+void Bind(Fields& f, AdminConfig& a);
+
 // Of a key, or of a route's rate-limit. 0: no such limit.
 struct LimitsConfig {
   int64_t requests_per_minute = 0;
@@ -107,12 +109,17 @@ struct ModelRules {
 
 enum class ProviderKind : uint8_t { kClaude, kGemini };
 
-struct KeyConfig {
-  std::string name;
-  Secret key;
+// What a key may do, wherever it is declared.
+struct KeyTerms {
   std::vector<ProviderKind> services;  // empty: all
   LimitsConfig limits;
   ModelRules models;
+};
+void Bind(Fields& f, KeyTerms& t);
+
+struct KeyConfig : KeyTerms {
+  std::string name;
+  Secret key;
   Place place;
 };
 
