@@ -81,4 +81,14 @@ std::optional<Secret> AesGcm::Open(std::string_view nonce, std::string_view data
   return secret;
 }
 
+Digest256 Scrypt(std::string_view passphrase, std::string_view salt, uint64_t n, uint64_t r,
+                 uint64_t p) {
+  // What it needs, and some more for what OpenSSL counts besides.
+  uint64_t memory = 128 * r * (n + p + 2) + (uint64_t{1} << 20);
+  Digest256 out;
+  Demand(EVP_PBE_scrypt(passphrase.data(), passphrase.size(), Unsigned(salt), salt.size(), n, r, p,
+                        memory, out.data(), out.size()) == 1);
+  return out;
+}
+
 }  // namespace relay

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // AES-256-GCM (NIST SP 800-38D): encryption that tells whether a byte of it, or of what goes with
-// it, was changed.
+// it, was changed; and scrypt, which makes a key for it of a passphrase.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,5 +33,10 @@ class AesGcm {
  private:
   Secret key_;
 };
+
+// RFC 7914, 32 bytes: a key of a passphrase, with 128 * n * r bytes of memory and as much work as
+// that takes, p times over. `n` is a power of two.
+Digest256 Scrypt(std::string_view passphrase, std::string_view salt, uint64_t n, uint64_t r,
+                 uint64_t p);
 
 }  // namespace relay

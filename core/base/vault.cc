@@ -57,16 +57,36 @@ Vault::Key Vault::KeyOf(const Secret& encryption_key) {
   return made;
 }
 
-Vault::Vault(const Secret& encryption_key) {
-  keys_.push_back(KeyOf(encryption_key));
+Vault::Vault(const Secret& encryption_key)
+    : keys_(std::make_shared<const Keys>(Keys{KeyOf(encryption_key)})) {}
+
+std::shared_ptr<const Vault::Keys> Vault::keys() const {
+  std::lock_guard lock(mutex_);
+  return keys_;
 }
 
 void Vault::AddPrevious(const Secret& encryption_key) {
-  keys_.push_back(KeyOf(encryption_key));
+  std::lock_guard lock(mutex_);
+  Keys more = *keys_;
+  more.push_back(KeyOf(encryption_key));
+  keys_ = std::make_shared<const Keys>(std::move(more));
+}
+
+void Vault::Renew(const Secret& encryption_key) {
+  std::lock_guard lock(mutex_);
+  Keys more{KeyOf(encryption_key)};
+  more.insert(more.end(), keys_->begin(), keys_->end());
+  keys_ = std::make_shared<const Keys>(std::move(more));
+}
+
+void Vault::ForgetPrevious() {
+  std::lock_guard lock(mutex_);
+  keys_ = std::make_shared<const Keys>(Keys{keys_->front()});
 }
 
 std::string Vault::Seal(const SealedPlace& place, std::string_view plain) const {
-  const Key& key = keys_.front();
+  std::shared_ptr<const Keys> all = keys();
+  const Key& key = all->front();
   std::string nonce = RandomBytes(AesGcm::kNonceBytes);
   std::string body = nonce + key.cipher.Seal(nonce, DataOf(key.id, place), plain);
   std::string text(kVersion);
@@ -83,11 +103,12 @@ std::expected<Secret, VaultError> Vault::Open(const SealedPlace& place,
                                      std::string(parts->version.substr(0, 8)) +
                                      ", this one knows " + std::string(kVersion) + ")");
   }
-  auto key = std::ranges::find(keys_, parts->key_id, &Key::id);
-  if (key == keys_.end()) {
+  std::shared_ptr<const Keys> all = keys();
+  auto key = std::ranges::find(*all, parts->key_id, &Key::id);
+  if (key == all->end()) {
     return Refuse(Why::kKey, "it was sealed with another encryption key (id " +
-                                 std::string(parts->key_id) + ", this one's id is " + key_id() +
-                                 ")");
+                                 std::string(parts->key_id) + ", this one's id is " +
+                                 all->front().id + ")");
   }
   std::optional<std::string> body = Base64Decode(parts->body);
   if (body && body->size() >= AesGcm::kNonceBytes) {

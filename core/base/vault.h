@@ -10,6 +10,8 @@
 
 #include <cstdint>
 #include <expected>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,16 +40,20 @@ struct VaultError {
   std::string what;  // for people; holds nothing of the value
 };
 
-// Thread-safe once its keys are there.
+// Thread-safe.
 class Vault {
  public:
   // `encryption_key`: of any length, 32 bytes or more of good randomness or a long phrase.
   explicit Vault(const Secret& encryption_key);
-  // Values that were sealed with this one still open; nothing is sealed with it any more.
+  // Values that were sealed with this one open; nothing is sealed with it.
   void AddPrevious(const Secret& encryption_key);
+  // This one seals from now on; those before it open only.
+  void Renew(const Secret& encryption_key);
+  // Nothing that was sealed with another key than the one that seals opens any more.
+  void ForgetPrevious();
 
   // Of the key that seals: eight hex digits, which tell nothing of it.
-  const std::string& key_id() const { return keys_.front().id; }
+  std::string key_id() const { return keys()->front().id; }
 
   // A new text each time, for the same value too.
   std::string Seal(const SealedPlace& place, std::string_view plain) const;
@@ -61,9 +67,12 @@ class Vault {
     std::string id;
     AesGcm cipher;
   };
+  using Keys = std::vector<Key>;  // the first one seals
   static Key KeyOf(const Secret& encryption_key);
+  std::shared_ptr<const Keys> keys() const;
 
-  std::vector<Key> keys_;  // the first one seals
+  mutable std::mutex mutex_;  // guards the next, never what it points to
+  std::shared_ptr<const Keys> keys_;
 };
 
 }  // namespace relay

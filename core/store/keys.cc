@@ -57,11 +57,11 @@ bool KeyDirectory::Add(std::string_view secret, KeyRecord record) {
   return Add(pepper_.Sign(secret), std::move(record));
 }
 
-bool KeyDirectory::Add(const Digest256& digest, KeyRecord record) {
+bool KeyDirectory::Add(const Digest256& digest, KeyRecord record, std::optional<WallTime> until) {
   if (Look(digest) != nullptr) return false;
   record.scope = limiter_.Scope(Limiter::NameOfKey(record.name));
   index_.emplace(Shorten(digest), entries_.size());
-  entries_.push_back({digest, std::make_shared<const KeyRecord>(std::move(record))});
+  entries_.push_back({digest, std::make_shared<const KeyRecord>(std::move(record)), until});
   return true;
 }
 
@@ -76,7 +76,9 @@ const KeyDirectory::Entry* KeyDirectory::Look(const Digest256& digest) const {
 
 std::shared_ptr<const KeyRecord> KeyDirectory::Find(std::string_view secret) const {
   const Entry* entry = Look(pepper_.Sign(secret));
-  return entry == nullptr ? nullptr : entry->record;
+  if (entry == nullptr) return nullptr;
+  bool over = entry->until && limiter_.clock().Wall() >= *entry->until;
+  return over ? nullptr : entry->record;
 }
 
 std::shared_ptr<const KeyRecord> KeyDirectory::FindByName(std::string_view name) const {

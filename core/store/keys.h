@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -39,8 +40,8 @@ class KeyDirectory {
       : pepper_(pepper.Reveal()), limiter_(limiter) {}
   // False when that secret is there already.
   bool Add(std::string_view secret, KeyRecord record);
-  // The same of a secret that is known by what it is held as.
-  bool Add(const Digest256& digest, KeyRecord record);
+  // The same of a secret that is known by what it is held as; unknown from `until` on.
+  bool Add(const Digest256& digest, KeyRecord record, std::optional<WallTime> until = {});
   // Null when unknown. Exact bytes; the digest is compared whole and in constant time.
   std::shared_ptr<const KeyRecord> Find(std::string_view secret) const;
   // For tests in relay.yaml and for `explain`.
@@ -51,6 +52,7 @@ class KeyDirectory {
   struct Entry {
     Digest256 digest;
     std::shared_ptr<const KeyRecord> record;
+    std::optional<WallTime> until;
   };
   const Entry* Look(const Digest256& digest) const;
 

@@ -22,8 +22,13 @@ Store* LateStore::Find(const Done<T>& done) {
 }
 
 std::string_view LateStore::kind() const {
-  const Store* store = there_;
+  const Store* store = known();
   return store == nullptr ? "memory" : store->kind();
+}
+
+StoreStatus LateStore::status() const {
+  const Store* store = known();
+  return store == nullptr ? StoreStatus() : store->status();
 }
 
 void LateStore::Load(Done<LedgerImage> done) {

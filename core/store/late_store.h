@@ -16,10 +16,13 @@ class LateStore final : public Store {
   using Opener = std::function<Result<std::unique_ptr<Store>>()>;
 
   // Calls `open` on the thread of the call, which waits for it, until it gives a store.
-  explicit LateStore(Opener open) : open_(std::move(open)) {}
+  // `coming`, if any, is what the opener will give: kind and status are its own already.
+  explicit LateStore(Opener open, const Store* coming = nullptr)
+      : open_(std::move(open)), coming_(coming) {}
 
   // Of the store; "memory" until it is there.
   std::string_view kind() const override;
+  StoreStatus status() const override;
   void Load(Done<LedgerImage> done) override;
   void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) override;
   void Fold(std::string epoch, Done<Unit> done) override;
@@ -34,7 +37,14 @@ class LateStore final : public Store {
   template <class T>
   Store* Find(const Done<T>& done);
 
+  // The store, or what will be; null: nobody knows.
+  const Store* known() const {
+    const Store* store = there_;
+    return store == nullptr ? coming_ : store;
+  }
+
   const Opener open_;
+  const Store* const coming_;
   std::mutex opening_;
   std::unique_ptr<Store> store_;
   std::atomic<Store*> there_{nullptr};  // store_, once and for all

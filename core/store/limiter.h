@@ -129,6 +129,7 @@ class Limiter {
   void AddPast(std::string_view scope, const Spending& spending);
   // The day on the calendar of budgets.
   int32_t Today() const { return zone_.DayOf(clock_.Wall()); }
+  const Clock& clock() const { return clock_; }
 
   struct Claim {
     std::shared_ptr<LimitScope> scope;  // null: none

@@ -72,5 +72,13 @@ TEST(AesGcm, OpensNothingThatWasChanged) {
   EXPECT_FALSE(AesGcm(Bytes(kZeroKey)).Open(nonce, data, sealed));
 }
 
+TEST(Scrypt, MatchesRfc7914) {
+  // §12; the first 32 of its 64 bytes, which PBKDF2's first block gives.
+  EXPECT_EQ(HexEncode(BytesOf(Scrypt("", "", 16, 1, 1))),
+            "77d6576238657b203b19ca42c18a0497f16b4844e3074ae8dfdffa3fede21442");
+  EXPECT_EQ(HexEncode(BytesOf(Scrypt("password", "NaCl", 1024, 8, 16))),
+            "fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b373162");
+}
+
 }  // namespace
 }  // namespace relay

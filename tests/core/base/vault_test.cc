@@ -105,5 +105,17 @@ TEST(Vault, SealsWithTheNewKeyAndStillOpensThePreviousOne) {
   EXPECT_EQ(Vault::KeyIdOf(vault.Seal(kPlace, "x")), Vault(kMaster).key_id());
 }
 
+TEST(Vault, GoesOverToANewKeyAndForgetsTheOldOne) {
+  Vault vault(kOther);
+  std::string old = vault.Seal(kPlace, "x");
+  vault.Renew(kMaster);
+  EXPECT_EQ(vault.key_id(), Vault(kMaster).key_id());
+  std::string fresh = vault.Seal(kPlace, "x");
+  EXPECT_TRUE(vault.Open(kPlace, old));
+  vault.ForgetPrevious();
+  EXPECT_EQ(WhyNot(vault, kPlace, old), Why::kKey);
+  EXPECT_TRUE(vault.Open(kPlace, fresh));
+}
+
 }  // namespace
 }  // namespace relay
