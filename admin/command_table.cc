@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/config/root.h"
 #include "core/config/units.h"
 
 namespace relay {
@@ -19,7 +20,7 @@ Set TakeNumber(std::string_view option, std::string_view value, int& to) {
   return {};
 }
 
-constexpr CommandSpec kCommands[] = {
+const CommandSpec kCommands[] = {
     {"serve", Command::kServe, "", "serves what relay.yaml declares; the default",
      "SIGTERM lets answers in flight end, up to drain-timeout; a second one stops at once.\n"
      "SIGHUP reads relay.yaml anew, as a change of the file does."},
@@ -52,6 +53,33 @@ constexpr CommandSpec kCommands[] = {
     {"accounts resume", Command::kAccounts, "NAME", "ends a pause"},
     {"accounts reset", Command::kAccounts, "NAME", "forgets what is held against an account"},
     {"accounts remove", Command::kAccounts, "NAME", "removes an account that was added so"},
+    {"keys make", Command::kKeys, "NAME", "makes a key, and prints it this once",
+     "What it may do is said as in relay.yaml: --services claude --limits "
+     "concurrency=4,cost-per-day=25\n"
+     "--models deny=claude-opus-*. Without services and limits it may use all.",
+     DescribeStruct<KeyTerms>},
+    {"keys list", Command::kKeys, "", "who may use the relay: state, last use, limits"},
+    {"keys show", Command::kKeys, "NAME", "all that is known of a key"},
+    {"keys set", Command::kKeys, "NAME", "changes what a key may do",
+     "What is not named stays as it is; none takes a value away: --limits cost-per-day=none",
+     DescribeStruct<KeyTerms>},
+    {"keys disable", Command::kKeys, "NAME", "refuses a key from the next request on",
+     "Also a key of relay.yaml. What runs already is not ended."},
+    {"keys enable", Command::kKeys, "NAME", "takes that back"},
+    {"keys rotate", Command::kKeys, "NAME", "replaces a key, and prints the new one this once"},
+    {"keys delete", Command::kKeys, "NAME", "refuses a key, and hides it from the list"},
+    {"keys restore", Command::kKeys, "NAME", "takes that back"},
+    {"rekey", Command::kRekey, "", "goes over to a new encryption key",
+     "With a key file in the data folder, makes a new one. With secrets.encryption-key, give the "
+     "new\n"
+     "key there and the old one as previous-encryption-key first, and start the relay again.\n"
+     "Keys of clients stay what they are."},
+    {"state export", Command::kState, "FILE", "writes all of the store to one encrypted file",
+     "Keys, accounts, what was used and what is spent; the file needs the passphrase of\n"
+     "RELAY_PASSPHRASE or --passphrase-file, and no encryption key. The relay may run meanwhile."},
+    {"state import", Command::kState, "FILE", "fills the store from such a file",
+     "Any store takes it, also one of another kind or with another encryption key. No relay may\n"
+     "use the store meanwhile."},
     {"filters", Command::kFilters, "", "what each filter does and takes"},
     {"schema", Command::kSchema, "", "the JSON schema of relay.yaml, for an editor"},
     {"help", Command::kHelp, "[COMMAND]", "this page, or the page of a command"},
@@ -60,12 +88,14 @@ constexpr CommandSpec kCommands[] = {
 // Those whose names have two words.
 constexpr CommandGroup kGroups[] = {
     {"accounts", "logs accounts in, adds, lists, tests, pauses and removes them"},
+    {"keys", "relay keys: make, list, change, disable, rotate and delete them"},
+    {"state", "all that the store holds, to and from a file"},
 };
 
-constexpr std::string_view kUnbuilt[] = {"explain", "keys", "rekey", "state", "import", "doctor"};
+constexpr std::string_view kUnbuilt[] = {"explain", "import", "doctor"};
 
 const OptionSpec kOptions[] = {
-    {"--config", "FILE", "serve check usage health reload diff accounts",
+    {"--config", "FILE", "serve check usage health reload diff accounts keys rekey state",
      "instead of relay.yaml in this folder",
      [](Options& o, std::string_view value) -> Set {
        o.config = value;
@@ -84,12 +114,12 @@ const OptionSpec kOptions[] = {
        o.by = *by;
        return {};
      }},
-    {"--json", "", "usage accounts/list", "for programs",
+    {"--json", "", "usage accounts/list keys", "for programs",
      [](Options& o, std::string_view) -> Set {
        o.json = true;
        return {};
      }},
-    {"--data", "FOLDER", "usage health reload diff accounts",
+    {"--data", "FOLDER", "usage health reload diff accounts keys rekey",
      "the relay's data folder, instead of looking it up in relay.yaml",
      [](Options& o, std::string_view value) -> Set {
        o.data = value;
@@ -134,6 +164,34 @@ const OptionSpec kOptions[] = {
     {"--model", "NAME", "accounts/test", "instead of one that the vendor lists",
      [](Options& o, std::string_view value) -> Set {
        o.model = value;
+       return {};
+     }},
+    {"--deleted", "", "keys/list", "those that were deleted, too",
+     [](Options& o, std::string_view) -> Set {
+       o.deleted = true;
+       return {};
+     }},
+    {"--purge", "", "keys/delete", "for good: what it used stays in the books under its name",
+     [](Options& o, std::string_view) -> Set {
+       o.purge = true;
+       return {};
+     }},
+    {"--overlap", "TIME", "keys/rotate",
+     "how long the old one stays valid, like 24h; without it not",
+     [](Options& o, std::string_view value) -> Set {
+       auto overlap = ParseDuration(value);
+       if (!overlap) return std::unexpected("--overlap must be like 30m, 24h or 7d");
+       o.overlap = *overlap;
+       return {};
+     }},
+    {"--passphrase-file", "FILE", "state", "holds the passphrase, instead of RELAY_PASSPHRASE",
+     [](Options& o, std::string_view value) -> Set {
+       o.passphrase_file = value;
+       return {};
+     }},
+    {"--replace", "", "state/import", "what the store holds goes, all of it",
+     [](Options& o, std::string_view) -> Set {
+       o.replace = true;
        return {};
      }},
     {"--url", "URL", "health", "a relay elsewhere: http://127.0.0.1:3000",

@@ -2,60 +2,16 @@
 #include "admin/commands.h"
 
 #include <cstdio>
-#include <memory>
-#include <optional>
 
+#include "admin/ask.h"
 #include "admin/fetch.h"
-#include "admin/load.h"
 #include "admin/usage_report.h"
+#include "core/base/json.h"
 
 namespace relay {
 namespace {
 
 constexpr Duration kPatience = std::chrono::seconds(4);  // of a container's health check: 5 s
-
-int Complain(const std::string& what) {
-  std::fprintf(stderr, "relay: %s\n", what.c_str());
-  return kExitFailed;
-}
-
-// Where a running relay keeps its control socket, and where it listens, by what the command line,
-// the environment or relay.yaml says.
-struct Target {
-  std::string folder;
-  std::optional<HostPort> address;
-};
-
-// An int is the exit code after a complaint.
-std::expected<Target, int> FindTarget(const Options& options, const Environment& environment) {
-  Target target;
-  if (!options.data.empty()) {
-    target.folder = options.data;
-    return target;
-  }
-  std::optional<std::string> folder = environment("RELAY_DATA");
-  if (!options.config_given && folder && folder->starts_with('/')) {
-    target.folder = *folder;
-    return target;
-  }
-  Problems problems;
-  std::shared_ptr<const Config> config = LoadConfig(options.config, environment, problems);
-  if (problems.failed()) {
-    Report(*config, problems);
-    return std::unexpected(kExitUsage);
-  }
-  target.folder = DataFolderOf(*config, environment);
-  for (const ListenerConfig& listener : config->listeners) {
-    if (listener.tls || listener.address.port == 0) continue;
-    target.address = listener.address;
-    break;
-  }
-  return target;
-}
-
-std::string SocketIn(const std::string& folder) {
-  return folder + "/" + std::string(kControlSocket);
-}
 
 bool Healthy(const Result<Fetched>& fetched) {
   return fetched && fetched->status == 200;
@@ -77,16 +33,16 @@ std::string Reachable(const std::string& host) {
 
 std::expected<std::string, int> FindControlSocket(const Options& options,
                                                   const Environment& environment) {
-  std::expected<Target, int> target = FindTarget(options, environment);
+  std::expected<RelayTarget, int> target = FindTarget(options, environment);
   if (!target) return std::unexpected(target.error());
-  return SocketIn(target->folder);
+  return target->socket();
 }
 
 int RunUsage(const Options& options, const Environment& environment) {
-  std::expected<Target, int> target = FindTarget(options, environment);
+  std::expected<RelayTarget, int> target = FindTarget(options, environment);
   if (!target) return target.error();
   std::string path = "/admin/v1/usage?by=" + std::string(NameOf(options.by));
-  Result<Fetched> fetched = FetchUnix(SocketIn(target->folder), {.target = path}, kPatience);
+  Result<Fetched> fetched = FetchUnix(target->socket(), {.target = path}, kPatience);
   if (!fetched) {
     return Complain("no relay runs with the data folder " + target->folder + " (" +
                     fetched.error().what + "); usage is told by the one that serves");
@@ -102,6 +58,20 @@ int RunUsage(const Options& options, const Environment& environment) {
   return kExitOk;
 }
 
+int RunRekey(const Options& options, const Environment& environment) {
+  auto answer = AskRelay(options, environment, {.method = "POST", .target = "/admin/v1/rekey"});
+  if (!answer) return answer.error();
+  Result<JsonIndex> done = JsonIndex::Parse(*answer);
+  if (!done) return Complain("the relay's answer is not understood: " + done.error().what);
+  std::printf("%lld objects were sealed anew; the encryption key in use is %s\n",
+              static_cast<long long>(done->Find("objects").Int().value_or(0)),
+              done->Find("key-id").String().value_or("").c_str());
+  if (done->Find("given").Bool().value_or(false)) {
+    std::printf("secrets.previous-encryption-key is not needed any more\n");
+  }
+  return kExitOk;
+}
+
 int RunHealth(const Options& options, const Environment& environment) {
   if (!options.url.empty()) {
     Parsed<Url> url = ParseUrl(options.url);
@@ -111,9 +81,9 @@ int RunHealth(const Options& options, const Environment& environment) {
     }
     return TellHealth(FetchUrl(*url, {.target = "/health"}, kPatience), options.url);
   }
-  std::expected<Target, int> target = FindTarget(options, environment);
+  std::expected<RelayTarget, int> target = FindTarget(options, environment);
   if (!target) return target.error();
-  std::string socket = SocketIn(target->folder);
+  std::string socket = target->socket();
   Result<Fetched> fetched = FetchUnix(socket, {.target = "/health"}, kPatience);
   if (fetched || !target->address) return TellHealth(fetched, socket);
   // A relay without a writable data folder has no control socket.

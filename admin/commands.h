@@ -16,6 +16,7 @@ std::expected<std::string, int> FindControlSocket(const Options& options,
                                                   const Environment& environment);
 
 int RunUsage(const Options& options, const Environment& environment);
+int RunRekey(const Options& options, const Environment& environment);
 int RunHealth(const Options& options, const Environment& environment);
 int RunReload(const Options& options, const Environment& environment);
 int RunDiff(const Options& options, const Environment& environment);

@@ -7,9 +7,11 @@
 #include "admin/account_commands.h"
 #include "admin/check.h"
 #include "admin/commands.h"
+#include "admin/keys_command.h"
 #include "admin/options.h"
 #include "admin/reference.h"
 #include "admin/serve.h"
+#include "admin/state_command.h"
 
 namespace {
 
@@ -36,6 +38,9 @@ int main(int count, char** words) {
     case relay::Command::kReload: return relay::RunReload(*options, environment);
     case relay::Command::kDiff: return relay::RunDiff(*options, environment);
     case relay::Command::kAccounts: return relay::RunAccounts(*options, environment);
+    case relay::Command::kKeys: return relay::RunKeys(*options, environment);
+    case relay::Command::kRekey: return relay::RunRekey(*options, environment);
+    case relay::Command::kState: return relay::RunState(*options, environment);
     case relay::Command::kFilters: return Print(relay::FiltersReference());
     case relay::Command::kSchema: return Print(relay::ConfigSchema() + "\n");
     case relay::Command::kVersion: return Print(relay::VersionText() + "\n");

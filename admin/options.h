@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/clock.h"
 #include "core/store/ledger.h"
 
 namespace relay {
@@ -28,6 +29,9 @@ enum class Command : uint8_t {
   kReload,
   kDiff,
   kAccounts,
+  kKeys,
+  kRekey,
+  kState,
   kFilters,
   kSchema,
   kVersion,
@@ -44,8 +48,8 @@ struct Options {
   bool config_given = false;
   std::string port_file;         // serve: written when it is ready, one port a line
   LedgerBy by = LedgerBy::kKey;  // usage
-  bool json = false;             // usage
-  std::string data;              // usage: the data folder, instead of the config's
+  bool json = false;             // for programs
+  std::string data;              // the data folder, instead of the config's
   // accounts
   std::string cluster;
   std::string project;
@@ -55,8 +59,13 @@ struct Options {
   bool accept_terms = false;
   int priority = -1;  // -1: not said
   int concurrency = -1;
-  std::string url;    // health: "http://127.0.0.1:3000"
-  std::string topic;  // help: a command's or a group's name, or ""
+  std::string url;              // health: "http://127.0.0.1:3000"
+  bool deleted = false;         // keys list: also those that were deleted
+  bool purge = false;           // keys delete: for good
+  Duration overlap{};           // keys rotate: how long the old one stays valid
+  bool replace = false;         // state import: what is there goes
+  std::string passphrase_file;  // state
+  std::string topic;            // help: a command's or a group's name, or ""
 };
 
 // `arguments` without the program's name. The error is one line for standard error: what is wrong,

@@ -12,18 +12,21 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "admin/account_book.h"
 #include "admin/api/accounts.h"
 #include "admin/api/config.h"
+#include "admin/api/keys.h"
+#include "admin/api/rekey.h"
 #include "admin/api/usage.h"
 #include "admin/control.h"
-#include "admin/encryption.h"
 #include "admin/endpoints.h"
 #include "admin/load.h"
 #include "admin/machine.h"
+#include "admin/objects.h"
 #include "admin/reload.h"
 #include "admin/services.h"
 #include "admin/worker_thread.h"
@@ -179,6 +182,10 @@ Store* StoreOf(Services& services, const Vault* vault) {
   return can ? services.state->store() : nullptr;
 }
 
+Keyring* KeyringOf(const Services& services) {
+  return services.state == nullptr ? nullptr : services.state->keyring();
+}
+
 // Nobody else uses a store in the data folder, which is locked.
 bool IsEmbedded(const Services& services) {
   return services.state == nullptr || services.state->kind() != "redis";
@@ -214,7 +221,10 @@ class Process final {
   AccountBook accounts_;
   AccountsRoom accounts_room_{services_, accounts_, *keeper_, calls_};
   Reloader reloader_;
+  const std::shared_ptr<LoopDoor> door_ = std::make_shared<LoopDoor>(loop_);
+  Objects objects_;
   ApiRouter api_;
+  KeysApi keys_api_{api_, objects_, services_};
   std::unique_ptr<ControlSocket> control_;
   std::vector<Address> addresses_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;
@@ -232,12 +242,25 @@ Process::Process(Services& services, const Options& options, const Environment& 
           TokenKeeper::Options{.run = RandomHex(8), .alone = IsEmbedded(services)})),
       accounts_(loop_, services, StoreOf(services, vault), vault),
       reloader_(loop_, services, options.config, environment,
-                [this](const ReloadOutcome& outcome) { endpoints_.SetReload(outcome); }) {
+                [this](const ReloadOutcome& outcome) { endpoints_.SetReload(outcome); }),
+      objects_(loop_, door_, services,
+               services.state == nullptr ? nullptr : services.state->store(), KeyringOf(services)) {
   api_.Add("GET", "/health",
            [this](ApiRequest&) -> Task<Reply> { return Reply{.body = endpoints_.HealthText()}; });
   AddUsageApi(api_, services_.ledger);
   AddConfigApi(api_, loop_, reloader_);
   AddAccountsApi(api_, accounts_room_);
+  AddRekeyApi(api_, objects_, KeyringOf(services_));
+  if (services_.state == nullptr) return;
+  services_.state->WhenMet(
+      [this, door = door_, here = std::this_thread::get_id()](Contact contact) {
+        if (std::this_thread::get_id() == here) {
+          objects_.Meet(std::move(contact));
+          return;
+        }
+        auto found = std::make_shared<Contact>(std::move(contact));
+        door->Post([this, found] { objects_.Meet(std::move(*found)); });
+      });
 }
 
 // What is open is buried while all that it uses is there.
@@ -245,6 +268,9 @@ Process::~Process() {
   workers_.clear();
   control_.reset();
   keeper_.reset();
+  // What is left to do brings the state to the store, which may be met only then.
+  if (services_.state != nullptr) services_.state->WhenMet(nullptr);
+  door_->Close();
   loop_.Turn();
 }
 
@@ -345,9 +371,9 @@ Result<Unit> Serve(const std::shared_ptr<const Config>& config, const Problems& 
   auto state = State::Open(*config, site, SystemClock::Get(), (*services)->Kept());
   if (!state) return std::unexpected(state.error());
   (*services)->state = std::move(*state);
-  auto vault = OpenVault(*config, folder ? folder->get() : nullptr);
-  if (!vault) return std::unexpected(vault.error());
-  Process process(**services, options, environment, vault->get());
+  const Keyring* keyring = KeyringOf(**services);
+  Process process(**services, options, environment,
+                  keyring == nullptr ? nullptr : keyring->vault());
   Result<Unit> ready = process.Prepare(folder ? folder->get() : nullptr);
   if (!ready) return ready;
   return process.Run();

@@ -7,21 +7,11 @@
 #include <string>
 #include <utility>
 
-#include "filters/limits.h"
+#include "admin/stored_key.h"
 #include "filters/registry.h"
 
 namespace relay {
 namespace {
-
-KeyRecord RecordOf(const KeyConfig& key) {
-  KeyRecord record;
-  record.name = key.name;
-  for (ProviderKind service : key.services) record.services.emplace_back(NameOf(service));
-  record.models_allow = key.models.allow;
-  record.models_deny = key.models.deny;
-  record.limits = LimitsOf(key.limits);
-  return record;
-}
 
 // Whether there still is what a scope of the limiter counts for. Keys may come later, out of the
 // store.
@@ -46,22 +36,18 @@ size_t IndexOf(const Config& config, std::string_view cluster) {
   return index;
 }
 
-// What the keys of this process are signed with.
-Secret PepperOf(const Secret& encryption_key) {
-  std::string pepper =
-      encryption_key.empty()
-          ? RandomBytes(sizeof(Digest256))
-          : std::string(BytesOf(HkdfSha256(encryption_key.Reveal(), "", "relay keys v1")));
-  return Secret::Take(pepper);
-}
-
 std::shared_ptr<const KeyDirectory> MakeKeyDirectory(const Config& config,
                                                      const StoredObjects& stored,
                                                      const Secret& pepper, Limiter& limiter) {
   auto directory = std::make_shared<KeyDirectory>(pepper, limiter);
-  for (const KeyConfig& key : config.keys) directory->Add(key.key.Reveal(), RecordOf(key));
+  for (const KeyConfig& key : config.keys) {
+    KeyRecord record = RecordOf(key.name, key);
+    record.disabled = stored.disabled.contains(OverlayIdOfKey(key.name));
+    directory->Add(key.key.Reveal(), std::move(record));
+  }
   for (const StoredObjects::Key& key : stored.keys) {
-    if (config.FindKey(key.record.name) == nullptr) directory->Add(key.digest, key.record);
+    if (config.FindKey(key.record.name) != nullptr) continue;
+    directory->Add(key.digest, key.record, key.until);
   }
   return directory;
 }
@@ -98,7 +84,7 @@ Services::Services(const Config& config, const Clock& its_clock, uint64_t memory
       health([this] { return PoolsOf(*this); }),
       sticky([this] { return PoolsOf(*this); }),
       tls_(std::move(tls)),
-      pepper_(PepperOf(config.secrets.encryption_key)) {
+      pepper_(RandomBytes(sizeof(Digest256))) {
   limiter.RingAt(bell);
 }
 
@@ -132,7 +118,7 @@ Result<std::shared_ptr<const Snapshot>> Services::Build(
     std::shared_ptr<const Config> config, std::shared_ptr<const StoredObjects> stored) {
   std::shared_ptr<const Snapshot> before = current();
   auto snapshot = std::make_shared<Snapshot>();
-  snapshot->keys = MakeKeyDirectory(*config, *stored, pepper_, limiter);
+  snapshot->keys = MakeKeyDirectory(*config, *stored, pepper(), limiter);
   for (const ClusterConfig& cluster : config->clusters) {
     const ClusterShared* known = Find(before.get(), cluster.name);
     snapshot->clusters.push_back(
@@ -168,6 +154,16 @@ void Services::Publish(std::shared_ptr<const Snapshot> snapshot) {
     follower->Adopt(snapshot, [adopted] { adopted->count_down(); });
   }
   adopted->wait();
+}
+
+void Services::SetPepper(Secret pepper) {
+  std::lock_guard lock(mutex_);
+  pepper_ = std::move(pepper);
+}
+
+Secret Services::pepper() const {
+  std::lock_guard lock(mutex_);
+  return pepper_;
 }
 
 void Services::Follow(SnapshotFollower& follower) {

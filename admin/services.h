@@ -41,6 +41,8 @@ class Services {
   // request with a key that is gone is refused. What is known of accounts, keys and routes goes on
   // by their names. Built upon the current one; by one thread at a time, which is no worker's.
   void Publish(std::shared_ptr<const Snapshot> snapshot);
+  // What relay keys are signed with, as the store has it: for what is built from now on.
+  void SetPepper(Secret pepper);
   // A follower is told of every snapshot from now on, until it leaves. It has current() already.
   void Follow(SnapshotFollower& follower);
   void Unfollow(SnapshotFollower& follower);
@@ -71,13 +73,14 @@ class Services {
   Services(const Config& config, const Clock& its_clock, uint64_t memory, Zone zone,
            std::shared_ptr<const TlsClientContext> tls);
 
+  Secret pepper() const;
+
   const std::shared_ptr<const TlsClientContext> tls_;
-  // What keys are signed with: derived from the encryption key, or made for this run.
-  const Secret pepper_;
   std::mutex publish_mutex_;  // guards the next, and is held while a snapshot is put in force
   std::vector<SnapshotFollower*> followers_;
-  mutable std::mutex mutex_;  // guards the next
+  mutable std::mutex mutex_;  // guards the next two
   std::shared_ptr<const Snapshot> current_;
+  Secret pepper_;  // made for this run, until the store's is known
 };
 
 // The routes of a configuration as one worker uses them. `clusters` (for the filters) and

@@ -7,6 +7,9 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "core/base/secret.h"
@@ -24,8 +27,10 @@ struct StoredObjects {
   struct Key {
     Digest256 digest;  // of the key, as the directory signs it
     KeyRecord record;
+    std::optional<WallTime> until = {};  // replaced by another: no longer valid then
   };
   std::vector<Key> keys;
+  std::set<std::string> disabled;       // of what the file declares: "key:alice"
   std::vector<StoredAccount> accounts;  // of clusters that there are not: unused
 };
 

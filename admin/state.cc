@@ -13,9 +13,6 @@
 namespace relay {
 namespace {
 
-constexpr std::string_view kStoreFile = "relay.db";
-constexpr std::string_view kJournalFolder = "journal";
-
 // Names of epochs sort by time, and no two runs have one: "20261124T101500Z-1f2e3d4c".
 std::string NameOfRun(const Clock& clock) {
   std::string name;
@@ -67,6 +64,17 @@ Result<RedisStore::Options> OptionsOf(const RedisConfig& config) {
 
 }  // namespace
 
+Result<std::unique_ptr<Store>> OpenStoreOf(const StoreConfig& config, const std::string& folder,
+                                           const Clock& clock) {
+  if (config.kind != StoreConfig::Kind::kRedis) {
+    std::string own = folder + "/" + std::string(kStoreFile);
+    return SqliteStore::Open(config.path.empty() ? own : config.path);
+  }
+  auto options = OptionsOf(config.redis);
+  if (!options) return std::unexpected(std::move(options.error()));
+  return std::make_unique<RedisStore>(std::move(*options), clock);
+}
+
 Result<std::unique_ptr<State>> State::Open(const Config& config, const Site& site,
                                            const Clock& clock, Kept kept) {
   if (config.store.kind == StoreConfig::Kind::kMemory) {
@@ -80,6 +88,9 @@ Result<std::unique_ptr<State>> State::Open(const Config& config, const Site& sit
     return state;
   }
   if (site.folder == nullptr) WarnOfNoJournal(config.store.redis, site.no_folder);
+  auto keyring = Keyring::Load(config.secrets, redis ? "" : site.folder->File(kKeyFile));
+  if (!keyring) return std::unexpected(std::move(keyring.error()));
+  state->keyring_ = std::move(*keyring);
   if (Result<Unit> begun = state->Begin(config.store, site, clock); !begun) {
     return std::unexpected(std::move(begun.error()));
   }
@@ -130,20 +141,51 @@ void State::Add(const std::string& path, const Past& past) {
 
 Result<Past> State::OpenStore(const StoreConfig& config, const std::string& path,
                               const std::string& journals, const Clock& clock) {
+  LateStore::Opener open = [this, path]() -> Result<std::unique_ptr<Store>> {
+    auto opened = SqliteStore::Open(path);
+    if (!opened) return opened;
+    if (Result<Unit> met = Meet(**opened); !met) return std::unexpected(std::move(met.error()));
+    return opened;
+  };
+  const Store* coming = nullptr;
   if (config.kind == StoreConfig::Kind::kRedis) {
     auto options = OptionsOf(config.redis);
     if (!options) return std::unexpected(std::move(options.error()));
-    store_ = std::make_unique<RedisStore>(std::move(*options), clock);
-    return ReadPast(*store_, journals, states_.kinds());
+    auto redis = std::make_shared<std::unique_ptr<Store>>(
+        std::make_unique<RedisStore>(std::move(*options), clock));
+    coming = redis->get();
+    open = [this, redis]() -> Result<std::unique_ptr<Store>> {
+      if (Result<Unit> met = Meet(**redis); !met) return std::unexpected(std::move(met.error()));
+      return std::move(*redis);
+    };
   }
-  auto open = [path] { return SqliteStore::Open(path); };
   auto store = open();
-  if (!store) {
-    store_ = std::make_unique<LateStore>(open);
-    return std::unexpected(std::move(store.error()));
-  }
+  if (!store && store.error().retryable) store_ = std::make_unique<LateStore>(open, coming);
+  if (!store) return std::unexpected(std::move(store.error()));
   store_ = std::move(*store);
   return ReadPast(*store_, journals, states_.kinds());
+}
+
+Result<Unit> State::Meet(Store& store) {
+  Result<Contact> contact = MeetStore(store, *keyring_);
+  if (!contact) return std::unexpected(std::move(contact.error()));
+  std::lock_guard lock(met_mutex_);
+  if (tell_) {
+    tell_(std::move(*contact));
+  } else {
+    contact_ = std::move(*contact);
+  }
+  return Unit{};
+}
+
+void State::WhenMet(std::function<void(Contact)> tell) {
+  std::lock_guard lock(met_mutex_);
+  if (contact_ && tell) {
+    tell(std::move(*contact_));
+    contact_.reset();
+  } else {
+    tell_ = std::move(tell);
+  }
 }
 
 State::~State() {

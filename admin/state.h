@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "admin/keyring.h"
 #include "core/base/clock.h"
 #include "core/config/root.h"
 #include "core/store/data_folder.h"
@@ -20,6 +23,15 @@
 #include "core/store/store.h"
 
 namespace relay {
+
+// In the data folder.
+inline constexpr std::string_view kStoreFile = "relay.db";
+inline constexpr std::string_view kJournalFolder = "journal";
+
+// The store that a configuration names, without its state: embedded in `folder` unless it says
+// another path, or Redis. Errors: it cannot be opened.
+Result<std::unique_ptr<Store>> OpenStoreOf(const StoreConfig& config, const std::string& folder,
+                                           const Clock& clock);
 
 class State {
  public:
@@ -45,8 +57,9 @@ class State {
   // that keeps nothing, or nothing but what Redis is told every flush interval, with a warning of
   // what that loses. A store that is not to be had yet is tried again, and the journal kept
   // meanwhile; what it has is then added to what is there. Errors (for people) are those that
-  // another try does not mend: a store that is damaged, of another program or of a newer relay. The
-  // clock outlives the state.
+  // another try does not mend: a store that is damaged, of another program or of a newer relay, or
+  // was used with another encryption key; before that is known nothing is written to it
+  // (keyring.h). The clock outlives the state.
   static Result<std::unique_ptr<State>> Open(const Config& config, const Site& site,
                                              const Clock& clock, Kept kept);
   State(const State&) = delete;
@@ -54,8 +67,14 @@ class State {
   // Nobody uses them any more. Brings all to the store, and waits for it.
   ~State();
 
-  // Null where there is none. For as long as this lives.
-  Store* store() { return store_.get(); }
+  // Where objects are written, whose calls may come once it was met; null where nothing is kept.
+  Store* store() const { return store_.get(); }
+  // Null where nothing is kept.
+  Keyring* keyring() const { return keyring_.get(); }
+  // Gives what the store was found to hold when it was met, which may be now or later, on whatever
+  // thread. Called once; null: nobody is to be told any more.
+  void WhenMet(std::function<void(Contact)> tell);
+
   // "embedded", "redis"; "memory": there is no store, or not yet.
   std::string_view kind() const;
   // Of the store, where there is one. From any thread, at once.
@@ -72,6 +91,12 @@ class State {
 
   const Kept kept_;
   StateKeeper states_;
+  Result<Unit> Meet(Store& store);
+
+  std::unique_ptr<Keyring> keyring_;
+  std::mutex met_mutex_;  // guards the next two
+  std::optional<Contact> contact_;
+  std::function<void(Contact)> tell_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<LedgerBooks> books_;
   std::unique_ptr<LedgerKeeper> keeper_;

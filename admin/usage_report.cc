@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "admin/options.h"
+#include "admin/table.h"
 #include "core/base/json.h"
 
 namespace relay {
@@ -73,48 +74,14 @@ std::string Cost(std::string_view number) {
   return "$" + Grouped(whole) + tail.data();
 }
 
-using Line = std::vector<std::string>;
-
-// Models are named by answers from outside: no byte of theirs is for a terminal to obey.
-std::string Printable(std::string text) {
-  for (char& c : text) {
-    auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) c = '?';
-  }
-  return text;
-}
-
-Line LineOf(std::string name, const JsonIndex& row) {
-  Line line{Printable(std::move(name))};
+TableLine LineOf(std::string name, const JsonIndex& row) {
+  TableLine line{Printable(std::move(name))};
   for (const Column& column : kColumns) {
     if (column.title.empty()) continue;
     line.push_back(Grouped(row.Find(column.name).Int().value_or(0)));
   }
   line.push_back(Cost(row.Find("cost_usd").Number().value_or("0")));
   return line;
-}
-
-// Bytes that begin a character of UTF-8 are as many as the columns of ordinary text.
-size_t WidthOf(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
-}
-
-// Names to the left, numbers to the right.
-std::string Aligned(const std::vector<Line>& lines) {
-  std::vector<size_t> widths(lines.front().size());
-  for (const Line& line : lines) {
-    for (size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], WidthOf(line[i]));
-  }
-  std::string text;
-  for (const Line& line : lines) {
-    text += line[0] + std::string(widths[0] - WidthOf(line[0]), ' ');
-    for (size_t i = 1; i < line.size(); ++i) {
-      text += "  " + std::string(widths[i] - WidthOf(line[i]), ' ') + line[i];
-    }
-    text += '\n';
-  }
-  return text;
 }
 
 }  // namespace
@@ -139,12 +106,12 @@ Result<std::string> UsageTable(std::string_view json) {
   if (!answer) return std::unexpected(answer.error());
   Result<JsonIndex> total = JsonIndex::Object(answer->Find("total"));
   if (!total) return std::unexpected(total.error());
-  Line title{answer->Find("by").String().value_or("")};
+  TableLine title{answer->Find("by").String().value_or("")};
   for (const Column& column : kColumns) {
     if (!column.title.empty()) title.emplace_back(column.title);
   }
   title.emplace_back("cost");
-  std::vector<Line> lines{std::move(title)};
+  std::vector<TableLine> lines{std::move(title)};
   for (JsonArray rows(answer->Find("rows")); JsonValue item = rows.Next();) {
     Result<JsonIndex> row = JsonIndex::Object(item);
     if (!row) return std::unexpected(row.error());
@@ -152,7 +119,7 @@ Result<std::string> UsageTable(std::string_view json) {
   }
   if (lines.size() == 1) return std::string("nothing was used yet\n");
   lines.push_back(LineOf("total", *total));
-  std::string text = Aligned(lines);
+  std::string text = TextTable(lines, 1);
   if (int64_t guesses = total->Find("guessed_prices").Int().value_or(0); guesses > 0) {
     text += "\n" + Grouped(guesses) +
             " of the requests name a model that the price table does not have; their cost is a "

@@ -153,6 +153,9 @@ static void Bind(Fields& f, SecretsConfig& s) {
   f.Optional("encryption-key", s.encryption_key, kNoPlaceholder,
              Fits{IsEncryptionKey, "must be 32 to 1024 characters"},
              "protects what is stored; empty: a key file is made beside the store");
+  f.Optional("previous-encryption-key", s.previous_encryption_key, kNoPlaceholder,
+             Fits{IsEncryptionKey, "must be 32 to 1024 characters"},
+             "opens what it protected, until `relay rekey` has sealed it anew");
   f.Optional("session-key", s.session_key, kNoPlaceholder,
              Fits{IsSessionKey, "must be 16 to 1024 characters"},
              "protects sessions of the page; a new one logs everybody out");
@@ -167,6 +170,9 @@ void Bind(Fields& f, AdminConfig& a) {
              "empty: one is made and printed once, at the first start");
   f.Optional("metrics-token", a.metrics_token, kNoPlaceholder, kRelayKey,
              "a bearer for /metrics; empty: open, without labels for keys and accounts");
+  f.Optional("key-prefix", a.key_prefix, NonEmpty{},
+             Fits{IsKeyPrefix, "must be 1 to 16 letters, digits, '-' or '_'"},
+             "what keys begin with that `relay keys make` makes");
 }
 
 void Bind(Fields& f, LimitsConfig& l) {

@@ -78,13 +78,15 @@ struct StoreConfig {
 // Empty ones are made at start.
 struct SecretsConfig {
   Secret encryption_key;
+  Secret previous_encryption_key;  // empty: none; opens what is stored, until `relay rekey` is done
   Secret session_key;
 };
 
 struct AdminConfig {
   std::string username = "admin";
-  Secret password;       // empty: made and printed once
-  Secret metrics_token;  // empty: /metrics is open, without key and account labels
+  Secret password;                 // empty: made and printed once
+  Secret metrics_token;            // empty: /metrics is open, without key and account labels
+  std::string key_prefix = "cr_";  // what made keys begin with
 };
 
 void Bind(Fields& f, AdminConfig& a);

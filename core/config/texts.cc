@@ -76,6 +76,12 @@ bool IsCredential(std::string_view text) {
   return !text.empty() && text.size() <= 4096 && IsPrintable(text);
 }
 
+bool IsKeyPrefix(std::string_view text) {
+  return !text.empty() && text.size() <= 16 && std::all_of(text.begin(), text.end(), [](char c) {
+    return IsAlnum(c) || c == '-' || c == '_';
+  });
+}
+
 bool IsEncryptionKey(std::string_view text) {
   return text.size() >= 32 && text.size() <= 1024;
 }

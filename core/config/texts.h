@@ -22,6 +22,7 @@ bool IsNoPlaceholder(std::string_view text);
 bool IsRelayKey(std::string_view text);
 // What can stand in an upstream's header: up to 4,096 printable characters without spaces.
 bool IsCredential(std::string_view text);
+bool IsKeyPrefix(std::string_view text);      // of relay keys: "cr_"
 bool IsEncryptionKey(std::string_view text);  // 32 to 1,024 bytes (facts: R52)
 bool IsSessionKey(std::string_view text);     // 16 to 1,024 bytes
 bool IsPassword(std::string_view text);       // 8 to 1,024 bytes, no control byte (facts: R53)

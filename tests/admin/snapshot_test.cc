@@ -155,14 +155,13 @@ TEST(Snapshot, AParkedAccountStaysParkedInTheNextOne) {
 
 TEST(Snapshot, TheStoresKeysAndAccountsStandBesideTheFiles) {
   Relay relay;
-  // As a directory signs it that has the same pepper: the encryption key gives it.
-  const std::string kSecrets = "secrets: {encryption-key: 0123456789abcdef0123456789abcdef}\n";
-  auto services = Services::Make(
-      ConfigOf(kSecrets + RelayConfig(1),
-               {{"RELAY_KEY", std::string(kAlice)}, {"ACCOUNT_KEY", "sk-ant-worker-test"}}),
-      SystemClock::Get(), uint64_t{1} << 30);
+  auto services = Services::Make(ConfigOf(RelayConfig(1), {{"RELAY_KEY", std::string(kAlice)},
+                                                           {"ACCOUNT_KEY", "sk-ant-worker-test"}}),
+                                 SystemClock::Get(), uint64_t{1} << 30);
   ASSERT_TRUE(services);
-  HmacKey pepper(BytesOf(HkdfSha256("0123456789abcdef0123456789abcdef", "", "relay keys v1")));
+  // As a directory signs it that has the same pepper.
+  (*services)->SetPepper(Secret("pepper of the store"));
+  HmacKey pepper("pepper of the store");
   StoredObjects stored;
   stored.keys.push_back({pepper.Sign("cr_of-the-store"), {.name = "carol"}});
   stored.keys.push_back({pepper.Sign("cr_shadowed"), {.name = "alice"}});
@@ -177,7 +176,7 @@ TEST(Snapshot, TheStoresKeysAndAccountsStandBesideTheFiles) {
   stored.accounts.push_back(account);
   account.cluster = "no-such-cluster";
   stored.accounts.push_back(account);
-  auto snapshot = BuildFrom(**services, kSecrets + RelayConfig(1), std::move(stored));
+  auto snapshot = BuildFrom(**services, RelayConfig(1), std::move(stored));
   ASSERT_NE(snapshot->keys->Find("cr_of-the-store"), nullptr);
   EXPECT_EQ(snapshot->keys->Find("cr_of-the-store")->name, "carol");
   EXPECT_EQ(snapshot->keys->Find("cr_shadowed"), nullptr) << "the file's alice counts";

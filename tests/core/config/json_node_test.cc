@@ -36,8 +36,7 @@ TEST(JsonNode, ComplaintsAreThoseOfTheFile) {
   EXPECT_EQ(Again(R"({"limit":{}})"), "key: unknown key 'limit' (did you mean 'limits'?)\n");
   EXPECT_EQ(Again(R"({"limits":{"concurrency":"many"}})"),
             "key: 'concurrency' must be a whole number in 1..1000000, not 'many'\n");
-  EXPECT_EQ(Again(R"({"limits":null})"),
-            "key: 'limits' is empty; remove it or give it a value\n");
+  EXPECT_EQ(Again(R"({"limits":null})"), "key: 'limits' is empty; remove it or give it a value\n");
 }
 
 TEST(JsonNode, NothingIsReplacedInIt) {

@@ -110,7 +110,7 @@ TEST(Outline, NeverTellsASecretOrWhatMayBeOne) {
               ElementsAre("account 'claude/b': proxy is set"));
   for (const auto& [path, entry] : OutlineOf(kFile, "sk-planted").entries()) {
     EXPECT_EQ(entry.shown.find("sk-"), std::string::npos) << path.back();
-    EXPECT_EQ(entry.shown.find("cr_"), std::string::npos) << path.back();
+    EXPECT_EQ(entry.shown.find("cr_alice"), std::string::npos) << path.back();
   }
 }
 

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#include "admin/ask.h"
+
+#include <cstdio>
+#include <memory>
+
+#include "admin/load.h"
+#include "core/base/json.h"
+#include "core/base/secret.h"
+
+namespace relay {
+namespace {
+
+// A change waits for the store, which may be far away.
+constexpr Duration kPatience = std::chrono::seconds(20);
+
+// The message of an error's body, or all of it.
+std::string MessageOf(const std::string& body) {
+  Result<JsonIndex> object = JsonIndex::Parse(body);
+  if (!object) return body;
+  Result<JsonIndex> error = JsonIndex::Object(object->Find("error"));
+  std::optional<std::string> message = error ? error->Find("message").String() : std::nullopt;
+  return message.value_or(body);
+}
+
+}  // namespace
+
+int Complain(const std::string& what) {
+  std::fprintf(stderr, "relay: %s\n", what.c_str());
+  return kExitFailed;
+}
+
+std::string RelayTarget::socket() const {
+  return folder + "/" + std::string(kControlSocket);
+}
+
+std::expected<RelayTarget, int> FindTarget(const Options& options, const Environment& environment) {
+  RelayTarget target;
+  if (!options.data.empty()) {
+    target.folder = options.data;
+    return target;
+  }
+  std::optional<std::string> folder = environment("RELAY_DATA");
+  if (!options.config_given && folder && folder->starts_with('/')) {
+    target.folder = *folder;
+    return target;
+  }
+  Problems problems;
+  std::shared_ptr<const Config> config = LoadConfig(options.config, environment, problems);
+  if (problems.failed()) {
+    Report(*config, problems);
+    return std::unexpected(kExitUsage);
+  }
+  target.folder = DataFolderOf(*config, environment);
+  for (const ListenerConfig& listener : config->listeners) {
+    if (listener.tls || listener.address.port == 0) continue;
+    target.address = listener.address;
+    break;
+  }
+  return target;
+}
+
+std::expected<std::string, int> AskRelay(const Options& options, const Environment& environment,
+                                         const FetchRequest& request) {
+  std::expected<RelayTarget, int> target = FindTarget(options, environment);
+  if (!target) return std::unexpected(target.error());
+  Result<Fetched> fetched = FetchUnix(target->socket(), request, kPatience);
+  if (!fetched) {
+    return std::unexpected(Complain("no relay runs with the data folder " + target->folder + " (" +
+                                    fetched.error().what +
+                                    "); start it, or name its folder with "
+                                    "--data"));
+  }
+  if (fetched->status < 200 || fetched->status > 299) {
+    return std::unexpected(Complain(MessageOf(fetched->body)));
+  }
+  return std::move(fetched->body);
+}
+
+std::string PathSegment(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                 c == '-' || c == '_' || c == '.' || c == '~';
+    out += plain ? std::string(1, c) : "%" + HexEncode(std::string_view(&c, 1));
+  }
+  return out;
+}
+
+}  // namespace relay

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// What commands share that ask a running relay: where it is, and how they complain.
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+
+#include "admin/fetch.h"
+#include "admin/options.h"
+#include "core/config/units.h"
+#include "core/config/yaml.h"
+
+namespace relay {
+
+// Where a running relay keeps its control socket, and where it listens, by what the command line,
+// the environment or relay.yaml says.
+struct RelayTarget {
+  std::string folder;
+  std::optional<HostPort> address;
+
+  std::string socket() const;
+};
+// An int is the exit code after a complaint.
+std::expected<RelayTarget, int> FindTarget(const Options& options, const Environment& environment);
+
+// The body of the relay's good answer. What the relay refuses, in its words, and a relay that is
+// not there, are complained about: the exit code.
+std::expected<std::string, int> AskRelay(const Options& options, const Environment& environment,
+                                         const FetchRequest& request);
+
+// To standard error; returns kExitFailed.
+int Complain(const std::string& what);
+
+// A segment of an API path: what may stand for itself does, all else is percent-encoded.
+std::string PathSegment(std::string_view text);
+
+}  // namespace relay

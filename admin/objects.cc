@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+#include "admin/objects.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "admin/stored_key.h"
+#include "core/base/log.h"
+#include "core/store/sealed_fields.h"
+#include "core/store/store_call.h"
+
+namespace relay {
+namespace {
+
+// Others who change the same object at the same time; each of them gets on with it.
+constexpr int kTries = 50;
+
+std::unexpected<ApiFault> Refuse(int status, std::string message) {
+  return std::unexpected(ApiFault{status, std::move(message)});
+}
+
+std::unexpected<ApiFault> StoreFails(const Error& error) {
+  return Refuse(503, "the store cannot be reached, and nothing was changed: " + error.what +
+                         "; try again later");
+}
+
+}  // namespace
+
+void TakeKeys(const Directory& directory, StoredObjects& stored) {
+  stored.keys.clear();
+  stored.disabled.clear();
+  for (const StoredObject& object : directory.objects) {
+    if (object.kind == kOverlayKind && IsDisabledOverlay(object.value)) {
+      stored.disabled.insert(object.id);
+    }
+    if (object.kind != kKeyKind) continue;
+    Result<StoredKey> key = ReadStoredKey(object.id, object.value);
+    if (!key) {
+      Log(LogLevel::kError, "a key of the store is left out", {{"why", key.error().what}});
+      continue;
+    }
+    if (key->deleted) continue;
+    KeyRecord record = RecordOf(key->name, key->terms);
+    record.disabled = key->disabled;
+    for (const KeyToken& token : key->tokens) {
+      stored.keys.push_back({token.digest, record, token.until});
+    }
+  }
+}
+
+void Objects::Meet(Contact contact) {
+  contact_ = std::move(contact);
+  services_.SetPepper(contact_->pepper);
+  for (const StoredObject& object : contact_->directory.objects) {
+    if (object.kind == kKeyKind && services_.current()->config->FindKey(object.id) != nullptr) {
+      Log(LogLevel::kWarn, "a key of the store is shadowed",
+          {{"key", object.id}, {"note", "relay.yaml declares one of that name, which counts"}});
+    }
+  }
+  Publish();
+}
+
+const StoredObject* Objects::Find(std::string_view kind, std::string_view id) const {
+  if (!contact_) return nullptr;
+  const auto& objects = contact_->directory.objects;
+  auto at = std::ranges::find_if(
+      objects, [&](const StoredObject& object) { return object.kind == kind && object.id == id; });
+  return at == objects.end() ? nullptr : &*at;
+}
+
+void Objects::Publish() {
+  std::shared_ptr<const Snapshot> current = services_.current();
+  auto stored = std::make_shared<StoredObjects>(*current->stored);
+  TakeKeys(contact_->directory, *stored);
+  auto built = services_.Build(current->config, std::move(stored));
+  if (built) {
+    services_.Publish(std::move(*built));
+  } else {
+    Log(LogLevel::kError, "objects are not put in force", {{"why", built.error().what}});
+  }
+}
+
+Task<ApiResult<Unit>> Objects::Reload() {
+  auto load = [this](auto done) { store_->LoadObjects(std::move(done)); };
+  Result<Directory> loaded = co_await CallStore<Directory>(loop_, door_, load);
+  if (!loaded) co_return StoreFails(loaded.error());
+  // What was written meanwhile is newer than what was read.
+  if (loaded->version >= contact_->directory.version) contact_->directory = std::move(*loaded);
+  co_return Unit{};
+}
+
+void Objects::Apply(const ObjectWrite& write, int64_t version) {
+  Directory& directory = contact_->directory;
+  directory.version = std::max(directory.version, version);
+  auto at = std::ranges::find_if(directory.objects, [&](const StoredObject& object) {
+    return object.kind == write.kind && object.id == write.id;
+  });
+  if (!write.value) {
+    if (at != directory.objects.end()) directory.objects.erase(at);
+  } else if (at == directory.objects.end()) {
+    directory.objects.push_back({write.kind, write.id, version, *write.value});
+  } else if (at->version < version) {
+    *at = {write.kind, write.id, version, *write.value};
+  }
+}
+
+Task<ApiResult<bool>> Objects::Write(ObjectWrite write) {
+  auto call = [this, &write](auto done) { store_->WriteObject(write, std::move(done)); };
+  Result<ObjectWritten> written = co_await CallStore<ObjectWritten>(loop_, door_, call);
+  if (!written) co_return StoreFails(written.error());
+  if (!written->conflict) {
+    Apply(write, written->version);
+    co_return true;
+  }
+  ApiResult<Unit> reloaded = co_await Reload();
+  if (!reloaded) co_return std::unexpected(std::move(reloaded.error()));
+  co_return false;
+}
+
+Task<ApiResult<Unit>> Objects::Change(std::string kind, std::string id, Edit edit) {
+  if (store_ == nullptr) {
+    co_return Refuse(503,
+                     "this relay keeps no state; declare it in relay.yaml, or give the relay a "
+                     "store and a data folder that it may write to");
+  }
+  if (!contact_) co_return Refuse(503, "the store has not been reached yet; try again later");
+  for (int i = 0; i < kTries; ++i) {
+    const StoredObject* present = Find(kind, id);
+    ApiResult<std::optional<std::string>> value = edit(present);
+    if (!value) co_return std::unexpected(std::move(value.error()));
+    if (present != nullptr && *value == present->value) co_return Unit{};
+    if (present == nullptr && !*value) co_return Unit{};
+    int64_t version = present == nullptr ? 0 : present->version;
+    ObjectWrite write{kind, id, version, std::move(*value)};
+    ApiResult<bool> done = co_await Write(std::move(write));
+    if (!done) co_return std::unexpected(std::move(done.error()));
+    if (!*done) continue;
+    Log(LogLevel::kInfo, "object changed", {{"kind", kind}, {"id", id}});
+    Publish();
+    co_return Unit{};
+  }
+  co_return Refuse(503, "others keep changing it; try again");
+}
+
+Task<ApiResult<int64_t>> Objects::SealAllAnew() {
+  if (store_ == nullptr || !contact_) co_return Refuse(503, "there is no store to seal anew");
+  const Vault* vault = keyring_->vault();
+  ApiResult<Unit> reloaded = co_await Reload();
+  if (!reloaded) co_return std::unexpected(std::move(reloaded.error()));
+  const std::vector<StoredObject> objects = contact_->directory.objects;
+  int64_t changed = 0;
+  for (const StoredObject& object : objects) {
+    bool fresh = false;
+    Edit edit = [&](const StoredObject* present) -> ApiResult<std::optional<std::string>> {
+      fresh = false;
+      if (present == nullptr) return std::nullopt;
+      auto sealed = SealAnew(*vault, present->kind, present->id, present->value);
+      if (!sealed) return Refuse(500, sealed.error().what);
+      fresh = sealed->has_value();
+      return fresh ? std::move(*sealed) : std::optional<std::string>(present->value);
+    };
+    ApiResult<Unit> done = co_await Change(object.kind, object.id, edit);
+    if (!done) co_return std::unexpected(std::move(done.error()));
+    if (fresh) ++changed;
+  }
+  co_return changed;
+}
+
+}  // namespace relay

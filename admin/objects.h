@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// The objects of the store as this process has them, and the one way to change one: compare and set
+// on its version, then in memory, then a new snapshot for every worker. Used on one loop's thread.
+#pragma once
+
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "admin/keyring.h"
+#include "admin/services.h"
+#include "core/async/loop_door.h"
+#include "core/async/task.h"
+#include "core/store/store.h"
+
+namespace relay {
+
+// Why a request to the admin API cannot be done.
+struct ApiFault {
+  int status = 400;
+  std::string message;
+};
+template <class T>
+using ApiResult = std::expected<T, ApiFault>;
+
+// Puts the keys of the directory, and what it says of relay.yaml's, in the place of those in
+// `stored`. Objects that cannot be read are logged and left out.
+void TakeKeys(const Directory& directory, StoredObjects& stored);
+
+class Objects {
+ public:
+  // Of the object as it is (null: there is none), what it is to be; nothing removes it. May be
+  // asked more than once, when others change the object too.
+  using Edit = std::function<ApiResult<std::optional<std::string>>(const StoredObject* present)>;
+
+  // `door` leads to `loop`. All outlive it; `store` and `keyring` are null where nothing is kept.
+  Objects(Loop& loop, std::shared_ptr<LoopDoor> door, Services& services, Store* store,
+          Keyring* keyring)
+      : loop_(loop),
+        door_(std::move(door)),
+        services_(services),
+        store_(store),
+        keyring_(keyring) {}
+  Objects(const Objects&) = delete;
+  Objects& operator=(const Objects&) = delete;
+
+  // What the store was found to hold; also when that was later than the start.
+  void Meet(Contact contact);
+  // Null before.
+  const Directory* directory() const { return contact_ ? &contact_->directory : nullptr; }
+  const StoredObject* Find(std::string_view kind, std::string_view id) const;
+  const Secret& pepper() const { return contact_->pepper; }
+
+  // 503 where there is no store to write to, or it does not answer. When it returns without a
+  // fault, no worker begins anything with what was there before.
+  Task<ApiResult<Unit>> Change(std::string kind, std::string id, Edit edit);
+  // Seals all anew that was sealed with a previous key. The number of objects that changed.
+  Task<ApiResult<int64_t>> SealAllAnew();
+
+ private:
+  Task<ApiResult<Unit>> Reload();
+  // Writes once. True: done; false: somebody else was first, and what is there was read anew.
+  Task<ApiResult<bool>> Write(ObjectWrite write);
+  void Apply(const ObjectWrite& write, int64_t version);
+  void Publish();
+
+  Loop& loop_;
+  const std::shared_ptr<LoopDoor> door_;
+  Services& services_;
+  Store* const store_;
+  Keyring* const keyring_;
+  std::optional<Contact> contact_;
+};
+
+}  // namespace relay
