@@ -165,9 +165,9 @@ AccountPool::Choosing AccountPool::ChooseLocked(const Wish& wish, TimePoint now)
 
 AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, TimePoint now) {
   State& state = states_[index];
+  Choice choice{index, 0, BarOf(index, wish, now).guess, state.account};
   ++state.in_flight;
   state.last_used = ++turn_;
-  Choice choice{index, 0, state.account};
   for (Trouble& trouble : state.troubles) {
     bool over = now >= trouble.until && trouble.probe == 0;
     if (over && Concerns(trouble.family, trouble.health, wish)) {
@@ -191,7 +191,7 @@ AccountPool::Taken AccountPool::LeaseOf(Choosing choice, const std::string& stic
   if (!choice) return std::unexpected(choice.error());
   Changed();
   return std::make_unique<AccountLease>(shared_from_this(), std::move(choice->account),
-                                        choice->index, choice->probe, sticky);
+                                        choice->index, choice->probe, choice->guess, sticky);
 }
 
 std::expected<Unit, NoAccount> AccountPool::CanServe(const Wish& wish) {
@@ -436,6 +436,13 @@ std::vector<AccountPool::Incident> AccountPool::Incidents(std::string_view accou
   State* state = StateOfLocked(account);
   if (state == nullptr) return {};
   return {state->incidents.begin(), state->incidents.end()};
+}
+
+int AccountPool::in_flight() {
+  std::lock_guard lock(mutex_);
+  int sum = 0;
+  for (const State& state : states_) sum += state.in_flight;
+  return sum;
 }
 
 size_t AccountPool::waiting() {

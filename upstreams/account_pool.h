@@ -88,18 +88,21 @@ class AccountPool;
 class AccountLease final : public Lease {
  public:
   // `probe`: names it as the one request that finds out whether a rest is over; 0: it is not.
+  // `guess`: the account failed others of late, and was taken since no other could serve.
   AccountLease(std::shared_ptr<AccountPool> pool, std::shared_ptr<const Account> account,
-               size_t index, uint64_t probe, std::string sticky)
+               size_t index, uint64_t probe, bool guess, std::string sticky)
       : pool_(std::move(pool)),
         account_(std::move(account)),
         index_(index),
         probe_(probe),
+        guess_(guess),
         sticky_(std::move(sticky)) {}
   ~AccountLease() override;
   std::string_view account() const override { return account_->name; }
   // As it was when the lease was taken, whatever is reconfigured.
   const std::shared_ptr<const Account>& details() const { return account_; }
   size_t index() const { return index_; }
+  bool guess() const { return guess_; }
   const std::string& sticky() const { return sticky_; }
 
  private:
@@ -107,6 +110,7 @@ class AccountLease final : public Lease {
   std::shared_ptr<const Account> account_;
   size_t index_;
   uint64_t probe_;
+  bool guess_;
   std::string sticky_;
 };
 
@@ -174,6 +178,8 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   static constexpr size_t kMostIncidents = 20;
   std::vector<Incident> Incidents(std::string_view account);
   size_t waiting();
+  // Requests that have an account, of all that there ever were.
+  int in_flight();
 
   // What outlives the process (account_pool_states.cc): by names, and by wall time.
   struct KeptTrouble {
@@ -249,6 +255,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   struct Choice {
     size_t index = 0;
     uint64_t probe = 0;
+    bool guess = false;
     std::shared_ptr<const Account> account;
   };
   using Choosing = std::expected<Choice, NoAccount>;

@@ -37,10 +37,12 @@ std::shared_ptr<const ClusterShared> ShareCluster(const ClusterConfig& config,
   if (before != nullptr) {
     shared->pool = before->pool;
     shared->metrics = before->metrics;
+    shared->retries = before->retries;
     return shared;
   }
   shared->pool = std::make_shared<AccountPool>(shared->accounts, clock);
   shared->metrics = std::make_shared<UpstreamMetrics>(metrics, config.name);
+  shared->retries = std::make_shared<RetryBudget>();
   shared->metrics->Show(*shared->pool, clock.Now());
   return shared;
 }

@@ -15,6 +15,7 @@
 #include "core/net/tls_context.h"
 #include "upstreams/account_pool.h"
 #include "upstreams/provider.h"
+#include "upstreams/retry_budget.h"
 #include "upstreams/stored_account.h"
 #include "upstreams/upstream_metrics.h"
 
@@ -30,6 +31,7 @@ struct ClusterShared {
   std::shared_ptr<const Provider> provider;
   std::shared_ptr<const TlsClientContext> tls;
   std::shared_ptr<UpstreamMetrics> metrics;
+  std::shared_ptr<RetryBudget> retries;
 };
 
 // The accounts are those of the configuration and of the store; where both have a name, the file's

@@ -55,7 +55,7 @@ Task<std::expected<Answer, Refusal>> Sending::Run() {
     }
     Note(attempt);
     if (last_ == Kind::kFine || last_ == Kind::kRequest) co_return std::move(*attempt.answer);
-    if (RetriesHere(attempt)) {
+    if (RetriesHere(attempt) && TakeRetry()) {
       attempt = Attempt();  // what it holds goes before the pause
       // What this account says next stands in the place of what it said.
       kept_.reset();
@@ -317,6 +317,17 @@ bool Sending::RenewsToken(const Attempt& attempt) {
   return true;
 }
 
+// Whether the cluster bears another try of this request where it may well fail again.
+bool Sending::TakeRetry() {
+  if (retry_) return true;
+  retry_ = shared_.retries->Take(config_.failover.budget, pool_.in_flight());
+  if (retry_) return true;
+  shared_.metrics->CountSpentBudget();
+  Log(LogLevel::kWarn, "not tried again: the cluster's retry budget is spent",
+      {{"id", x_.id}, {"cluster", config_.name}});
+  return false;
+}
+
 // The CLI never repeats its start-up calls, so they are repeated here, on the same account too.
 bool Sending::RetriesHere(const Attempt& attempt) const {
   bool curable = attempt.judgement.kind == Kind::kLimited ||
@@ -354,6 +365,10 @@ Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
     shared_.metrics->Waited(loop_.Now() - since);
   }
   if (!taken) co_return std::unexpected(taken.error());
+  // An account that is not known to fail is always asked: one that is dead fails no request.
+  if ((*taken)->guess() && !TakeRetry()) {
+    co_return std::unexpected(NoAccount{NoAccount::Why::kUntried, {}});
+  }
   x_.facts.lease = std::move(*taken);
   refused_token_ = 0;
   co_return Unit{};

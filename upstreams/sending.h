@@ -9,6 +9,7 @@
 #include "core/exchange/exchange.h"
 #include "upstreams/account_pool.h"
 #include "upstreams/provider.h"
+#include "upstreams/retry_budget.h"
 #include "upstreams/tokens.h"
 #include "upstreams/upstream_metrics.h"
 
@@ -51,6 +52,7 @@ class Sending {
   bool RenewsToken(const Attempt& attempt);
   bool RetriesHere(const Attempt& attempt) const;
   bool MayGoOn(const Attempt& attempt) const;
+  bool TakeRetry();
   std::expected<Answer, Refusal> GiveUp(const std::expected<Unit, NoAccount>& others);
   AccountLease& lease() const { return static_cast<AccountLease&>(*x_.facts.lease); }
 
@@ -62,7 +64,8 @@ class Sending {
   const Provider& provider_;
   Exchange& x_;
   Wish wish_;
-  const TimePoint until_;  // no try begins after it
+  const TimePoint until_;                    // no try begins after it
+  std::optional<RetryBudget::Place> retry_;  // once it was needed
   int attempts_ = 0;
   size_t pauses_ = 0;
   bool connecting_ = false;

@@ -36,7 +36,10 @@ UpstreamMetrics::UpstreamMetrics(Metrics& metrics, std::string cluster)
                                      {{"cluster", cluster_}})),
       queue_wait_(metrics.MakeHistogram("relay_queue_wait_seconds",
                                         "How long requests waited that found all accounts busy",
-                                        kWaitBounds, {{"cluster", cluster_}})) {}
+                                        kWaitBounds, {{"cluster", cluster_}})),
+      spent_budget_(metrics.MakeCounter("relay_failover_budget_spent_total",
+                                        "Requests not tried again: too many of the cluster's were",
+                                        {{"cluster", cluster_}})) {}
 
 UpstreamMetrics::Series& UpstreamMetrics::SeriesOf(std::string_view account) {
   auto known = series_.find(account);

@@ -39,6 +39,8 @@ class UpstreamMetrics {
   void Count(std::string_view account, Reason reason);
   // How long a request waited for an account that was busy; zero: it did not.
   void Waited(Duration wait);
+  // A request was not tried again, since the cluster's RetryBudget was spent.
+  void CountSpentBudget() { spent_budget_.Add(); }
   // Sets relay_account_state, the cooldown and the queue's depth. After a report that changed them,
   // when accounts come or go, and before metrics are read: a rest ends by itself. Who is gone is in
   // no state.
@@ -60,6 +62,7 @@ class UpstreamMetrics {
   const std::string cluster_;
   Gauge queue_depth_;
   Histogram queue_wait_;
+  Counter spent_budget_;
   std::mutex mutex_;
   std::map<std::string, Series, std::less<>> series_;  // by the account's name
 };

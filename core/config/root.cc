@@ -296,12 +296,20 @@ static void Bind(Fields& f, ClusterTimeouts& t) {
   f.Optional("idle", t.idle, kTimeout, "between two pieces of an answer");
 }
 
+static void Bind(Fields& f, RetryBudgetConfig& b) {
+  f.Optional("percent", b.percent, Range{0, 100}, "of the requests in flight");
+  f.Optional("min-concurrency", b.min_concurrency, Range{0, 10'000},
+             "so many in any case; 0 with 0 percent: none");
+}
+
 static void Bind(Fields& f, FailoverConfig& c) {
   f.Optional("attempts", c.attempts, Range{1, 10}, "in all, the first one too");
   f.Optional("within", c.within, Range{100ms, 10min}, "no new attempt after this");
   f.Optional("on", c.on,
              Fits{IsFailoverCause, "must be connect, reset, 4xx, 5xx or a status 400..599"},
              "what moves a request to another account");
+  f.Optional("budget", c.budget,
+             "requests that may be tried again at once where the account fails already, too");
 }
 
 void Bind(Fields& f, ClusterDraft& c) {

@@ -149,11 +149,18 @@ struct ClusterTimeouts {
   Duration idle = std::chrono::seconds(300);
 };
 
+// How many requests of a cluster may be tried again at once: of those in flight, and always.
+struct RetryBudgetConfig {
+  int percent = 20;
+  int min_concurrency = 3;
+};
+
 // What moves a request to another account before commit.
 struct FailoverConfig {
   int attempts = 3;
   Duration within = std::chrono::seconds(60);
   std::vector<std::string> on = {"connect", "reset", "401", "429", "5xx", "529"};
+  RetryBudgetConfig budget;
 
   bool OnConnect() const;
   bool OnReset() const;
