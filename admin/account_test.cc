@@ -117,7 +117,7 @@ Task<Unit> TestKey(VendorCalls& calls, const Account& account, ProviderKind prov
                    std::string model, Steps& steps) {
   VendorRequest list = ModelsRequest(provider, account);
   Result<VendorAnswer> models =
-      co_await calls.Call(std::move(list), calls.loop().Now() + kPatience);
+      co_await calls.Call(std::move(list), account.endpoint.way, calls.loop().Now() + kPatience);
   std::string trouble = Trouble(models);
   if (trouble.empty() && model.empty()) {
     model = PickModel(provider, models->body);
@@ -127,7 +127,7 @@ Task<Unit> TestKey(VendorCalls& calls, const Account& account, ProviderKind prov
   if (!trouble.empty()) co_return Unit{};
   VendorRequest message = MessageRequest(provider, account, model);
   Result<VendorAnswer> answer =
-      co_await calls.Call(std::move(message), calls.loop().Now() + kPatience);
+      co_await calls.Call(std::move(message), account.endpoint.way, calls.loop().Now() + kPatience);
   trouble = Trouble(answer);
   steps.Add("message", trouble.empty(), trouble.empty() ? model + " answers" : trouble);
   co_return Unit{};
@@ -136,7 +136,8 @@ Task<Unit> TestKey(VendorCalls& calls, const Account& account, ProviderKind prov
 Task<Unit> TestClaudeLogin(VendorCalls& calls, const Account& account, OauthClient client,
                            Secret access, Steps& steps) {
   VendorRequest ask = ProfileRequest(client, access);
-  Result<VendorAnswer> answer = co_await calls.Call(std::move(ask), calls.loop().Now() + kPatience);
+  Result<VendorAnswer> answer =
+      co_await calls.Call(std::move(ask), account.oauth_way, calls.loop().Now() + kPatience);
   // A setup token may do nothing but work: that it is refused for lack of a scope shows it good.
   bool narrow =
       answer && answer->status == 403 && answer->body.find("user:profile") != std::string::npos;
@@ -150,7 +151,8 @@ Task<Unit> TestClaudeLogin(VendorCalls& calls, const Account& account, OauthClie
                     : Trouble(answer));
   if (!profile) co_return Unit{};
   VendorRequest windows = UsageRequest(account.endpoint.url, access);
-  answer = co_await calls.Call(std::move(windows), calls.loop().Now() + kPatience);
+  answer =
+      co_await calls.Call(std::move(windows), account.endpoint.way, calls.loop().Now() + kPatience);
   Result<std::vector<UsageWindow>> usage = ReadUsage(answer);
   std::string text;
   if (usage) {
@@ -172,8 +174,8 @@ Task<Unit> TestGoogleLogin(VendorCalls& calls, const Account& account, Secret ac
   request.fields.emplace_back("authorization", "Bearer " + std::string(access.Reveal()));
   request.fields.emplace_back("content-type", "application/json");
   request.body = R"({"project":)" + JsonString(account.project) + "}";
-  Result<VendorAnswer> answer =
-      co_await calls.Call(std::move(request), calls.loop().Now() + kPatience);
+  Result<VendorAnswer> answer = co_await calls.Call(
+      std::move(request), account.code_assist_endpoint.way, calls.loop().Now() + kPatience);
   std::string trouble = Trouble(answer);
   steps.Add("quota", trouble.empty(),
             trouble.empty() ? "project " + account.project + " has quota" : trouble);

@@ -18,37 +18,53 @@ std::string AuthorityOf(const Url& endpoint) {
 
 namespace {
 
+// What relay.yaml itself says is trusted.
+bool IsGuarded(const ClusterConfig& cluster, const AccountConfig& account) {
+  return account.from_store && !cluster.allow_private;
+}
+
+// To what the cluster or the vendor names.
+WayOut WayOf(const ClusterConfig& cluster, const AccountConfig& account) {
+  WayOut way;
+  way.proxy = account.proxy.value_or(cluster.proxy);
+  way.public_proxy_only = IsGuarded(cluster, account) && account.proxy.has_value();
+  return way;
+}
+
 AccountEndpoint EndpointOf(const ClusterConfig& cluster, const AccountConfig& account,
                            const Url& of_cluster) {
-  bool closed = account.from_store && !cluster.allow_private;
-  AccountEndpoint endpoint;
-  endpoint.url = account.endpoint.value_or(of_cluster);
-  endpoint.proxy = account.proxy.value_or(cluster.proxy);
-  // What relay.yaml itself says is trusted.
-  endpoint.public_only = closed && account.endpoint.has_value();
-  endpoint.public_proxy_only = closed && account.proxy.has_value();
+  AccountEndpoint endpoint{account.endpoint.value_or(of_cluster), WayOf(cluster, account)};
+  endpoint.way.public_only = IsGuarded(cluster, account) && account.endpoint.has_value();
   return endpoint;
 }
 
 }  // namespace
 
-Endpoint DialledEndpoint(const AccountEndpoint& endpoint,
-                         const std::shared_ptr<const TlsClientContext>& tls) {
+Result<Endpoint> DialledEndpoint(const AccountEndpoint& endpoint,
+                                 const std::shared_ptr<const TlsClientContext>& tls) {
+  const auto& [url, way] = endpoint;
+  if (way.public_only && !url.tls) {
+    return Fail(
+        Party::kUpstream, Fault::kConnect,
+        FormatUrl(url) + " is not https, as it must be for an account that is not of relay.yaml",
+        true);
+  }
   Endpoint dialled;
-  dialled.host = endpoint.url.host;
-  dialled.port = endpoint.url.port;
-  if (endpoint.url.tls) dialled.tls = tls;
-  dialled.public_only = endpoint.public_only;
-  if (endpoint.proxy.direct()) return dialled;
+  dialled.host = url.host;
+  dialled.port = url.port;
+  if (url.tls) dialled.tls = tls;
+  if (dialled.tls != nullptr) dialled.alpn = {"h2", "http/1.1"};
+  dialled.public_only = way.public_only;
+  if (way.proxy.direct()) return dialled;
   Proxy& proxy = dialled.proxy.emplace();
-  bool socks = endpoint.proxy.kind == ProxyUrl::Kind::kSocks5;
+  bool socks = way.proxy.kind == ProxyUrl::Kind::kSocks5;
   proxy.kind = socks ? Proxy::Kind::kSocks5 : Proxy::Kind::kHttp;
-  proxy.host = endpoint.proxy.host;
-  proxy.port = endpoint.proxy.port;
-  if (endpoint.proxy.kind == ProxyUrl::Kind::kHttps) proxy.tls = tls;
-  proxy.user = endpoint.proxy.user;
-  proxy.password = endpoint.proxy.password;
-  proxy.public_only = endpoint.public_proxy_only;
+  proxy.host = way.proxy.host;
+  proxy.port = way.proxy.port;
+  if (way.proxy.kind == ProxyUrl::Kind::kHttps) proxy.tls = tls;
+  proxy.user = way.proxy.user;
+  proxy.password = way.proxy.password;
+  proxy.public_only = way.public_proxy_only;
   return dialled;
 }
 
@@ -61,10 +77,12 @@ Account AccountOf(const ClusterConfig& cluster, const AccountConfig& from, Token
   account.credential = subscription ? from.oauth_token : from.api_key;
   account.endpoint = EndpointOf(cluster, from, cluster.endpoint);
   account.code_assist_endpoint = EndpointOf(cluster, from, cluster.code_assist_endpoint);
+  account.oauth_way = WayOf(cluster, from);
   bool refreshed = from.login || !from.refresh_token.empty();
   if (refreshed && tokens != nullptr) {
-    account.tokens = tokens->Source(
-        {cluster.name + "/" + from.name, OauthClientOf(cluster), from.refresh_token});
+    account.tokens =
+        tokens->Source({cluster.name + "/" + from.name, OauthClientOf(cluster), from.refresh_token},
+                       account.oauth_way);
   }
   account.project = from.project;
   account.priority = from.priority;

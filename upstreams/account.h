@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/base/secret.h"
 #include "core/config/proxy_url.h"
 #include "core/config/units.h"
@@ -22,13 +23,21 @@ class TokenSource;
 // As the Host field names it: the port only where it is not the scheme's own.
 std::string AuthorityOf(const Url& endpoint);
 
+// How an account's connections leave: its requests, and what the relay itself asks for its sake.
+struct WayOut {
+  ProxyUrl proxy;
+  // Whether what is connected to, and the proxy, may lie in the open internet only. The first is
+  // asked for https too.
+  bool public_only = false;
+  bool public_proxy_only = false;
+
+  bool operator==(const WayOut&) const = default;
+};
+
 // An address of the vendor as one account uses it.
 struct AccountEndpoint {
   Url url;
-  ProxyUrl proxy;  // the way there
-  // Whether these two may lie in the open internet only.
-  bool public_only = false;
-  bool public_proxy_only = false;
+  WayOut way;
 
   bool operator==(const AccountEndpoint&) const = default;
 };
@@ -47,6 +56,7 @@ struct Account {
   // Connections hang on the address of these two, so no account ever uses another's.
   AccountEndpoint endpoint;              // of the vendor's public API
   AccountEndpoint code_assist_endpoint;  // gemini: of Code Assist
+  WayOut oauth_way;                      // to the addresses of its cluster's OauthClient
   std::string project;                   // Code Assist: what `project` in a body becomes
   int priority = 50;                     // lower first
   int concurrency = 0;                   // 0: no bound
@@ -55,9 +65,10 @@ struct Account {
   bool operator==(const Account&) const = default;
 };
 
-// What is dialled. `tls` is for the endpoint and for the proxy; ALPN is the caller's to say.
-Endpoint DialledEndpoint(const AccountEndpoint& endpoint,
-                         const std::shared_ptr<const TlsClientContext>& tls);
+// What is dialled. `tls` is for the endpoint and for the proxy. Errors (kUpstream): not https where
+// it must be.
+Result<Endpoint> DialledEndpoint(const AccountEndpoint& endpoint,
+                                 const std::shared_ptr<const TlsClientContext>& tls);
 
 // `tokens` gives one that logged in its source; it may be null where nothing is served.
 Account AccountOf(const ClusterConfig& cluster, const AccountConfig& from, Tokens* tokens);

@@ -6,6 +6,7 @@
 
 #include "upstreams/refusals.h"
 #include "upstreams/sending.h"
+#include "upstreams/tokens.h"
 #include "upstreams/upstream_connections.h"
 
 namespace relay {
@@ -48,6 +49,9 @@ std::shared_ptr<const ClusterShared> ShareCluster(const ClusterConfig& config,
 }
 
 void Enter(const ClusterShared& shared, TimePoint now) {
+  for (const auto& account : shared.accounts) {
+    if (account->tokens != nullptr) account->tokens->GoBy(account->oauth_way);
+  }
   shared.pool->Reconfigure(shared.accounts);
   shared.metrics->Show(*shared.pool, now);
 }

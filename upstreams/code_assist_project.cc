@@ -140,12 +140,12 @@ std::unexpected<Error> NeedsProject() {
               "this Google account needs a Google Cloud project of its own: name it by --project");
 }
 
-Task<Result<std::string>> Onboard(VendorCalls& calls, Url endpoint, Secret access, std::string tier,
-                                  std::string wanted, TimePoint deadline) {
+Task<Result<std::string>> Onboard(VendorCalls& calls, AccountEndpoint endpoint, Secret access,
+                                  std::string tier, std::string wanted, TimePoint deadline) {
   if (tier != kFreeTier && wanted.empty()) co_return NeedsProject();
   VendorRequest request =
-      PostFor(endpoint, "/v1internal:onboardUser", access, OnboardBody(tier, wanted));
-  Result<VendorAnswer> answer = co_await calls.Call(std::move(request), deadline);
+      PostFor(endpoint.url, "/v1internal:onboardUser", access, OnboardBody(tier, wanted));
+  Result<VendorAnswer> answer = co_await calls.Call(std::move(request), endpoint.way, deadline);
   while (true) {
     Result<JsonIndex> json = Read(answer, "onboardUser");
     if (!json) co_return std::unexpected(json.error());
@@ -163,17 +163,18 @@ Task<Result<std::string>> Onboard(VendorCalls& calls, Url endpoint, Secret acces
                      "the vendor is still setting the account up; try again in a minute");
     }
     co_await Sleep(calls.loop(), kPollPeriod);
-    VendorRequest poll = RequestFor(endpoint, *path, access);
-    answer = co_await calls.Call(std::move(poll), deadline);
+    VendorRequest poll = RequestFor(endpoint.url, *path, access);
+    answer = co_await calls.Call(std::move(poll), endpoint.way, deadline);
   }
 }
 
 }  // namespace
 
-Task<Result<std::string>> DiscoverProject(VendorCalls& calls, Url endpoint, Secret access,
-                                          std::string wanted, TimePoint deadline) {
-  VendorRequest request = PostFor(endpoint, "/v1internal:loadCodeAssist", access, LoadBody(wanted));
-  Result<VendorAnswer> answer = co_await calls.Call(std::move(request), deadline);
+Task<Result<std::string>> DiscoverProject(VendorCalls& calls, AccountEndpoint endpoint,
+                                          Secret access, std::string wanted, TimePoint deadline) {
+  VendorRequest request =
+      PostFor(endpoint.url, "/v1internal:loadCodeAssist", access, LoadBody(wanted));
+  Result<VendorAnswer> answer = co_await calls.Call(std::move(request), endpoint.way, deadline);
   Result<JsonIndex> json = Read(answer, "loadCodeAssist");
   if (!json) co_return std::unexpected(json.error());
   bool known = json->Find("currentTier").Is(JsonKind::kObject);

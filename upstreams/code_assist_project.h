@@ -12,11 +12,11 @@
 
 namespace relay {
 
-// `wanted`: a project of the person's own, which paid tiers need; "": none. Asks loadCodeAssist,
-// and onboardUser for who is not known yet, whose operation it follows every five seconds until
-// `deadline`. Errors (kUpstream, for people): refused, or not eligible in the vendor's words;
-// kClient: a project must be named.
-Task<Result<std::string>> DiscoverProject(VendorCalls& calls, Url endpoint, Secret access,
-                                          std::string wanted, TimePoint deadline);
+// `endpoint`: the account's, of Code Assist. `wanted`: a project of the person's own, which paid
+// tiers need; "": none. Asks loadCodeAssist, and onboardUser for who is not known yet, whose
+// operation it follows every five seconds until `deadline`. Errors (kUpstream, for people):
+// refused, or not eligible in the vendor's words; kClient: a project must be named.
+Task<Result<std::string>> DiscoverProject(VendorCalls& calls, AccountEndpoint endpoint,
+                                          Secret access, std::string wanted, TimePoint deadline);
 
 }  // namespace relay

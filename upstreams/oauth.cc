@@ -313,8 +313,12 @@ std::expected<TokenAnswer, TokenRefusal> ReadTokenAnswer(const Result<VendorAnsw
   TokenRefusal senseless{
       TokenRefusal::Why::kTemporary, "the vendor's token endpoint answers 200 without a token", {}};
   if (!answer) {
-    return std::unexpected(TokenRefusal{
-        TokenRefusal::Why::kTemporary, "the vendor's token endpoint: " + answer.error().what, {}});
+    // Where there is no answer only a proxy has asked who we are.
+    bool person = answer.error().fault == Fault::kUnauthenticated;
+    return std::unexpected(
+        TokenRefusal{person ? TokenRefusal::Why::kProxy : TokenRefusal::Why::kTemporary,
+                     "the vendor's token endpoint: " + answer.error().what,
+                     {}});
   }
   if (answer->status != 200) return std::unexpected(RefusalOfAnswer(*answer, wall));
   Result<JsonIndex> json = JsonIndex::Parse(answer->body);

@@ -69,6 +69,7 @@ struct TokenAnswer {
 struct TokenRefusal {
   enum class Why : uint8_t {
     kRevoked,    // the code or refresh token is good for nothing any more: a person logs in again
+    kProxy,      // the account's proxy does not accept its user: the configuration
     kClient,     // client id, secret or scopes are not accepted: the configuration
     kTemporary,  // the vendor's trouble, or the network's: the same request may be made again
   };

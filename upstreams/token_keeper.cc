@@ -126,8 +126,8 @@ Task<Unit> TokenKeeper::Story::Run() {
   }
   Secret sent = kept_.record.refresh;
   VendorRequest request = RefreshRequest(source_->spec().client, sent);
-  Result<VendorAnswer> answer =
-      co_await keeper_.calls_.Call(std::move(request), keeper_.loop().Now() + kPatience);
+  Result<VendorAnswer> answer = co_await keeper_.calls_.Call(std::move(request), source_->way(),
+                                                             keeper_.loop().Now() + kPatience);
   std::expected<TokenAnswer, TokenRefusal> tokens = ReadTokenAnswer(answer, wall());
   if (!tokens) {
     Unit refused = co_await Refused(std::move(tokens.error()), std::move(sent));
@@ -236,6 +236,7 @@ Task<Unit> TokenKeeper::Story::Refused(TokenRefusal refusal, Secret sent) {
     case Why::kRevoked:
       FailSoon(NoToken::Why::kRefused, refusal.what + "; " + std::string(kLogIn));
       break;
+    case Why::kProxy: FailSoon(NoToken::Why::kRefused, refusal.what); break;
     case Why::kClient:
       FailSoon(NoToken::Why::kRefused,
                refusal.what + "; look at the cluster's 'oauth' in relay.yaml");

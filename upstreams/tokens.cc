@@ -76,8 +76,8 @@ class TokenSource::Ticket final : public WaitTicket {
   TokenSource& source_;
 };
 
-TokenSource::TokenSource(TokenSpec spec, const Clock& clock, TokenKeeper* keeper)
-    : spec_(std::move(spec)), clock_(clock), keeper_(keeper) {}
+TokenSource::TokenSource(TokenSpec spec, WayOut way, const Clock& clock, TokenKeeper* keeper)
+    : spec_(std::move(spec)), clock_(clock), way_(std::move(way)), keeper_(keeper) {}
 
 TokenSource::~TokenSource() = default;
 
@@ -161,6 +161,18 @@ void TokenSource::RefreshIfUsed() {
   if (used_) BeginLocked();
 }
 
+WayOut TokenSource::way() {
+  std::lock_guard lock(mutex_);
+  return way_;
+}
+
+void TokenSource::GoBy(const WayOut& way) {
+  std::lock_guard lock(mutex_);
+  if (way == way_) return;
+  way_ = way;
+  trouble_.reset();
+}
+
 TokenSource::View TokenSource::Look() {
   std::lock_guard lock(mutex_);
   View view;
@@ -179,14 +191,14 @@ TokenSource::View TokenSource::Look() {
   return view;
 }
 
-std::shared_ptr<TokenSource> Tokens::Source(TokenSpec spec) {
+std::shared_ptr<TokenSource> Tokens::Source(TokenSpec spec, WayOut way) {
   std::string key = DigestOf(spec);
   std::lock_guard lock(mutex_);
   std::erase_if(sources_, [](const auto& entry) { return entry.second.expired(); });
   std::weak_ptr<TokenSource>& known = sources_[key];
   std::shared_ptr<TokenSource> source = known.lock();
   if (source == nullptr) {
-    source = std::make_shared<TokenSource>(std::move(spec), clock_, keeper_);
+    source = std::make_shared<TokenSource>(std::move(spec), std::move(way), clock_, keeper_);
     known = source;
   }
   return source;

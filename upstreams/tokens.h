@@ -52,7 +52,7 @@ struct TokenSpec {
 class TokenSource : public std::enable_shared_from_this<TokenSource> {
  public:
   // `clock` outlives this. `keeper`: may be null, until there is one.
-  TokenSource(TokenSpec spec, const Clock& clock, TokenKeeper* keeper);
+  TokenSource(TokenSpec spec, WayOut way, const Clock& clock, TokenKeeper* keeper);
   TokenSource(const TokenSource&) = delete;
   TokenSource& operator=(const TokenSource&) = delete;
   ~TokenSource();
@@ -73,6 +73,10 @@ class TokenSource : public std::enable_shared_from_this<TokenSource> {
   };
   View Look();
   const TokenSpec& spec() const { return spec_; }
+  // How the keeper asks the vendor. It may change while the tokens stay what they are; another way
+  // is tried without waiting for what was wrong with the one before.
+  WayOut way();
+  void GoBy(const WayOut& way);
 
   // How long before its end a token that lives for `life` is replaced, and how long before it is
   // not used any more.
@@ -103,6 +107,7 @@ class TokenSource : public std::enable_shared_from_this<TokenSource> {
   const TokenSpec spec_;
   const Clock& clock_;
   std::mutex mutex_;
+  WayOut way_;
   TokenKeeper* keeper_;
   AccessToken token_;
   uint64_t numbers_ = 0;
@@ -132,8 +137,8 @@ class Tokens {
   explicit Tokens(const Clock& clock) : clock_(clock) {}
 
   // The same source for the same spec, for as long as anybody holds it: what is known of a token
-  // lives through changes of the configuration that are not about it.
-  std::shared_ptr<TokenSource> Source(TokenSpec spec);
+  // lives through changes of the configuration that are not about it. `way` is for one that is new.
+  std::shared_ptr<TokenSource> Source(TokenSpec spec, WayOut way);
   std::vector<std::shared_ptr<TokenSource>> All();
 
  private:

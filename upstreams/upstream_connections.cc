@@ -58,17 +58,10 @@ Task<Result<std::unique_ptr<Stream>>> UpstreamConnections::Open(
       co_return connection->Open(head, std::move(body));
     }
   }
-  if (endpoint->public_only && !endpoint->url.tls) {
-    co_return Fail(Party::kUpstream, Fault::kConnect,
-                   FormatUrl(endpoint->url) +
-                       " is not https, as it must be for an account that is "
-                       "not of relay.yaml",
-                   true);
-  }
-  Endpoint target = DialledEndpoint(*endpoint, tls_);
-  if (target.tls != nullptr) target.alpn = {"h2", "http/1.1"};
+  Result<Endpoint> target = DialledEndpoint(*endpoint, tls_);
+  if (!target) co_return std::unexpected(target.error());
   Result<std::unique_ptr<Transport>> transport =
-      co_await Dial(loop_, resolver_, std::move(target), connect_deadline);
+      co_await Dial(loop_, resolver_, *std::move(target), connect_deadline);
   if (!transport) co_return std::unexpected(transport.error());
   ClientConnection* connection = ClientConnection::Start(loop_, std::move(*transport), kIdle);
   pools_[endpoint].connections.PushBack(*connection);

@@ -4,7 +4,6 @@
 #include "core/base/secret.h"
 #include "core/http/connection.h"
 #include "core/net/dialer.h"
-#include "upstreams/account.h"
 
 namespace relay {
 namespace {
@@ -43,16 +42,12 @@ VendorRequest::~VendorRequest() {
   WipeString(body);
 }
 
-Task<Result<VendorAnswer>> VendorCalls::Call(VendorRequest request, TimePoint deadline) {
-  Endpoint endpoint;
-  endpoint.host = request.url.host;
-  endpoint.port = request.url.port;
-  if (request.url.tls) {
-    endpoint.tls = tls_;
-    endpoint.alpn = {"h2", "http/1.1"};
-  }
+Task<Result<VendorAnswer>> VendorCalls::Call(VendorRequest request, WayOut way,
+                                             TimePoint deadline) {
+  Result<Endpoint> endpoint = DialledEndpoint({request.url, std::move(way)}, tls_);
+  if (!endpoint) co_return std::unexpected(endpoint.error());
   Result<std::unique_ptr<Transport>> transport =
-      co_await Dial(loop_, resolver_, std::move(endpoint), deadline);
+      co_await Dial(loop_, resolver_, *std::move(endpoint), deadline);
   if (!transport) co_return std::unexpected(transport.error());
   OneConnection one;
   ClientConnection* connection =

@@ -13,6 +13,7 @@
 #include "core/http/message.h"
 #include "core/net/resolver.h"
 #include "core/net/tls_context.h"
+#include "upstreams/account.h"
 
 namespace relay {
 
@@ -43,9 +44,10 @@ class VendorCalls {
   VendorCalls(Loop& loop, Resolver& resolver, std::shared_ptr<const TlsClientContext> tls)
       : loop_(loop), resolver_(resolver), tls_(std::move(tls)) {}
 
-  // The whole answer, of any status. Destroying the task ends the connection. Errors (kUpstream):
-  // not reached, broken off, too long, not before the deadline.
-  Task<Result<VendorAnswer>> Call(VendorRequest request, TimePoint deadline);
+  // The whole answer, of any status. `way`: of the account for whose sake it asks; a call goes as
+  // the account's requests go, or not at all. Destroying the task ends the connection. Errors
+  // (kUpstream): of DialledEndpoint and the dialler; broken off, too long, not before the deadline.
+  Task<Result<VendorAnswer>> Call(VendorRequest request, WayOut way, TimePoint deadline);
   Loop& loop() { return loop_; }
 
  private:

@@ -85,14 +85,23 @@ struct LoggedIn {
   std::vector<UsageWindow> windows;
 };
 
-Task<Result<LoggedIn>> Redeem(AccountsRoom& room, const ClusterConfig& cluster, const Login& login,
-                              std::string code) {
+// The account as it is, or will be: a new one goes out as its cluster does.
+Account AccountFor(const Snapshot& snapshot, const ClusterConfig& cluster, const Login& login) {
+  if (const AccountConfig* file = FileAccount(snapshot, login.cluster, login.name)) {
+    return AccountOf(cluster, *file, nullptr);
+  }
+  const StoredAccount* stored = AccountBook::Find(snapshot, login.cluster + "/" + login.name);
+  return AccountOf(cluster, stored == nullptr ? AccountConfig() : stored->config, nullptr);
+}
+
+Task<Result<LoggedIn>> Redeem(AccountsRoom& room, const ClusterConfig& cluster,
+                              const Account& account, const Login& login, std::string code) {
   LoggedIn result;
   OauthClient client = OauthClientOf(cluster);
   Loop& loop = room.calls.loop();
   VendorRequest request = CodeRequest(client, login.kind, code, login.secrets);
   Result<VendorAnswer> answer =
-      co_await room.calls.Call(std::move(request), loop.Now() + kTokenPatience);
+      co_await room.calls.Call(std::move(request), account.oauth_way, loop.Now() + kTokenPatience);
   auto tokens = ReadTokenAnswer(answer, room.services.clock.Wall());
   if (!tokens) co_return Fail(Party::kUpstream, Fault::kUnauthenticated, tokens.error().what);
   FaultPoint("login-answered");
@@ -101,7 +110,7 @@ Task<Result<LoggedIn>> Redeem(AccountsRoom& room, const ClusterConfig& cluster, 
     co_return Fail(Party::kUpstream, Fault::kMalformed, "the vendor gave no refresh token");
   }
   VendorRequest ask = ProfileRequest(client, result.tokens.access);
-  answer = co_await room.calls.Call(std::move(ask), loop.Now() + kTokenPatience);
+  answer = co_await room.calls.Call(std::move(ask), account.oauth_way, loop.Now() + kTokenPatience);
   Result<Profile> profile = ReadProfile(cluster.provider, answer);
   if (profile) {
     result.profile = std::move(*profile);
@@ -111,13 +120,14 @@ Task<Result<LoggedIn>> Redeem(AccountsRoom& room, const ClusterConfig& cluster, 
   }
   if (cluster.provider == ProviderKind::kGemini) {
     Result<std::string> project =
-        co_await DiscoverProject(room.calls, cluster.code_assist_endpoint, result.tokens.access,
+        co_await DiscoverProject(room.calls, account.code_assist_endpoint, result.tokens.access,
                                  login.project, loop.Now() + kProjectPatience);
     if (!project) co_return std::unexpected(project.error());
     result.project = std::move(*project);
   } else if (login.kind == LoginKind::kLogin) {
-    VendorRequest usage = UsageRequest(cluster.endpoint, result.tokens.access);
-    answer = co_await room.calls.Call(std::move(usage), loop.Now() + kTokenPatience);
+    VendorRequest usage = UsageRequest(account.endpoint.url, result.tokens.access);
+    answer = co_await room.calls.Call(std::move(usage), account.endpoint.way,
+                                      loop.Now() + kTokenPatience);
     if (auto windows = ReadUsage(answer)) result.windows = std::move(*windows);
   }
   co_return result;
@@ -181,7 +191,9 @@ Task<Reply> End(AccountsRoom& room, ApiRequest& request) {
   const std::shared_ptr<const Snapshot> snapshot = room.services.current();
   if (std::string why = WhyNot(*snapshot, login); !why.empty()) co_return ApiError(409, why);
   std::shared_ptr<const ClusterShared> cluster = FindCluster(*snapshot, login.cluster);
-  Result<LoggedIn> result = co_await Redeem(room, cluster->config, login, std::move(*code));
+  const Account account = AccountFor(*snapshot, cluster->config, login);
+  Result<LoggedIn> result =
+      co_await Redeem(room, cluster->config, account, login, std::move(*code));
   if (!result) co_return ReplyOf(result.error());
   Result<Unit> kept = co_await Keep(room, login, *result);
   if (!kept) co_return ReplyOf(kept.error());

@@ -11,6 +11,7 @@ import {after, afterEach, before, beforeEach, describe, it} from 'node:test';
 
 import {startMock} from './lib/mock.mjs';
 import {run, serve} from './lib/process.mjs';
+import {freePort, startProxy} from './lib/proxies.mjs';
 import {kRelayBinary, kRelayKey} from './lib/relay.mjs';
 
 const kVendors = {
@@ -54,12 +55,12 @@ afterEach(async () => {
   }
 });
 
-/** accounts: lines of a cluster by vendor; env: more of the environment. */
-async function startRelay({accounts = {}, env: more = {}} = {}) {
+/** accounts: lines of a cluster by vendor; proxy: of both clusters; store: as in relay.yaml; env: more of the environment. */
+async function startRelay({accounts = {}, proxy, store, env: more = {}} = {}) {
   const cluster = (name) => `  ${name}:
     provider: ${name}
     endpoint: ${mock.url}
-${name === 'gemini' ? `    code-assist-endpoint: ${mock.url}\n` : ''}    oauth:
+${proxy ? `    proxy: "${proxy}"\n` : ''}${name === 'gemini' ? `    code-assist-endpoint: ${mock.url}\n` : ''}    oauth:
       authorize-url: ${mock.url}${name === 'gemini' ? '/o/oauth2/v2/auth' : '/oauth/authorize'}
       token-url: ${mock.url}${name === 'gemini' ? '/token' : '/v1/oauth/token'}
 ${name === 'gemini' ? `      profile-url: ${mock.url}/oauth2/v2/userinfo\n      client-secret: the-client-secret\n` : ''}\
@@ -69,7 +70,7 @@ rate-limit: {}, account-select: {sticky: session}, rewrite: {strip-prefix: true}
   const config = path.join(folder, 'relay.yaml');
   fs.writeFileSync(config, `listeners: [{address: "127.0.0.1:0"}]
 workers: 2
-log: {level: debug}
+${store ? `store: ${store}\n` : ''}log: {level: debug}
 keys: [{name: alice, key: ${kRelayKey}}]
 clusters:
 ${cluster('claude')}
@@ -248,6 +249,75 @@ describe('a token endpoint in trouble', () => {
     assert.equal((await relay.ask('claude')).status, 200);
     const [record] = await mock.records({path: '/v1/messages'});
     assert.equal(record.credential.value, 'sk-ant-api03-spare');
+  });
+});
+
+describe('what the relay asks for an account behind a proxy', () => {
+  const kUser = {user: 'alice', password: 'pr0xy-p4ss'};
+  let proxy;
+  afterEach(async () => {
+    await proxy?.stop();
+    proxy = undefined;
+  });
+  /** What reached the mock from the relay: the vendor's page is opened by a browser. */
+  const asked = async () => (await mock.records({wait: 0})).filter(({path: target}) => !/\/authorize|\/v2\/auth/.test(target));
+
+  for (const name of Object.keys(kVendors)) {
+    it(`goes by it alone: login, refreshes and tests with ${name}`, async () => {
+      await control('oauth', {accessSeconds: 2, onboarding: {polls: 0, project: 'found-project'}});
+      proxy = await startProxy('http', kUser);
+      const relay = await startRelay({proxy: proxy.url()});
+      const told = await login(relay, name);
+      assert.equal(told.code, 0, told.stderr);
+      assert.equal((await relay.ask(name)).status, 200);
+      await new Promise((resolve) => setTimeout(resolve, 2100));
+      assert.equal((await relay.ask(name)).status, 200);
+      const tested = await relay.command(['accounts', 'test', 'alice']);
+      assert.equal(tested.code, 0, tested.stdout);
+      assert.ok((await control('oauth')).families[0].refreshes >= 1);
+      const records = await asked();
+      const ofTokens = records.filter(({path: target}) => /\/token$/.test(target));
+      assert.ok(ofTokens.length >= 2, 'a login and a refresh');
+      const connections = new Set(records.map(({connection}) => connection));
+      assert.ok(connections.size > ofTokens.length);
+      // As many came by the proxy as came at all.
+      await until('the log of the proxy', () => proxy.connects().length === connections.size);
+      assert.deepEqual([...new Set(proxy.connects())], [new URL(mock.url).host]);
+      await assertNoSecrets(relay, told.stdout, told.stderr);
+      assert.ok(!relay.log().includes(kUser.password));
+    });
+  }
+
+  it('fails with a dead one, and nothing goes out without it', async () => {
+    const dead = `http://alice:pr0xy-p4ss@127.0.0.1:${await freePort()}`;
+    const relay = await startRelay({proxy: dead, accounts: seeded('claude')});
+    const answer = await relay.ask('claude');
+    assert.deepEqual([answer.status, answer.headers.get('x-should-retry')], [503, null]);
+    const [account] = await relay.list();
+    assert.deepEqual([account.state, account.token.state], ['expired', 'expired']);
+    for (const cause of [account.cause, account.token.cause]) {
+      assert.match(cause, /token endpoint: the proxy http:\/\/127\.0\.0\.1:\d+ fails: cannot connect/);
+    }
+    const tested = await relay.command(['accounts', 'test', 'seeded']);
+    assert.equal(tested.code, 1);
+    assert.match(tested.stdout, /the proxy http:\/\/127\.0\.0\.1:\d+ fails/);
+    const told = await login(relay, 'claude');
+    assert.equal(told.code, 1);
+    assert.match(told.stderr, /the proxy http:\/\/127\.0\.0\.1:\d+ fails/);
+    assert.deepEqual(await asked(), []);
+    assert.ok(!`${relay.log()}${tested.stdout}${told.stderr}`.includes('pr0xy-p4ss'));
+  });
+
+  it('needs a person where it does not accept the user', async () => {
+    proxy = await startProxy('http', kUser);
+    const relay = await startRelay({accounts: seeded('claude', `, proxy: "${proxy.url('alice:wr0ng')}"`)});
+    const answer = await relay.ask('claude');
+    assert.deepEqual([answer.status, answer.headers.get('x-should-retry')], [503, 'false']);
+    const [account] = await relay.list();
+    assert.deepEqual([account.state, account.token.state], ['refused', 'refused']);
+    assert.match(account.cause, /does not accept user and password/);
+    assert.deepEqual(await asked(), []);
+    assert.ok(!relay.log().includes('wr0ng'));
   });
 });
 

@@ -164,6 +164,55 @@ TEST_F(LoginAccount, AClientThatLeavesDoesNotEndARefresh) {
   EXPECT_THAT(world.asked(), ElementsAre("", "at-1"));
 }
 
+// The vendor's own address as a proxy.
+ProxyUrl ByVendor(const ClusterConfig& config, std::string_view login = "") {
+  return *ParseProxyUrl("http://" + std::string(login) +
+                        "127.0.0.1:" + std::to_string(config.endpoint.port));
+}
+
+TEST_F(LoginAccount, IsRefreshedByItsProxyAndByTheNewOneWhenThatChanges) {
+  AccountConfig behind = RefreshedAccount("login", "seed");
+  behind.proxy = *ParseProxyUrl("socks5://127.0.0.1:1");  // nobody listens there
+  world.Reconfigure({behind});
+  Ask();
+  EXPECT_EQ(world.status(), 503);
+  EXPECT_EQ(world.vendor.accepted, 0);
+  EXPECT_EQ(world.Look(0).health, Health::kExpired);
+  EXPECT_THAT(world.Look(0).cause, HasSubstr("the proxy socks5://127.0.0.1:1 fails"));
+  behind.proxy = ByVendor(world.config);
+  world.Reconfigure({behind});
+  world.shared->pool->Reset("login");
+  Will({"HTTP/1.1 200 OK\r\n\r\n"});  // the tunnel to the token endpoint
+  Will(Gives("1"));
+  Will({"HTTP/1.1 200 OK\r\n\r\n"});
+  world.vendor.Answer("at-1", Events(kStart + kStop));
+  Ask();
+  EXPECT_EQ(world.status(), 200);
+  EXPECT_THAT(world.asked(), ElementsAre("", "", "", "at-1"));
+  EXPECT_THAT(world.vendor.requests[0].line(), HasSubstr("CONNECT "));
+  // The tokens are what they were, and so is the account's proxy where its priority changes.
+  behind.priority = 99;
+  world.Reconfigure({behind});
+  Will({"HTTP/1.1 200 OK\r\n\r\n"});
+  world.vendor.Answer("at-1", Events(kStart + kStop));
+  Ask();
+  EXPECT_EQ(world.status(), 200);
+  EXPECT_EQ(world.asked().back(), "at-1");
+}
+
+TEST_F(LoginAccount, AProxyThatWillNotHaveTheUserNeedsAPersonAtARefreshToo) {
+  AccountConfig behind = RefreshedAccount("login", "seed");
+  behind.proxy = ByVendor(world.config, "u:s3cret@");
+  world.Reconfigure({behind});
+  Will({"HTTP/1.1 407 Who\r\n\r\n"});
+  Ask();
+  EXPECT_EQ(world.status(), 503);
+  EXPECT_EQ(world.Field("x-should-retry"), "false");
+  EXPECT_EQ(world.Look(0).health, Health::kRefused);
+  EXPECT_THAT(world.Look(0).cause, HasSubstr("does not accept user and password (407)"));
+  EXPECT_THAT(world.asked(), ElementsAre(""));
+}
+
 TEST_F(LoginAccount, ATokenLivesThroughAChangeOfTheConfiguration) {
   Will(Gives("1"));
   world.vendor.Answer("at-1", Events(kStart + kStop));

@@ -175,9 +175,15 @@ TEST(Outbound, R58_WhatIsOfTheStoreIsDialledInTheOpenInternetOnly) {
     if (c.own_endpoint) account.endpoint = *ParseUrl("https://10.0.0.3");
     if (c.own_proxy) account.proxy = *ParseProxyUrl("https://u:p@10.0.0.4:443");
     cluster.accounts = {account};
-    Endpoint dialled = DialledEndpoint(AccountsOf(cluster, nullptr)[0].endpoint, nullptr);
+    const Account made = AccountsOf(cluster, nullptr)[0];
+    const Endpoint dialled = *DialledEndpoint(made.endpoint, nullptr);
     EXPECT_EQ(dialled.host, c.own_endpoint ? "10.0.0.3" : "10.0.0.1");
     EXPECT_EQ(dialled.public_only, c.public_endpoint);
+    // What OAuth asks is relay.yaml's or the vendor's own; the proxy is the account's all the same.
+    EXPECT_FALSE(made.oauth_way.public_only);
+    EXPECT_EQ(made.oauth_way.proxy, made.endpoint.way.proxy);
+    EXPECT_EQ(made.oauth_way.public_proxy_only, c.public_proxy);
+    EXPECT_EQ(made.code_assist_endpoint.way, made.endpoint.way);
     ASSERT_TRUE(dialled.proxy);
     EXPECT_EQ(dialled.proxy->host, c.own_proxy ? "10.0.0.4" : "10.0.0.2");
     EXPECT_EQ(dialled.proxy->public_only, c.public_proxy);

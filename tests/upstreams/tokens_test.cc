@@ -179,7 +179,7 @@ class TokensTest : public ::testing::Test {
 
 TEST_F(TokensTest, RefreshesTheSeedAndStoresWhatItGot) {
   Will(Gives("at-1", "rt-1"));
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   EXPECT_EQ(source->Look().phase, Phase::kUnread);
   Asker& asker = Ask(source);
   EXPECT_TRUE(asker.has("at-1"));
@@ -199,7 +199,7 @@ TEST_F(TokensTest, RefreshesTheSeedAndStoresWhatItGot) {
 TEST_F(TokensTest, StoresANewTokenBeforeItIsUsed) {
   Will(Gives("at-1", "rt-1"));
   store.holds_writes = true;
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   Asker& asker = Ask(source);
   // The claim comes first.
   ASSERT_EQ(store.held.size(), 1U);
@@ -217,7 +217,7 @@ TEST_F(TokensTest, StoresANewTokenBeforeItIsUsed) {
 TEST_F(TokensTest, RefreshesOnceForAllWhoWait) {
   Will(Gives("at-1", "rt-1"));
   store.holds_writes = true;
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   for (int i = 0; i < 100; ++i) Ask(source);
   store.holds_writes = false;
   store.Release();
@@ -228,12 +228,12 @@ TEST_F(TokensTest, RefreshesOnceForAllWhoWait) {
 
 TEST_F(TokensTest, PrefersTheStoredTokenUntilTheSeedChanges) {
   Will(Gives("at-1", "rt-1", 60));
-  Ask(tokens.Source(SpecOf("seed")));
+  Ask(tokens.Source(SpecOf("seed"), {}));
   askers.clear();
   keeper.reset();
   StartKeeper();
   // The same seed: the stored access token serves, and then the stored refresh token.
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   EXPECT_TRUE(Ask(source).has("at-1"));
   EXPECT_EQ(vendor.requests.size(), 1U);
   Will(Gives("at-2", "rt-2"));
@@ -242,7 +242,7 @@ TEST_F(TokensTest, PrefersTheStoredTokenUntilTheSeedChanges) {
   EXPECT_THAT(sent(), ::testing::ElementsAre("seed", "rt-1"));
   // Another seed: it begins anew.
   Will(Gives("at-3", "rt-3"));
-  EXPECT_TRUE(Ask(tokens.Source(SpecOf("another"))).has("at-3"));
+  EXPECT_TRUE(Ask(tokens.Source(SpecOf("another"), {})).has("at-3"));
   EXPECT_THAT(sent(), ::testing::ElementsAre("seed", "rt-1", "another"));
   EXPECT_EQ(Stored().seed, FingerprintOf(Secret("another")));
   // Whoever still has the old one does not take the account back.
@@ -256,7 +256,7 @@ TEST_F(TokensTest, PrefersTheStoredTokenUntilTheSeedChanges) {
 TEST_F(TokensTest, RefreshesBeforeTheEndOfATokenThatIsUsed) {
   Will(Gives("at-1", "rt-1", 3600));
   Will(Gives("at-2", "rt-2", 3600));
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   Ask(source);
   Advance(10min);
   Ask(source);
@@ -268,7 +268,7 @@ TEST_F(TokensTest, RefreshesBeforeTheEndOfATokenThatIsUsed) {
 
 TEST_F(TokensTest, LeavesAnIdleAccountAlone) {
   Will(Gives("at-1", "rt-1", 3600));
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   // Nobody takes the token for which it was refreshed.
   Asker& impatient = Ask(source, 0, 0s);
   EXPECT_FALSE(*impatient.taken);
@@ -283,7 +283,7 @@ TEST_F(TokensTest, LeavesAnIdleAccountAlone) {
 
 TEST_F(TokensTest, ServesTheOldTokenWhileANewOneIsFetchedAhead) {
   Will(Gives("at-1", "rt-1", 3600));
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   Ask(source);
   Will(Silence());
   Advance(57min);
@@ -295,7 +295,7 @@ TEST_F(TokensTest, ServesTheOldTokenWhileANewOneIsFetchedAhead) {
 TEST_F(TokensTest, ReplacesATokenThatTheVendorRefused) {
   Will(Gives("at-1", "rt-1"));
   Will(Gives("at-2", "rt-2"));
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   Asker& first = Ask(source);
   uint64_t number = (*first.taken)->number;
   // Two were refused with the same token; a third asks for any.
@@ -307,7 +307,7 @@ TEST_F(TokensTest, ReplacesATokenThatTheVendorRefused) {
 
 TEST_F(TokensTest, NeedsAPersonWhenTheVendorTookTheTokenBack) {
   Will(Json(400, R"({"error":"invalid_grant"})"));
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   Asker& asker = Ask(source);
   ASSERT_TRUE(asker.taken && !*asker.taken);
   EXPECT_EQ(asker.taken->error().why, NoToken::Why::kRefused);
@@ -323,7 +323,7 @@ TEST_F(TokensTest, NeedsAPersonWhenTheVendorTookTheTokenBack) {
 TEST_F(TokensTest, ServesWhileTheTokenLivesThoughItCannotBeRefreshed) {
   Will(Gives("at-1", "rt-1", 3600));
   Will(Json(400, R"({"error":"invalid_grant"})"));
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   Ask(source);
   Advance(57min);
   Ask(source);
@@ -341,7 +341,7 @@ TEST_F(TokensTest, TriesAgainWhatPasses) {
   Will(Json(429, "{}", {"retry-after: 40"}));
   Will(Nothing());
   Will(Gives("at-1", "rt-1"));
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   Asker& first = Ask(source);
   ASSERT_TRUE(first.taken && !*first.taken);
   EXPECT_EQ(first.taken->error().why, NoToken::Why::kExpired);
@@ -361,7 +361,7 @@ TEST_F(TokensTest, TriesAgainWhatPasses) {
 
 TEST_F(TokensTest, ASilentVendorHoldsNobodyBeyondHisDeadline) {
   Will(Silence());
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   Asker& asker = Ask(source, 0, 5s);
   EXPECT_FALSE(asker.taken);
   Advance(6s);
@@ -373,7 +373,7 @@ TEST_F(TokensTest, ASilentVendorHoldsNobodyBeyondHisDeadline) {
 
 TEST_F(TokensTest, NeverUsesTheSeedBeforeTheStoreWasRead) {
   store.fails_reads = true;
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   Asker& asker = Ask(source);
   ASSERT_TRUE(asker.taken && !*asker.taken);
   EXPECT_EQ(asker.taken->error().why, NoToken::Why::kExpired);
@@ -387,7 +387,7 @@ TEST_F(TokensTest, NeverUsesTheSeedBeforeTheStoreWasRead) {
 
 TEST_F(TokensTest, AsksNothingWhileTheStoreCannotBeWritten) {
   store.failing_writes = 1;
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   EXPECT_THAT(Ask(source).taken->error().cause, HasSubstr("the disk is full"));
   EXPECT_TRUE(vendor.requests.empty());
 }
@@ -395,7 +395,7 @@ TEST_F(TokensTest, AsksNothingWhileTheStoreCannotBeWritten) {
 TEST_F(TokensTest, KeepsATokenThatCannotBeStoredUntilItCan) {
   Will(Gives("at-1", "rt-1", 3600));
   store.holds_writes = true;
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   Asker& asker = Ask(source);
   store.holds_writes = false;
   store.failing_writes = 2;
@@ -414,13 +414,13 @@ TEST_F(TokensTest, KeepsATokenThatCannotBeStoredUntilItCan) {
 
 TEST_F(TokensTest, ADeadRunsClaimIsNoneWhereNobodyElseUsesTheStore) {
   Will(Silence());
-  Ask(tokens.Source(SpecOf("seed")));
+  Ask(tokens.Source(SpecOf("seed"), {}));
   EXPECT_EQ(Stored().claim, "run-1");
   askers.clear();
   keeper.reset();
   StartKeeper(true, "run-2");
   Will(Gives("at-1", "rt-1"));
-  EXPECT_TRUE(Ask(tokens.Source(SpecOf("seed"))).has("at-1"));
+  EXPECT_TRUE(Ask(tokens.Source(SpecOf("seed"), {})).has("at-1"));
 }
 
 TEST_F(TokensTest, OneReplicaRefreshesForAll) {
@@ -429,8 +429,8 @@ TEST_F(TokensTest, OneReplicaRefreshesForAll) {
   relay::Tokens others(clock);
   TokenKeeper other(calls, others, &store, &vault, clock, {"replica-2", false});
   Will({"", Then::kWait});
-  auto mine = tokens.Source(SpecOf("seed"));
-  auto theirs = others.Source(SpecOf("seed"));
+  auto mine = tokens.Source(SpecOf("seed"), {});
+  auto theirs = others.Source(SpecOf("seed"), {});
   Asker& one = Ask(mine);
   Asker& two = Ask(theirs);
   Advance(3s);
@@ -453,12 +453,12 @@ TEST_F(TokensTest, AClaimOfAReplicaThatDiedLapses) {
   keeper.reset();
   StartKeeper(false, "replica-1");
   Will(Silence());
-  Ask(tokens.Source(SpecOf("seed")));
+  Ask(tokens.Source(SpecOf("seed"), {}));
   askers.clear();
   keeper.reset();
   StartKeeper(false, "replica-2");
   Will(Gives("at-1", "rt-1"));
-  Asker& asker = Ask(tokens.Source(SpecOf("seed")), 0, 300s);
+  Asker& asker = Ask(tokens.Source(SpecOf("seed"), {}), 0, 300s);
   for (int i = 0; i < 58; ++i) Advance(1s);
   EXPECT_FALSE(asker.taken);
   for (int i = 0; i < 5; ++i) Advance(1s);
@@ -467,7 +467,7 @@ TEST_F(TokensTest, AClaimOfAReplicaThatDiedLapses) {
 
 TEST_F(TokensTest, ALoginReplacesWhatWasRefused) {
   Will(Json(400, R"({"error":"invalid_grant"})"));
-  auto source = tokens.Source(SpecOf(""));
+  auto source = tokens.Source(SpecOf(""), {});
   EXPECT_THAT(Ask(source).taken->error().cause, HasSubstr("log in"));
   EXPECT_TRUE(vendor.requests.empty());
   TokenAnswer answer;
@@ -482,7 +482,7 @@ TEST_F(TokensTest, ALoginReplacesWhatWasRefused) {
 
 TEST_F(TokensTest, ALoginDuringARefreshWins) {
   Will({"", Then::kWait});
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   Asker& asker = Ask(source);
   clock.Advance(1s);
   TokenAnswer answer;
@@ -497,29 +497,29 @@ TEST_F(TokensTest, ALoginDuringARefreshWins) {
 
 TEST_F(TokensTest, WhatAnotherKeySealedIsNotOverwritten) {
   Will(Gives("at-1", "rt-1"));
-  Ask(tokens.Source(SpecOf("seed")));
+  Ask(tokens.Source(SpecOf("seed"), {}));
   std::string before = store.objects().at(0).value;
   askers.clear();
   keeper.reset();
   Vault wrong{Secret("ffffffffffffffffffffffffffffffff")};
   keeper = std::make_unique<TokenKeeper>(calls, tokens, &store, &wrong, clock,
                                          TokenKeeper::Options{"run-2", true});
-  Asker& asker = Ask(tokens.Source(SpecOf("seed")));
+  Asker& asker = Ask(tokens.Source(SpecOf("seed"), {}));
   EXPECT_FALSE(*asker.taken);
   EXPECT_EQ(store.objects().at(0).value, before);
   EXPECT_EQ(vendor.requests.size(), 1U);
 }
 
 TEST_F(TokensTest, ASourceIsTheSameAsLongAsItsSpecIs) {
-  auto one = tokens.Source(SpecOf("seed"));
-  EXPECT_EQ(tokens.Source(SpecOf("seed")), one);
-  EXPECT_NE(tokens.Source(SpecOf("other")), one);
+  auto one = tokens.Source(SpecOf("seed"), {});
+  EXPECT_EQ(tokens.Source(SpecOf("seed"), {}), one);
+  EXPECT_NE(tokens.Source(SpecOf("other"), {}), one);
   EXPECT_EQ(tokens.All().size(), 1U);
 }
 
 TEST_F(TokensTest, FinishWaitsForWhatIsUnderWay) {
   Will({"", Then::kWait});
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   Asker& asker = Ask(source);
   bool idle = false;
   keeper->Finish([&] { idle = true; });
@@ -539,7 +539,7 @@ TEST_F(TokensTest, WithoutAStoreTokensLastAsLongAsTheProcess) {
       std::make_unique<TokenKeeper>(calls, tokens, nullptr, nullptr, clock, TokenKeeper::Options{});
   Will(Gives("at-1", "rt-1", 60));
   Will(Gives("at-2", "rt-2", 60));
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   EXPECT_TRUE(Ask(source).has("at-1"));
   Advance(61s);
   EXPECT_TRUE(Ask(source).has("at-2"));
@@ -551,7 +551,7 @@ TEST_F(TokensTest, ServesAskersOfEveryWorker) {
   constexpr int kThreads = 3;
   constexpr int kEach = 20;
   Will(Gives("at-1", "rt-1"));
-  auto source = tokens.Source(SpecOf("seed"));
+  auto source = tokens.Source(SpecOf("seed"), {});
   std::atomic<int> served{0};
   std::atomic<int> ended{0};
   std::vector<std::thread> threads;

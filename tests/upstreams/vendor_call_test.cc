@@ -58,7 +58,7 @@ TEST_F(VendorCallTest, AsksAsItselfAndGivesTheWholeAnswer) {
   request.fields.emplace_back("authorization", "Bearer secret");
   request.body = "hello";
   std::optional<Result<VendorAnswer>> answer;
-  Begin(calls.Call(std::move(request), loop.Now() + std::chrono::seconds(5)), answer);
+  Begin(calls.Call(std::move(request), {}, loop.Now() + std::chrono::seconds(5)), answer);
   ASSERT_TRUE(answer && *answer);
   EXPECT_EQ((*answer)->status, 418);
   EXPECT_EQ((*answer)->body, R"({"a":1})");
@@ -76,7 +76,7 @@ TEST_F(VendorCallTest, EndsAtItsDeadline) {
   VendorRequest request;
   request.url = At("/");
   std::optional<Result<VendorAnswer>> answer;
-  Begin(calls.Call(std::move(request), loop.Now() + std::chrono::seconds(5)), answer);
+  Begin(calls.Call(std::move(request), {}, loop.Now() + std::chrono::seconds(5)), answer);
   EXPECT_FALSE(answer);
   clock.Advance(std::chrono::seconds(6));
   Settle();
@@ -89,7 +89,7 @@ TEST_F(VendorCallTest, TakesNoEndlessAnswer) {
   VendorRequest request;
   request.url = At("/");
   std::optional<Result<VendorAnswer>> answer;
-  Begin(calls.Call(std::move(request), loop.Now() + std::chrono::seconds(5)), answer);
+  Begin(calls.Call(std::move(request), {}, loop.Now() + std::chrono::seconds(5)), answer);
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->error().fault, Fault::kBodyTooLarge);
 }
@@ -99,7 +99,7 @@ TEST_F(VendorCallTest, IsCancelledByItsOwnersDeath) {
   VendorRequest request;
   request.url = At("/");
   std::optional<Result<VendorAnswer>> answer;
-  Begin(calls.Call(std::move(request), loop.Now() + std::chrono::seconds(5)), answer);
+  Begin(calls.Call(std::move(request), {}, loop.Now() + std::chrono::seconds(5)), answer);
   EXPECT_EQ(vendor.open(), 1);
   root = Task<Unit>();
   Settle();
@@ -107,10 +107,59 @@ TEST_F(VendorCallTest, IsCancelledByItsOwnersDeath) {
   EXPECT_FALSE(answer);
 }
 
+// A call goes as its account's requests go, or not at all: the scripted vendor plays the proxy too.
+class VendorCallWayTest : public VendorCallTest {
+ protected:
+  ProxyUrl ByVendor(std::string_view login = "") const {
+    return *ParseProxyUrl("http://" + std::string(login) +
+                          "127.0.0.1:" + std::to_string(vendor.port()));
+  }
+  void Call(Url url, WayOut way) {
+    answer.reset();
+    VendorRequest request;
+    request.url = std::move(url);
+    Begin(calls.Call(std::move(request), std::move(way), loop.Now() + std::chrono::seconds(5)),
+          answer);
+    ASSERT_TRUE(answer);
+  }
+  std::optional<Result<VendorAnswer>> answer;
+};
+
+TEST_F(VendorCallWayTest, GoesByTheProxy) {
+  vendor.Answer("", {"HTTP/1.1 200 OK\r\n\r\n"});
+  vendor.Answer("", Json(200, "{}"));
+  Call(*ParseUrl("http://vendor.test/token"), {.proxy = ByVendor("u:p@")});
+  ASSERT_TRUE(*answer) << answer->error().what;
+  ASSERT_EQ(vendor.requests.size(), 2U);
+  EXPECT_EQ(vendor.requests[0].line(), "CONNECT vendor.test:80 HTTP/1.1");
+  EXPECT_EQ(vendor.requests[0].Field("proxy-authorization"), "Basic dTpw");
+  EXPECT_EQ(vendor.requests[1].line(), "GET /token HTTP/1.1");
+  EXPECT_EQ(vendor.requests[1].Field("host"), "vendor.test");
+}
+
+TEST_F(VendorCallWayTest, ADeadProxyIsNotPassedBy) {
+  Call(At("/token"), {.proxy = *ParseProxyUrl("socks5://u:s3cret@127.0.0.1:1")});
+  ASSERT_FALSE(*answer);
+  EXPECT_EQ(answer->error().fault, Fault::kProxy);
+  EXPECT_THAT(answer->error().what, HasSubstr("the proxy socks5://127.0.0.1:1 fails"));
+  EXPECT_EQ(vendor.accepted, 0);
+}
+
+TEST_F(VendorCallWayTest, R58_GoesToTheOpenInternetOnlyWhereItMust) {
+  Call(At("/"), {.proxy = {}, .public_only = true});
+  ASSERT_FALSE(*answer);
+  EXPECT_THAT(answer->error().what, HasSubstr("is not https"));
+  Call({true, "127.0.0.1", vendor.port(), "/"}, {.proxy = {}, .public_only = true});
+  EXPECT_FALSE(*answer);
+  Call(At("/"), {.proxy = ByVendor(), .public_proxy_only = true});
+  EXPECT_FALSE(*answer);
+  EXPECT_EQ(vendor.accepted, 0);
+}
+
 class DiscoverTest : public VendorCallTest {
  protected:
   void Discover(std::string wanted = "") {
-    Begin(DiscoverProject(calls, At(""), Secret("ya29.a"), std::move(wanted),
+    Begin(DiscoverProject(calls, {At(""), way}, Secret("ya29.a"), std::move(wanted),
                           loop.Now() + std::chrono::seconds(60)),
           project);
   }
@@ -122,6 +171,7 @@ class DiscoverTest : public VendorCallTest {
     }
     return lines;
   }
+  WayOut way;
   std::optional<Result<std::string>> project;
 };
 
@@ -133,6 +183,23 @@ TEST_F(DiscoverTest, TakesTheProjectOfAUserThatIsKnown) {
   EXPECT_EQ(vendor.requests[0].body,
             R"({"metadata":{"ideType":"IDE_UNSPECIFIED","platform":"PLATFORM_UNSPECIFIED",)"
             R"("pluginType":"GEMINI"}})");
+}
+
+TEST_F(DiscoverTest, GoesByTheAccountsProxyEachTime) {
+  way.proxy = *ParseProxyUrl("http://127.0.0.1:" + std::to_string(vendor.port()));
+  const Scripted tunnel{"HTTP/1.1 200 OK\r\n\r\n"};
+  for (int i = 0; i < 3; ++i) vendor.Answer("", tunnel);
+  Answer(200, R"({"allowedTiers":[{"id":"free-tier","isDefault":true}]})");
+  Answer(200, R"({"name":"operations/op-1","done":false})");
+  Answer(200, R"({"done":true,"response":{"cloudaicompanionProject":{"id":"made"}}})");
+  Discover();
+  clock.Advance(std::chrono::seconds(5));
+  Settle();
+  ASSERT_TRUE(project && *project);
+  std::string to = "CONNECT 127.0.0.1:" + std::to_string(vendor.port());
+  EXPECT_THAT(asked(), ::testing::ElementsAre(to, "POST /v1internal:loadCodeAssist", to,
+                                              "POST /v1internal:onboardUser", to,
+                                              "GET /v1internal/operations/op-1"));
 }
 
 TEST_F(DiscoverTest, TakesThePersonsOwnWhereTheVendorNamesNone) {
