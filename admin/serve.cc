@@ -96,6 +96,21 @@ void LogNotes(const Config& config, const Problems& problems) {
   }
 }
 
+// Without a store the successor of a refresh token lasts as long as the process, and Claude takes
+// each once.
+void WarnOfSpentTokens(const Config& config) {
+  for (const ClusterConfig& cluster : config.clusters) {
+    if (cluster.provider != ProviderKind::kClaude) continue;
+    for (const AccountConfig& account : cluster.accounts) {
+      if (account.refresh_token.empty()) continue;
+      Log(LogLevel::kWarn, "a refresh token lasts for this start only",
+          {{"account", cluster.name + "/" + account.name},
+           {"why", "it is good once, and there is no store to keep the next one in"},
+           {"note", "see 'store' in relay.yaml"}});
+    }
+  }
+}
+
 // For as long as the process serves; whoever is told of a failure afterwards reads it last.
 class LogSession {
  public:
@@ -279,6 +294,7 @@ Result<Unit> Process::Prepare(const DataFolder* folder) {
   keeper_->ReadAll();
   const std::shared_ptr<const Snapshot> snapshot = services_.current();
   const Config& config = *snapshot->config;
+  if (!accounts_.can_write()) WarnOfSpentTokens(config);
   Result<std::vector<Address>> addresses = AddressesOf(config);
   if (!addresses) return std::unexpected(addresses.error());
   addresses_ = std::move(*addresses);

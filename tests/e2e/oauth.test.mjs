@@ -321,6 +321,18 @@ describe('what the relay asks for an account behind a proxy', () => {
   });
 });
 
+describe('without a store', () => {
+  it('a refresh token that is good once lasts for one start, as the relay says', async () => {
+    let relay = await startRelay({store: 'memory', accounts: seeded('claude')});
+    await until('the warning', () => /a refresh token lasts for this start only.*claude\/seeded/.test(relay.log()));
+    assert.equal((await relay.ask('claude')).status, 200);
+    await relay.stop();
+    relay = await startRelay({store: 'memory', accounts: seeded('claude')});
+    assert.equal((await relay.ask('claude')).status, 503);
+    assert.equal((await relay.list())[0].state, 'refused');
+  });
+});
+
 describe('kill -9 at each step of a refresh', () => {
   /** Dies there, comes again and serves; gives the mock's families. */
   async function dieAndServe(point, settings = {}) {
