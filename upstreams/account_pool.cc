@@ -293,6 +293,13 @@ void AccountPool::ReleaseLocked(size_t index, uint64_t probe) {
   if (next != nullptr) next->GrantLocked(*choice);
 }
 
+void AccountPool::Learn(State& state, Duration first_content) {
+  if (first_content <= Duration::zero()) return;
+  constexpr int kWeight = 16;  // the last few dozen streams make the mean
+  Duration& mean = state.first_content;
+  mean = mean == Duration::zero() ? first_content : mean + (first_content - mean) / kWeight;
+}
+
 bool AccountPool::Recover(State& state, const Wish& wish, TimePoint now) {
   state.changed = state.changed || state.failures > 0;
   state.failures = 0;
@@ -357,7 +364,7 @@ bool AccountPool::ReportLocked(size_t index, const Judgement& judgement, const W
   switch (judgement.kind) {
     // The vendor answered what was asked, if only that it was asked badly.
     case Kind::kFine:
-    case Kind::kRequest: return Recover(state, wish, now);
+    case Kind::kRequest: Learn(state, judgement.first_content); return Recover(state, wish, now);
     case Kind::kUnsuited: return false;
     case Kind::kBroken:
       state.changed = true;
@@ -385,6 +392,7 @@ std::vector<AccountPool::View> AccountPool::Look() {
   for (const State& state : states_) {
     if (state.account == nullptr) continue;
     View view{.name = state.name, .in_flight = state.in_flight};
+    view.first_content = state.first_content;
     if (state.account->paused) {
       view.health = Health::kPaused;
       view.cause = "by a person";

@@ -46,6 +46,8 @@ struct Judgement {
   int status = 0;                 // as failover.on names it; 0: no answer came
   std::string cause = {};         // "429 rate_limit_error", for logs
   TimePoint until{};              // kLimited, kOverloaded: when to come back; epoch: a default
+  // kFine, of a stream: from the request's end to its first event; zero: not known.
+  Duration first_content{};
 };
 
 struct Wish {
@@ -164,6 +166,8 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     std::string family = {};  // "": the whole account; else only these models, others are served
     int in_flight = 0;
     TimePoint until{};  // of the rest; epoch when there is none
+    // How long streams took to their first event, a moving average; zero: not known yet.
+    Duration first_content{};
   };
   // Of the accounts that there are.
   std::vector<View> Look();
@@ -232,7 +236,8 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     uint64_t last_used = 0;
     int failures = 0;  // in a row
     std::vector<Trouble> troubles;
-    bool changed = false;  // of the last two, since they were taken
+    bool changed = false;      // of the last two, since they were taken
+    Duration first_content{};  // as in View
     std::deque<Incident> incidents;
   };
   // What stands against an account for a request.
@@ -284,6 +289,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   void Changed() const {
     if (bell_ != nullptr) bell_->Ring();
   }
+  static void Learn(State& state, Duration first_content);
   // Ends what a good answer shows to be over. True when there was any.
   bool Recover(State& state, const Wish& wish, TimePoint now);
   bool Park(State& state, Trouble trouble, TimePoint now);

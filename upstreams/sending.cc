@@ -139,7 +139,12 @@ Task<Result<Answer>> Sending::Begin(const Call& call) {
         std::move(endpoint), head, std::move(body), fresh, loop_.Now() + config_.timeouts.connect);
     if (!stream) co_return std::unexpected(stream.error());
     connecting_ = false;
-    Result<Head> answer = co_await (*stream)->ReadHead(loop_.Now() + config_.timeouts.first_byte);
+    sent_ = loop_.Now();
+    const TimePoint latest = sent_ + config_.timeouts.first_byte;
+    const TimePoint deadline = std::min(latest, ContentDeadline(call));
+    Result<Head> answer = co_await (*stream)->ReadHead(deadline);
+    bool slow = !answer && answer.error().fault == Fault::kTimeout && deadline < latest;
+    if (slow && !TakesPlaceOfSlow()) answer = co_await (*stream)->ReadHead(latest);
     if (answer) {
       Answer begun;
       begun.head = std::move(*answer);
@@ -150,6 +155,24 @@ Task<Result<Answer>> Sending::Begin(const Call& call) {
     if (fresh || !(*stream)->stale()) co_return std::unexpected(answer.error());
     fresh = true;
   }
+}
+
+// When another account is to take the place of one whose stream has not begun.
+TimePoint Sending::ContentDeadline(const Call& call) const {
+  return call.streams ? sent_ + config_.timeouts.first_content : TimePoint::max();
+}
+
+// Takes another account for a stream that is late; false: it is waited on, since none is sure to
+// be better. What is late may yet come, so nothing is given up for a guess.
+bool Sending::TakesPlaceOfSlow() {
+  bool last = attempts_ + 1 >= config_.failover.attempts || loop_.Now() >= until_;
+  if (last || !config_.failover.OnReset()) return false;
+  Wish others = wish_;
+  others.tried.push_back(lease().index());
+  AccountPool::Taken taken = pool_.TryTake(others);
+  if (!taken || (*taken)->guess()) return false;
+  next_ = std::move(*taken);
+  return true;
 }
 
 Sending::Attempt Sending::WithoutToken(const NoToken& why) {
@@ -212,7 +235,7 @@ Task<Sending::Attempt> Sending::Try(const Account& account) {
   answer.event_stream = events && x_.ask.streams;
   Attempt attempt;
   if (events && plain) {
-    attempt = co_await HoldStream(std::move(answer));
+    attempt = co_await HoldStream(std::move(answer), ContentDeadline(*call));
   } else {
     attempt.answer = std::move(answer);
   }
@@ -240,12 +263,19 @@ Task<Sending::Attempt> Sending::ReadRefusal(Answer answer) {
   co_return attempt;
 }
 
-// Up to the first complete event, on which the commit hangs.
-Task<Sending::Attempt> Sending::HoldStream(Answer answer) {
-  const TimePoint deadline = loop_.Now() + config_.timeouts.first_byte;
+// Up to the first complete event, on which the commit hangs. `content`: when another account may
+// take its place.
+Task<Sending::Attempt> Sending::HoldStream(Answer answer, TimePoint content) {
+  const TimePoint latest = loop_.Now() + config_.timeouts.first_byte;
+  TimePoint deadline = std::min(latest, content);
   FirstEvent first;
   while (!first.seen() && answer.first.size() < kMostHeld) {
     Result<Chunk> chunk = co_await answer.stream->Read(deadline);
+    bool slow = !chunk && chunk.error().fault == Fault::kTimeout && deadline < latest;
+    if (slow && !TakesPlaceOfSlow()) {
+      deadline = latest;
+      continue;
+    }
     if (!chunk) co_return Failed(chunk.error(), false);
     if (chunk->empty() && answer.first.empty()) {
       Error nothing{Party::kUpstream, Fault::kTruncated, "a stream without an event", true};
@@ -261,6 +291,7 @@ Task<Sending::Attempt> Sending::HoldStream(Answer answer) {
   Attempt attempt;
   if (first.seen()) {
     attempt.judgement = provider_.JudgeEvent(first.name(), first.data());
+    attempt.judgement.first_content = loop_.Now() - sent_;
   } else if (answer.stream == nullptr) {
     attempt.judgement = {.kind = Kind::kBroken, .cause = "a stream without an event"};
   }
@@ -357,6 +388,11 @@ bool Sending::MayGoOn(const Attempt& attempt) const {
 }
 
 Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
+  if (next_ != nullptr) {
+    x_.facts.lease = std::move(next_);
+    refused_token_ = 0;
+    co_return Unit{};
+  }
   AccountPool::Taken taken = pool_.TryTake(wish_);
   if (!taken && taken.error().why == NoAccount::Why::kBusy) {
     x_.facts.lease.reset();

@@ -45,8 +45,10 @@ class Sending {
   Task<Attempt> Try(const Account& account);
   Task<Result<Answer>> Begin(const Call& call);
   Task<Attempt> ReadRefusal(Answer answer);
-  Task<Attempt> HoldStream(Answer answer);
+  Task<Attempt> HoldStream(Answer answer, TimePoint content);
   Task<std::expected<Unit, NoAccount>> NextLease();
+  TimePoint ContentDeadline(const Call& call) const;
+  bool TakesPlaceOfSlow();
   Buffer BodyOf(const Call& call) const;
   void Note(Attempt& attempt);
   bool RenewsToken(const Attempt& attempt);
@@ -66,6 +68,8 @@ class Sending {
   Wish wish_;
   const TimePoint until_;                    // no try begins after it
   std::optional<RetryBudget::Place> retry_;  // once it was needed
+  TimePoint sent_{};                         // when this attempt's request went out
+  std::unique_ptr<AccountLease> next_;       // in place of an account that is slow
   int attempts_ = 0;
   size_t pauses_ = 0;
   bool connecting_ = false;

@@ -61,6 +61,10 @@ UpstreamMetrics::Series& UpstreamMetrics::SeriesOf(std::string_view account) {
       "relay_account_in_flight", "Requests that an account carries", {{"account", id}}));
   series.cooldown.push_back(metrics_.MakeGauge(
       "relay_account_cooldown_seconds", "Until an account's rest is over", {{"account", id}}));
+  series.first_content.push_back(metrics_.MakeGauge(
+      "relay_account_first_content_seconds",
+      "How long streams of an account took to their first event, a moving average",
+      {{"account", id}}));
   return series_.emplace(account, std::move(series)).first->second;
 }
 
@@ -75,6 +79,8 @@ void UpstreamMetrics::Set(Series& series, const AccountPool::View* view, TimePoi
     series.states[health].Set(is ? 1 : 0);
   }
   series.in_flight.front().Set(view == nullptr ? 0 : view->in_flight);
+  Duration content = view == nullptr ? Duration::zero() : view->first_content;
+  series.first_content.front().Set(std::chrono::duration<double>(content).count());
   bool rests = view != nullptr && view->until > now;
   Duration left = rests ? view->until - now : Duration::zero();
   series.cooldown.front().Set(std::chrono::duration<double>(left).count());

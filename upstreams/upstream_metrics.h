@@ -41,19 +41,20 @@ class UpstreamMetrics {
   void Waited(Duration wait);
   // A request was not tried again, since the cluster's RetryBudget was spent.
   void CountSpentBudget() { spent_budget_.Add(); }
-  // Sets relay_account_state, the cooldown and the queue's depth. After a report that changed them,
-  // when accounts come or go, and before metrics are read: a rest ends by itself. Who is gone is in
-  // no state.
+  // Sets relay_account_state, the cooldown, the mean time to content and the queue's depth. After a
+  // report that changed them, when accounts come or go, and before metrics are read: a rest ends by
+  // itself. Who is gone is in no state.
   void Show(AccountPool& pool, TimePoint now);
 
  private:
   static constexpr size_t kReasons = 13;
   static constexpr size_t kHealths = 8;
   struct Series {
-    std::vector<Counter> attempts;  // by Reason
-    std::vector<Gauge> states;      // by Health
-    std::vector<Gauge> in_flight;   // one
-    std::vector<Gauge> cooldown;    // one
+    std::vector<Counter> attempts;     // by Reason
+    std::vector<Gauge> states;         // by Health
+    std::vector<Gauge> in_flight;      // one
+    std::vector<Gauge> cooldown;       // one
+    std::vector<Gauge> first_content;  // one
   };
   Series& SeriesOf(std::string_view account);
   static void Set(Series& series, const AccountPool::View* view, TimePoint now);

@@ -293,6 +293,9 @@ void Bind(Fields& f, AccountDraft& a) {
 static void Bind(Fields& f, ClusterTimeouts& t) {
   f.Optional("connect", t.connect, Range{10ms, 5min}, "TCP and TLS to the upstream");
   f.Optional("first-byte", t.first_byte, kTimeout, "from the request's end to the answer's head");
+  f.Optional("first-content", t.first_content, kTimeout,
+             "from the request's end to a stream's first event; then an account that can serve "
+             "takes its place, within failover's bounds");
   f.Optional("idle", t.idle, kTimeout, "between two pieces of an answer");
 }
 

@@ -146,6 +146,7 @@ struct AccountConfig {
 struct ClusterTimeouts {
   Duration connect = std::chrono::seconds(5);
   Duration first_byte = std::chrono::seconds(600);
+  Duration first_content = std::chrono::seconds(600);  // of a stream; moves it, ends nothing
   Duration idle = std::chrono::seconds(300);
 };
 

@@ -91,6 +91,7 @@ TEST(Config, HasTheDocumentedDefaults) {
   EXPECT_EQ(FormatUrl(claude->endpoint), "https://api.anthropic.com");
   EXPECT_TRUE(claude->accounts.empty());
   EXPECT_EQ(claude->timeouts.first_byte, Duration(600s));
+  EXPECT_EQ(claude->timeouts.first_content, Duration(600s));
   EXPECT_EQ(claude->failover.attempts, 3);
   const ClusterConfig* gemini = c.FindCluster("gemini");
   ASSERT_TRUE(gemini);
