@@ -32,6 +32,27 @@ WallTime Zone::StartOf(int32_t day) const {
   return cctz::convert(cctz::civil_second(cctz::civil_day(1970, 1, 1) + day), rules_->zone);
 }
 
+std::optional<int32_t> ParseDay(std::string_view text) {
+  if (text.size() != 10 || text[4] != '-' || text[7] != '-') return std::nullopt;
+  auto number = [&](size_t from, size_t to) {
+    int value = 0;
+    for (size_t i = from; i < to; ++i) {
+      if (text[i] < '0' || text[i] > '9') return -1;
+      value = value * 10 + (text[i] - '0');
+    }
+    return value;
+  };
+  int year = number(0, 4);
+  int month = number(5, 7);
+  int day = number(8, 10);
+  if (year < 1970 || month < 0 || day < 0) return std::nullopt;
+  std::chrono::year_month_day date{std::chrono::year(year),
+                                   std::chrono::month(static_cast<unsigned>(month)),
+                                   std::chrono::day(static_cast<unsigned>(day))};
+  if (!date.ok()) return std::nullopt;
+  return static_cast<int32_t>(std::chrono::sys_days(date).time_since_epoch().count());
+}
+
 std::string DayText(int32_t day) {
   std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(day))};
   std::string text = "0000-00-00";

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/base/clock.h"
 
@@ -29,5 +30,7 @@ class Zone {
 
 // "2026-11-24"
 std::string DayText(int32_t day);
+// The same back, of years from 1970 on; nothing for what is no day.
+std::optional<int32_t> ParseDay(std::string_view text);
 
 }  // namespace relay

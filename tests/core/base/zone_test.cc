@@ -58,5 +58,15 @@ TEST(Zone, SaysWhenItDoesNotKnowAName) {
   EXPECT_FALSE(Zone::Load("../../etc/passwd"));
 }
 
+TEST(ParseDay, ReadsWhatDayTextWrites) {
+  for (int32_t day : {0, 59, 11'016, 20'783, 20'819, 80'000}) {
+    EXPECT_EQ(ParseDay(DayText(day)), day);
+  }
+  for (const char* text : {"", "2027-1-1", "2027-02-29", "2027-13-01", "2027-00-10", "2027-01-00",
+                           "1969-12-31", "2027/01/01", "2027-01-01 ", "+027-01-01", "tomorrow"}) {
+    EXPECT_FALSE(ParseDay(text)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace relay
