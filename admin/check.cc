@@ -87,6 +87,8 @@ class Bench {
     }
     worker_.table = MakeRoutes(services, *snapshot->config, clusters, upstreams);
     worker_.keys = snapshot->keys;
+    // Our end of the pair has no address: a test says where it comes from as a proxy would.
+    worker_.trusted_proxies = {*Network::Parse("0.0.0.0")};
   }
   ~Bench() {
     stream_.reset();

@@ -26,7 +26,7 @@ std::unexpected<ApiFault> StoreFails(const Error& error) {
 
 }  // namespace
 
-void TakeKeys(const Directory& directory, StoredObjects& stored) {
+void TakeKeys(const Directory& directory, const Zone& zone, StoredObjects& stored) {
   stored.keys.clear();
   stored.disabled.clear();
   for (const StoredObject& object : directory.objects) {
@@ -40,7 +40,7 @@ void TakeKeys(const Directory& directory, StoredObjects& stored) {
       continue;
     }
     if (key->deleted) continue;
-    KeyRecord record = RecordOf(key->name, key->terms);
+    KeyRecord record = RecordOf(key->name, key->terms, zone);
     record.disabled = key->disabled;
     for (const KeyToken& token : key->tokens) {
       stored.keys.push_back({token.digest, record, token.until});
@@ -71,7 +71,7 @@ const StoredObject* Objects::Find(std::string_view kind, std::string_view id) co
 void Objects::Publish() {
   std::shared_ptr<const Snapshot> current = services_.current();
   auto stored = std::make_shared<StoredObjects>(*current->stored);
-  TakeKeys(contact_->directory, *stored);
+  TakeKeys(contact_->directory, services_.zone(), *stored);
   auto built = services_.Build(current->config, std::move(stored));
   if (built) {
     services_.Publish(std::move(*built));

@@ -29,7 +29,7 @@ using ApiResult = std::expected<T, ApiFault>;
 
 // Puts the keys of the directory, and what it says of relay.yaml's, in the place of those in
 // `stored`. Objects that cannot be read are logged and left out.
-void TakeKeys(const Directory& directory, StoredObjects& stored);
+void TakeKeys(const Directory& directory, const Zone& zone, StoredObjects& stored);
 
 class Objects {
  public:

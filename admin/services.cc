@@ -38,11 +38,12 @@ size_t IndexOf(const Config& config, std::string_view cluster) {
 
 std::shared_ptr<const KeyDirectory> MakeKeyDirectory(const Config& config,
                                                      const StoredObjects& stored,
-                                                     const Secret& pepper, Limiter& limiter) {
-  auto directory = std::make_shared<KeyDirectory>(pepper, limiter);
+                                                     const Secret& pepper, Limiter& limiter,
+                                                     KeyUses& uses, const Zone& zone) {
+  auto directory = std::make_shared<KeyDirectory>(pepper, limiter, uses);
   for (const KeyConfig& key : config.keys) {
-    KeyRecord record = RecordOf(key.name, key);
-    record.disabled = stored.disabled.contains(OverlayIdOfKey(key.name));
+    KeyRecord record = RecordOf(key.name, key, zone);
+    record.disabled = key.disabled || stored.disabled.contains(OverlayIdOfKey(key.name));
     directory->Add(key.key.Reveal(), std::move(record));
   }
   for (const StoredObjects::Key& key : stored.keys) {
@@ -78,11 +79,12 @@ Services::Services(const Config& config, const Clock& its_clock, uint64_t memory
     : clock(its_clock),
       bodies(config.buffered_bytes.Of(memory)),
       limiter(clock, zone),
-      ledger(std::move(zone)),
+      ledger(zone),
       tokens(clock),
       budgets(limiter, [this](std::string_view scope) { return Knows(*this, scope); }),
       health([this] { return PoolsOf(*this); }),
       sticky([this] { return PoolsOf(*this); }),
+      zone_(std::move(zone)),
       tls_(std::move(tls)),
       pepper_(RandomBytes(sizeof(Digest256))) {
   limiter.RingAt(bell);
@@ -118,7 +120,7 @@ Result<std::shared_ptr<const Snapshot>> Services::Build(
     std::shared_ptr<const Config> config, std::shared_ptr<const StoredObjects> stored) {
   std::shared_ptr<const Snapshot> before = current();
   auto snapshot = std::make_shared<Snapshot>();
-  snapshot->keys = MakeKeyDirectory(*config, *stored, pepper(), limiter);
+  snapshot->keys = MakeKeyDirectory(*config, *stored, pepper(), limiter, uses, zone_);
   for (const ClusterConfig& cluster : config->clusters) {
     const ClusterShared* known = Find(before.get(), cluster.name);
     snapshot->clusters.push_back(
@@ -129,6 +131,9 @@ Result<std::shared_ptr<const Snapshot>> Services::Build(
   for (const ListenerConfig& listener : config->listeners) {
     ListenerShared& shared = snapshot->listeners.emplace_back();
     shared.limits = listener.limits;
+    for (const std::string& text : listener.trusted_proxies) {
+      if (auto net = Network::Parse(text)) shared.trusted_proxies.push_back(*net);
+    }
     if (!listener.tls) continue;
     auto tls = TlsServerContext::Load(listener.tls->certificate, listener.tls->key);
     if (!tls) return std::unexpected(tls.error());
@@ -183,7 +188,7 @@ State::Kept Services::Kept() {
       limiter.AddPast(Limiter::NameOfKey(key), spending);
     }
   };
-  return {ledger, {&budgets, &health, &sticky}, bell, std::move(add_spending)};
+  return {ledger, {&budgets, &health, &sticky, &uses}, bell, std::move(add_spending)};
 }
 
 std::shared_ptr<const RouteTable> MakeRoutes(Services& services, const Config& config,

@@ -14,9 +14,11 @@
 #include "core/exchange/metrics.h"
 #include "core/metrics/metrics.h"
 #include "core/store/budget_states.h"
+#include "core/store/key_uses.h"
 #include "core/store/keys.h"
 #include "core/store/ledger.h"
 #include "core/store/limiter.h"
+#include "core/store/wrong_keys.h"
 #include "upstreams/cluster.h"
 #include "upstreams/pool_states.h"
 #include "upstreams/prices.h"
@@ -47,6 +49,8 @@ class Services {
   void Follow(SnapshotFollower& follower);
   void Unfollow(SnapshotFollower& follower);
 
+  // Whose days are counted.
+  const Zone& zone() const { return zone_; }
   // For connections to upstreams.
   const std::shared_ptr<const TlsClientContext>& tls() const { return tls_; }
 
@@ -58,7 +62,9 @@ class Services {
   Ledger ledger;
   Tokens tokens;
   const Prices& prices = Prices::Builtin();
+  WrongKeys wrong_keys;
   StateBell bell;  // of all whose states are kept
+  KeyUses uses{bell};
   BudgetStates budgets;
   HealthStates health;
   StickyStates sticky;
@@ -75,6 +81,7 @@ class Services {
 
   Secret pepper() const;
 
+  const Zone zone_;
   const std::shared_ptr<const TlsClientContext> tls_;
   std::mutex publish_mutex_;  // guards the next, and is held while a snapshot is put in force
   std::vector<SnapshotFollower*> followers_;

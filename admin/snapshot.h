@@ -37,6 +37,7 @@ struct StoredObjects {
 // What may change of a listener while it listens; for connections from then on.
 struct ListenerShared {
   ListenerLimits limits;
+  std::vector<Network> trusted_proxies;         // whose X-Forwarded-For counts
   std::shared_ptr<const TlsServerContext> tls;  // null: plain
 };
 

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "core/base/network.h"
 #include "core/base/text.h"
 #include "core/config/json_node.h"
 #include "filters/limits.h"
@@ -154,13 +155,26 @@ Result<KeyTerms> PatchTerms(const KeyTerms& terms, const JsonIndex& patch) {
   return BindTerms(*node);
 }
 
-KeyRecord RecordOf(const std::string& name, const KeyTerms& terms) {
+KeyRecord RecordOf(const std::string& name, const KeyTerms& terms, const Zone& zone) {
   KeyRecord record;
   record.name = name;
   for (ProviderKind service : terms.services) record.services.emplace_back(NameOf(service));
   record.models_allow = terms.models.allow;
   record.models_deny = terms.models.deny;
   record.limits = LimitsOf(terms.limits);
+  for (const auto& [service, limits] : terms.service_limits) {
+    record.service_limits.push_back({service, LimitsOf(limits), nullptr});
+  }
+  if (std::optional<int32_t> day = ParseDay(terms.expires)) record.expires = zone.StartOf(*day);
+  record.expires_after_first_use = terms.expires_after_first_use;
+  for (const std::string& text : terms.allowed_addresses) {
+    if (auto net = Network::Parse(text)) record.allowed_addresses.push_back(*net);
+  }
+  for (const std::string& client : terms.clients) record.clients.push_back(ClientGlob(client));
+  for (const auto& [cluster, account] : terms.bind) {
+    record.bound.emplace_back(cluster, account.value);
+  }
+  record.tags = terms.tags;
   return record;
 }
 

@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/json.h"
 #include "core/base/secret.h"
+#include "core/base/zone.h"
 #include "core/config/root.h"
 #include "core/store/keys.h"
 
@@ -51,8 +52,8 @@ bool IsDisabledOverlay(std::string_view json);
 // wrong.
 Result<KeyTerms> PatchTerms(const KeyTerms& terms, const JsonIndex& patch);
 
-// What the directory serves.
-KeyRecord RecordOf(const std::string& name, const KeyTerms& terms);
+// What the directory serves, but for what it sets itself. Days are those of `zone`.
+KeyRecord RecordOf(const std::string& name, const KeyTerms& terms, const Zone& zone);
 
 // "cr_3f2a…9c1b": enough to recognise a key, of no use to anybody else.
 std::string ShownPart(std::string_view secret);

@@ -41,17 +41,21 @@ ExchangeLimits ExchangeLimitsOf(const ListenerLimits& from) {
   ExchangeLimits limits;
   limits.body_timeout = from.body_timeout;
   limits.body_idle = from.body_idle;
+  limits.wrong_keys = from.wrong_keys;
   return limits;
 }
 
 }  // namespace
 
 WorkerThread::Door::Door(Loop& loop, Endpoints& endpoints, Services& services)
-    : worker(loop, endpoints, services.bodies, services.exchanges, ExchangeLimits{}) {}
+    : worker(loop, endpoints, services.bodies, services.exchanges, ExchangeLimits{}) {
+  worker.wrong_keys = &services.wrong_keys;
+}
 
 void WorkerThread::Door::Take(const ListenerShared& shared) {
   limits = ServerLimitsOf(shared.limits);
   worker.limits = ExchangeLimitsOf(shared.limits);
+  worker.trusted_proxies = shared.trusted_proxies;
   if (listener != nullptr) listener->SetOptions(ListenOptionsOf(shared));
 }
 

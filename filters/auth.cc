@@ -9,9 +9,11 @@
 #include <utility>
 
 #include "core/config/wording.h"
+#include "core/exchange/client_address.h"
 #include "core/exchange/exchange.h"
 #include "core/exchange/worker.h"
 #include "core/store/keys.h"
+#include "core/store/wrong_keys.h"
 #include "filters/read_request.h"
 #include "filters/registry.h"
 
@@ -40,17 +42,21 @@ class Presented {
   explicit Presented(const KeyDirectory* keys) : keys_(keys) {}
   void Offer(std::string_view credential) {
     if (keys_ == nullptr || credential.empty()) return;
+    any_ = true;
     std::shared_ptr<const KeyRecord> found = keys_->Find(credential);
     if (found == nullptr) return;
     several_ = several_ || (key_ != nullptr && key_ != found);
     key_ = std::move(found);
   }
+  // Whether there was a credential at all, right or wrong.
+  bool any() const { return any_; }
   bool several() const { return several_; }
   const std::shared_ptr<const KeyRecord>& key() const { return key_; }
 
  private:
   const KeyDirectory* keys_;
   std::shared_ptr<const KeyRecord> key_;
+  bool any_ = false;
   bool several_ = false;
 };
 
@@ -153,18 +159,10 @@ class AuthFilter final : public Filter {
                   .final = true});
     }
     const KeyRecord* key = presented.key().get();
-    if (key == nullptr) {
-      // One answer to no key and to a wrong one: nothing to learn by guessing. It names no header:
-      // Claude Code takes a text with "x-api-key" for its own "Not logged in", and shows that.
-      return Verdict::Refuse(Refusal{.fault = Fault::kUnauthenticated,
-                                     .message = "no valid relay key; send the one you were given "
-                                                "as API key or bearer token, unchanged",
-                                     .final = true});
-    }
+    if (key == nullptr) return RefuseUnknown(x, presented.any());
     x.facts.key = presented.key();
-    if (key->disabled) return Forbid("key '" + key->name + "' is disabled");
-    if (!key->MayUse(service_)) {
-      return Forbid("key '" + key->name + "' may not use " + std::string(service_));
+    if (std::string why = WhyNot(x, *key); !why.empty()) {
+      return Forbid("key '" + key->name + "' " + why);
     }
     if (!key->limits_models()) return Verdict::Continue();
     if (!x.ask.metered) {
@@ -175,6 +173,49 @@ class AuthFilter final : public Filter {
   }
 
  private:
+  static std::optional<IpAddress> AddressOf(const Exchange& x) {
+    return ClientAddress(x.peer(), x.request, x.worker.trusted_proxies);
+  }
+
+  // One answer to no key and to a wrong one: nothing to learn by guessing. It names no header:
+  // Claude Code takes a text with "x-api-key" for its own "Not logged in", and shows that.
+  static Verdict RefuseUnknown(Exchange& x, bool wrong) {
+    std::optional<IpAddress> from = wrong ? AddressOf(x) : std::nullopt;
+    std::optional<Duration> wait;
+    if (from && x.worker.wrong_keys != nullptr) {
+      wait = x.worker.wrong_keys->Add(*from, x.worker.limits.wrong_keys, x.loop.Now());
+    }
+    if (wait) {
+      return Verdict::Refuse(Refusal{.fault = Fault::kRateLimited,
+                                     .message = "too many wrong relay keys came from your address; "
+                                                "wait, and send the one you were given",
+                                     .retry_after = wait});
+    }
+    return Verdict::Refuse(Refusal{.fault = Fault::kUnauthenticated,
+                                   .message = "no valid relay key; send the one you were given "
+                                              "as API key or bearer token, unchanged",
+                                   .final = true});
+  }
+
+  // Why the key is refused whatever is asked for: "is disabled". "": it is not.
+  std::string WhyNot(const Exchange& x, const KeyRecord& key) const {
+    if (key.disabled) return "is disabled";
+    if (!key.MayUse(service_)) return "may not use " + std::string(service_);
+    std::optional<IpAddress> from;
+    if (!key.allowed_addresses.empty()) from = AddressOf(x);
+    if (!key.MayBeUsedFrom(from)) {
+      return "may not be used from " + (from ? from->ToString() : "an unknown address");
+    }
+    if (!key.MayBeUsedBy(x.request.Get("user-agent"))) {
+      std::string text = "may be used with these clients only:";
+      for (const std::string& client : key.clients) text += " " + Quote(client);
+      return text;
+    }
+    // Last: what is refused is no first use.
+    if (key.ExpiredAt(x.loop.clock().Wall())) return "has expired";
+    return {};
+  }
+
   const std::string_view service_;
   const bool query_;
 };

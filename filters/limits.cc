@@ -38,7 +38,8 @@ RateLimits LimitsOf(const LimitsConfig& config) {
           .tokens_per_minute = config.tokens_per_minute,
           .concurrency = config.concurrency,
           .cost = {Nanodollars(config.cost_per_day), Nanodollars(config.cost_per_week),
-                   Nanodollars(config.cost_per_month), Nanodollars(config.cost_total)}};
+                   Nanodollars(config.cost_per_month), Nanodollars(config.cost_total)},
+          .cost_per_5h = Nanodollars(config.cost_per_5h)};
 }
 
 std::string_view NameOf(What what, CostWindow window) {
@@ -46,6 +47,7 @@ std::string_view NameOf(What what, CostWindow window) {
     case What::kRequests: return "requests-per-minute";
     case What::kTokens: return "tokens-per-minute";
     case What::kConcurrency: return "concurrency";
+    case What::kFiveHours: return "cost-per-5h";
     case What::kCost: break;
   }
   switch (window) {
@@ -64,9 +66,12 @@ std::string Explain(std::string_view who, const Limiter::Denied& denied) {
     case What::kRequests: return text + " is at its limit of " + limit + " requests a minute";
     case What::kTokens: return text + " is at its limit of " + limit + " tokens a minute";
     case What::kConcurrency: return text + " is at its limit of " + limit + " requests at once";
+    case What::kFiveHours:
     case What::kCost: break;
   }
-  std::string budget = DollarsText(denied.limit) + std::string(PeriodOf(denied.window));
+  bool five = denied.what == What::kFiveHours;
+  std::string budget =
+      DollarsText(denied.limit) + std::string(five ? " in 5 hours" : PeriodOf(denied.window));
   if (denied.spent) return text + " has spent its budget of " + budget;
   return text + " has a budget of " + budget +
          ", and what is left of it is reserved for requests that are running";

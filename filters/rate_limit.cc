@@ -19,6 +19,7 @@
 #include "filters/limits.h"
 #include "filters/read_request.h"
 #include "filters/registry.h"
+#include "upstreams/cluster.h"
 #include "upstreams/prices.h"
 
 namespace relay {
@@ -81,7 +82,12 @@ void CheckSite(const RateLimitOptions& o, const FilterSite& site, Problems& prob
     bool comes_here = key.services.empty() || site.cluster == nullptr ||
                       std::find(key.services.begin(), key.services.end(), site.cluster->provider) !=
                           key.services.end();
-    if (!comes_here || !LimitsOf(key.limits).needs_reserve()) continue;
+    bool reserves = LimitsOf(key.limits).needs_reserve();
+    for (const auto& [service, limits] : key.service_limits) {
+      bool here = site.cluster == nullptr || service == NameOf(site.cluster->provider);
+      reserves = reserves || (here && LimitsOf(limits).needs_reserve());
+    }
+    if (!comes_here || !reserves) continue;
     problems.Add(self->place, "filter 'rate-limit' enforces the limits of tokens or cost of key '" +
                                   key.name + "'" + rest);
     return;
@@ -128,6 +134,7 @@ class RateLimitFilter final : public Filter {
       : options_(o),
         own_(LimitsOf(o.own)),
         route_(context.route),
+        service_(context.cluster.provider()),
         limiter_(context.limiter),
         prices_(context.prices),
         route_scope_(context.limiter.Scope(Limiter::NameOfRoute(context.route))),
@@ -139,14 +146,17 @@ class RateLimitFilter final : public Filter {
     // Counting tokens, lists of models and start-up calls cost nothing.
     bool generates = x.ask.operation == Operation::kGenerate;
     if (!generates && x.ask.operation != Operation::kOther) return Verdict::Continue();
-    const RateLimits& keys = x.facts.key->limits;
     Limiter::Ask ask = AskOf(*x.facts.key);
+    auto any = [&](bool (RateLimits::*has)() const) {
+      return std::ranges::any_of(
+          ask.claims, [has](const Limiter::Claim& claim) { return (claim.limits.*has)(); });
+    };
     if (!generates) {
-      bool budgeted = keys.any_cost() || own_.any_cost();
+      bool budgeted = any(&RateLimits::any_cost);
       if (budgeted && !options_.shadow) return Forbid(x);
       return Admit(x, std::move(ask));
     }
-    if (!keys.needs_reserve() && !own_.needs_reserve()) return Admit(x, std::move(ask));
+    if (!any(&RateLimits::needs_reserve)) return Admit(x, std::move(ask));
     // What would be refused whatever it holds is refused before its body is read.
     std::optional<Limiter::Denied> denied = limiter_.Look(ask, x.loop.Now());
     if (denied && !options_.shadow && !MayWait(*denied)) return Refuse(x, *denied);
@@ -167,6 +177,9 @@ class RateLimitFilter final : public Filter {
     // Without a limit it counts all the same: one may be set tomorrow.
     ask.claims[0] = {key.scope, key.limits};
     if (own_.any()) ask.claims[1] = {OwnScope(key), own_};
+    if (const KeyRecord::ServiceLimits* on = key.LimitsOn(service_)) {
+      ask.claims[2] = {on->scope, on->limits};
+    }
     ask.shadow = options_.shadow;
     return ask;
   }
@@ -239,6 +252,7 @@ class RateLimitFilter final : public Filter {
   std::string WhoOf(const Exchange& x, const Limiter::Denied& denied) const {
     std::string key = "key '" + x.facts.key->name + "'";
     if (denied.claim == 0) return key;
+    if (denied.claim == 2) return key + " on " + std::string(service_);
     std::string route = "route '" + route_ + "'";
     return options_.budget == Budget::kRoute ? route : key + " on " + route;
   }
@@ -246,6 +260,7 @@ class RateLimitFilter final : public Filter {
   const RateLimitOptions options_;
   const RateLimits own_;
   const std::string route_;
+  const std::string_view service_;  // as `service-limits` of keys names it
   Limiter& limiter_;
   const Prices& prices_;
   const std::shared_ptr<LimitScope> route_scope_;

@@ -90,7 +90,9 @@ AccountPool::Bar AccountPool::BarOf(size_t index, const Wish& wish, TimePoint no
     return bar;
   }
   const Account& account = *state.account;
-  if (account.paused) {
+  if (!wish.bound.empty() && state.name != wish.bound) {
+    bar.why = Why::kBound;
+  } else if (account.paused) {
     bar.why = Why::kPaused;
   } else if (account.kind == Account::Kind::kSubscription && !wish.vendor_client) {
     bar.why = Why::kClient;

@@ -56,6 +56,7 @@ struct Wish {
   std::string sticky;                 // scope and session; "": none
   bool vendor_client = false;         // subscription accounts serve only these
   std::optional<Account::Kind> only;  // the call exists for this kind alone
+  std::string bound;                  // the account that alone may serve it; "": any
   bool generates = true;              // else the account's limit, which counts tokens, is no bar
   std::vector<size_t> tried;          // accounts that failed this request already
 };
@@ -65,6 +66,7 @@ struct Wish {
 struct NoAccount {
   enum class Why : uint8_t {
     kEmpty,     // the cluster has no account
+    kBound,     // bound to another account
     kClient,    // only subscriptions, and the client is not the vendor's
     kCall,      // only accounts of a kind for which the call does not exist
     kModel,     // none that serves the model

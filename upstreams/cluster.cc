@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/store/keys.h"
 #include "upstreams/refusals.h"
 #include "upstreams/sending.h"
 #include "upstreams/tokens.h"
@@ -103,6 +104,7 @@ Wish Cluster::WishOf(const Exchange& x) const {
   wish.family = shared_->provider->FamilyOf(x.ask.model);
   wish.vendor_client = shared_->provider->IsVendorClient(x.request);
   wish.only = shared_->provider->OnlyKind(x);
+  if (x.facts.key != nullptr) wish.bound = x.facts.key->BoundIn(name());
   wish.generates = x.ask.operation == Operation::kGenerate || x.ask.operation == Operation::kOther;
   return wish;
 }

@@ -17,6 +17,11 @@ Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_v
                         std::string(cluster) + ".accounts in relay.yaml";
       refusal.final = true;
       break;
+    case NoAccount::Why::kBound:
+      refusal.message = "the account of cluster " + name +
+                        " to which the key is bound is not there; see bind: of the key";
+      refusal.final = true;
+      break;
     case NoAccount::Why::kClient:
       refusal.fault = Fault::kForbidden;
       refusal.message = "cluster " + name +

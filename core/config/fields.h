@@ -98,8 +98,8 @@ class Fields {
   // Describes instead: fills `shape`, reads nothing.
   explicit Fields(Shape& shape);
   // Writes instead: adds the fields of the object that is open in `json`, spelt as the other way
-  // round reads them. What says nothing is left out: an empty text or list, a number that the range
-  // does not have, false. So are secrets, and maps of Named.
+  // round reads them. What says nothing is left out: an empty text or list, a number or duration
+  // that the range does not have, false. So are secrets, and maps of Named.
   explicit Fields(JsonText& json);
   Fields(const Fields&) = delete;
   Fields& operator=(const Fields&) = delete;
@@ -531,6 +531,10 @@ std::string Fields::ValueJson(const T& value, const FieldRule& rule) {
     auto whole = static_cast<int64_t>(value);
     bool given = !rule.range || (whole >= rule.range->low_whole && whole <= rule.range->high_whole);
     return given ? std::to_string(whole) : "";
+  } else if constexpr (std::is_same_v<T, Duration>) {
+    bool given = !rule.range || (value.count() >= rule.range->low_whole &&
+                                 value.count() <= rule.range->high_whole);
+    return given ? JsonString(DefaultText(value)) : "";
   } else if constexpr (kIsScalar<T> || std::is_enum_v<T>) {
     std::string text = DefaultText(value);
     return text.empty() ? "" : JsonString(text);

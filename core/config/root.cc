@@ -26,9 +26,6 @@ struct Unbuilt {
 };
 constexpr Unbuilt kUnbuilt[] = {
     {"listener", "cors"},
-    {"listener", "trusted-proxies"},
-    {"key", "bind"},
-    {"key", "expires"},
 };
 
 void RefuseUnbuilt(Fields& f, std::string_view part) {
@@ -44,6 +41,11 @@ const Fits kNoPlaceholder{IsNoPlaceholder, "must not be the placeholder of a gui
 const Fits kRelayKey{IsRelayKey, "must be 10 to 512 printable characters without spaces"};
 const Fits kCredential{IsCredential, "must be printable characters without spaces"};
 const Fits kModelGlob{IsModelGlob, "must be the name of a model, in which '*' stands for any text"};
+const Fits kNetwork{IsNetwork, "must be an address or a net like 10.0.0.0/8 or 2001:db8::/32"};
+const Fits kDate{IsDate, "must be a day like 2027-01-31"};
+const Fits kClient{IsClientGlob,
+                   "must be claude-code, gemini-cli, or a User-Agent in which '*' stands for any "
+                   "text"};
 const Range kTimeout{10ms, 1h};
 const Range kDollars{0.000001, 1'000'000.0};
 
@@ -99,6 +101,8 @@ static void Bind(Fields& f, ListenerLimits& l) {
   f.Optional("body-idle", l.body_idle, kTimeout, "between two pieces of a body");
   f.Optional("write-stall", l.write_stall, kTimeout, "how long a client may take nothing");
   f.Optional("idle-timeout", l.idle_timeout, kTimeout, "between two requests");
+  f.Optional("wrong-keys", l.wrong_keys, Range{1, 1'000'000},
+             "a minute and address (IPv6: /64); more are answered 429, right ones still pass");
 }
 
 static void Bind(Fields& f, ListenerConfig& l) {
@@ -108,6 +112,8 @@ static void Bind(Fields& f, ListenerConfig& l) {
   f.Required("address", l.address, "where clients connect; port 0 lets the system choose");
   f.Optional("tls", l.tls, "HTTP/2 and HTTP/1.1 by ALPN; without it the port speaks both in plain");
   f.Optional("limits", l.limits, "what a stranger may use");
+  f.Optional("trusted-proxies", l.trusted_proxies, OneOrMany{}, NonEmpty{}, kNetwork,
+             "whose X-Forwarded-For tells the client's address");
 }
 
 static void Bind(Fields& f, LogConfig& l) {
@@ -181,6 +187,7 @@ void Bind(Fields& f, LimitsConfig& l) {
   f.Optional("tokens-per-minute", l.tokens_per_minute, Range{1, 1'000'000'000'000},
              "tokens of all kinds in any 60 seconds");
   f.Optional("concurrency", l.concurrency, Range{1, 1'000'000}, "requests at once");
+  f.Optional("cost-per-5h", l.cost_per_5h, kDollars, "US dollars in 5 hours, from the first use");
   f.Optional("cost-per-day", l.cost_per_day, kDollars, "US dollars a day of time-zone");
   f.Optional("cost-per-week", l.cost_per_week, kDollars, "US dollars a week, from Monday");
   f.Optional("cost-per-month", l.cost_per_month, kDollars, "US dollars a calendar month");
@@ -193,10 +200,34 @@ static void Bind(Fields& f, ModelRules& m) {
 }
 
 void Bind(Fields& f, KeyTerms& t) {
-  RefuseUnbuilt(f, "key");
   f.Optional("services", t.services, OneOrMany{}, NonEmpty{}, "what it may use; without it all");
   f.Optional("limits", t.limits, "what it may use of it");
+  f.Optional("service-limits", t.service_limits,
+             "limits that hold for one service alone, beside those above");
   f.Optional("models", t.models, "which models it may name");
+  f.Optional("expires", t.expires, kDate, "it is refused from that day of time-zone on");
+  f.Optional("expires-after-first-use", t.expires_after_first_use,
+             Range{Duration(1min), Duration(87'600h)},
+             "it is refused so long after it was used first");
+  f.Optional("allowed-addresses", t.allowed_addresses, OneOrMany{}, NonEmpty{}, kNetwork,
+             "clients of these alone; see trusted-proxies of the listener");
+  f.Optional("clients", t.clients, OneOrMany{}, NonEmpty{}, kClient,
+             "these alone, by their User-Agent");
+  f.Optional("bind", t.bind, NonEmpty{}, kName,
+             "by cluster: the account that alone serves this key");
+  f.Optional("tags", t.tags, OneOrMany{}, NonEmpty{}, kName, "for the operator");
+  for (const auto& [service, limits] : t.service_limits) {
+    const Node* at = f.NodeOf("service-limits");
+    bool known = std::ranges::any_of(WordsOf(ProviderKind{}), [&](const Word<ProviderKind>& word) {
+      return word.text == service;
+    });
+    if (known || at == nullptr) continue;
+    for (const Node::Entry& entry : at->entries) {
+      if (entry.key == service)
+        f.ComplainAt(entry.key_place,
+                     "'" + service + "' is no service; there are claude and gemini");
+    }
+  }
 }
 
 void Bind(Fields& f, KeyDraft& k) {
@@ -206,6 +237,7 @@ void Bind(Fields& f, KeyDraft& k) {
   f.Optional("key", k.key, NonEmpty{}, kNoPlaceholder, kRelayKey,
              "what clients send; empty through ${NAME:=}: the key is left out");
   Bind(f, static_cast<KeyTerms&>(k));
+  f.Optional("disabled", k.disabled, "it is refused");
   const Node* key = f.NodeOf("key");
   if (key && key->Emptied()) {
     k.emptied_by = key->emptied_by;

@@ -47,12 +47,14 @@ struct ListenerLimits {
   Duration body_idle = std::chrono::seconds(30);
   Duration write_stall = std::chrono::seconds(60);
   Duration idle_timeout = std::chrono::seconds(60);
+  int wrong_keys = 30;  // a minute and address, before they are answered 429
 };
 
 struct ListenerConfig {
   HostPort address;
   std::optional<TlsFiles> tls;
   ListenerLimits limits;
+  std::vector<std::string> trusted_proxies;  // nets whose X-Forwarded-For counts
   Place place;
 };
 
@@ -96,7 +98,8 @@ struct LimitsConfig {
   int64_t requests_per_minute = 0;
   int64_t tokens_per_minute = 0;
   int64_t concurrency = 0;
-  double cost_per_day = 0;  // US dollars, as are the next
+  double cost_per_5h = 0;  // US dollars, as are the next
+  double cost_per_day = 0;
   double cost_per_week = 0;
   double cost_per_month = 0;
   double cost_total = 0;
@@ -115,13 +118,21 @@ enum class ProviderKind : uint8_t { kClaude, kGemini };
 struct KeyTerms {
   std::vector<ProviderKind> services;  // empty: all
   LimitsConfig limits;
+  std::vector<std::pair<std::string, LimitsConfig>> service_limits;  // by service, beside limits
   ModelRules models;
+  std::string expires;                         // "2027-01-01": not from that day on; "": never
+  Duration expires_after_first_use{};          // zero: never
+  std::vector<std::string> allowed_addresses;  // nets; empty: from everywhere
+  std::vector<std::string> clients;            // names, or globs of User-Agent; empty: all
+  std::vector<std::pair<std::string, At<std::string>>> bind;  // cluster -> the account it uses
+  std::vector<std::string> tags;
 };
 void Bind(Fields& f, KeyTerms& t);
 
 struct KeyConfig : KeyTerms {
   std::string name;
   Secret key;
+  bool disabled = false;
   Place place;
 };
 

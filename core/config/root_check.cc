@@ -117,6 +117,32 @@ void FinishKeys(ConfigDraft& draft, Problems& problems) {
   }
 }
 
+bool IsLeftOut(const Config& config, const std::string& account) {
+  return std::ranges::any_of(
+      config.left_out, [&](const LeftOut& left) { return left.account && left.name == account; });
+}
+
+// Once clusters are there.
+void CheckBound(const ConfigDraft& draft, Problems& problems) {
+  std::vector<std::string_view> clusters = NamesOf(draft.clusters);
+  for (const KeyConfig& key : draft.keys) {
+    for (const auto& [name, account] : key.bind) {
+      if (account.value.empty()) continue;  // complained about already
+      const ClusterConfig* cluster = draft.FindCluster(name);
+      if (cluster == nullptr) {
+        problems.Add(account.place,
+                     "there is no cluster " + Quote(name) + DidYouMean(name, clusters));
+        continue;
+      }
+      std::vector<std::string_view> accounts = NamesOf(cluster->accounts);
+      if (std::ranges::find(accounts, account.value) != accounts.end()) continue;
+      if (IsLeftOut(draft, name + "/" + account.value)) continue;
+      problems.Add(account.place, "there is no account " + Quote(account.value) + " in cluster " +
+                                      Quote(name) + DidYouMean(account.value, accounts));
+    }
+  }
+}
+
 void FinishClusters(ConfigDraft& draft, Problems& problems) {
   for (ClusterDraft& cluster : draft.cluster_drafts) {
     Unique names("account", problems);
@@ -258,6 +284,7 @@ void FinishConfig(ConfigDraft& draft, const Node& root, const Environment& envir
   CheckStore(draft, root, environment, problems);
   FinishKeys(draft, problems);
   FinishClusters(draft, problems);
+  CheckBound(draft, problems);
   FinishRoutes(draft, problems);
   FinishTests(draft, problems);
 }

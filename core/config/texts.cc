@@ -5,6 +5,8 @@
 #include <array>
 #include <string>
 
+#include "core/base/network.h"
+#include "core/base/zone.h"
 #include "core/config/units.h"
 
 namespace relay {
@@ -108,6 +110,19 @@ bool IsTimeZone(std::string_view text) {
 
 bool IsModelGlob(std::string_view text) {
   return !text.empty() && text.size() <= 200 && IsPrintable(text);
+}
+
+bool IsNetwork(std::string_view text) {
+  return Network::Parse(text).has_value();
+}
+
+bool IsDate(std::string_view text) {
+  return ParseDay(text).has_value();
+}
+
+bool IsClientGlob(std::string_view text) {
+  return !text.empty() && text.size() <= 200 && text[0] != ' ' && text.back() != ' ' &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
 }
 
 bool IsFailoverCause(std::string_view text) {

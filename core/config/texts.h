@@ -31,6 +31,12 @@ bool IsUserName(std::string_view text);
 // Looks like an IANA name; whether it is one is not looked up.
 bool IsTimeZone(std::string_view text);
 bool IsModelGlob(std::string_view text);
+// An address or a net of them, IPv4 or IPv6 (network.h).
+bool IsNetwork(std::string_view text);
+// "2027-01-31", a day that is on the calendar.
+bool IsDate(std::string_view text);
+// A User-Agent in which '*' stands for any text, or the name of a client.
+bool IsClientGlob(std::string_view text);
 // connect, reset, 4xx, 5xx or 400..599
 bool IsFailoverCause(std::string_view text);
 // RFC 9110 §5.5: no control bytes but the tab.

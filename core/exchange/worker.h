@@ -6,8 +6,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/async/loop.h"
+#include "core/base/network.h"
 #include "core/exchange/body_budget.h"
 #include "core/exchange/chain.h"
 #include "core/exchange/exchange.h"
@@ -17,6 +19,7 @@ namespace relay {
 
 class ExchangeMetrics;
 class KeyDirectory;
+class WrongKeys;
 
 // Answers of the relay itself: /health, /ready, /metrics. Called on any worker's thread.
 class Endpoints {
@@ -34,6 +37,7 @@ struct ExchangeLimits {
   Duration body_idle = std::chrono::seconds(30);
   Duration body_room = std::chrono::seconds(10);  // how long a body waits for memory
   Duration silence = std::chrono::seconds(15);    // until a keep-alive goes out
+  int wrong_keys = 30;                            // a minute and address, before they get 429
 };
 
 class Worker final : public ServerHandler {
@@ -55,6 +59,8 @@ class Worker final : public ServerHandler {
   ExchangeLimits limits;
   std::shared_ptr<const RouteTable> table;
   std::shared_ptr<const KeyDirectory> keys;
+  std::vector<Network> trusted_proxies;  // of the listener
+  WrongKeys* wrong_keys = nullptr;       // the process's; null: none are counted
   List<Exchange, ExchangeTag> exchanges;
 
   void OnRequest(std::unique_ptr<Stream> stream, Head head) override {

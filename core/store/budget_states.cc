@@ -33,13 +33,14 @@ std::vector<Moment> MomentsOf(const JsonValue& list) {
   return moments;
 }
 
-// {"starts":[[ms,1]],"tokens":[[ms,900]],"day":20783,"spent":[…]}
+// {"starts":[[ms,1]],"tokens":[[ms,900]],"day":20783,"spent":[…],"five_hours":[[ms,nanodollars]]}
 std::string TextOf(const Limiter::Kept& kept) {
   Spending spending = kept.spending;
   int32_t day = spending.day();
   const CostAmounts& spent = spending.SpentOn(day);
   bool any_spent = spent != CostAmounts();
-  if (kept.starts.empty() && kept.tokens.empty() && !any_spent) return {};
+  const FiveHours& five = kept.five_hours;
+  if (kept.starts.empty() && kept.tokens.empty() && !any_spent && five.spent() == 0) return {};
   JsonText json;
   json.BeginObject();
   AppendMoments(json, "starts", kept.starts);
@@ -49,6 +50,7 @@ std::string TextOf(const Limiter::Kept& kept) {
     for (int64_t amount : spent) json.Int(amount);
     json.EndArray();
   }
+  if (five.spent() > 0) AppendMoments(json, "five_hours", {{five.began(), five.spent()}});
   return json.EndObject().Take();
 }
 
@@ -58,6 +60,8 @@ std::optional<Limiter::Kept> KeptOf(const StateBlob& blob) {
   Limiter::Kept kept{.scope = blob.id};
   kept.starts = MomentsOf(json->Find("starts"));
   kept.tokens = MomentsOf(json->Find("tokens"));
+  std::vector<Moment> five = MomentsOf(json->Find("five_hours"));
+  if (!five.empty()) kept.five_hours = FiveHours(five[0].when, five[0].amount);
   CostAmounts spent{};
   JsonArray amounts(json->Find("spent"));
   for (int64_t& amount : spent) amount = amounts.Next().Int().value_or(0);

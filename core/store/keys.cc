@@ -44,6 +44,40 @@ bool GlobMatch(std::string_view glob, std::string_view text) {
   return glob.find_first_not_of('*', at) == std::string_view::npos;
 }
 
+// The vendors' own clients, by how their User-Agents begin (design: a policy, not a proof).
+std::string ClientGlob(std::string_view client) {
+  if (client == "claude-code") return "claude-cli/*";
+  if (client == "gemini-cli") return "GeminiCLI*";
+  return std::string(client);
+}
+
+bool KeyRecord::MayBeUsedBy(std::string_view user_agent) const {
+  return clients.empty() || AnyMatches(clients, user_agent);
+}
+
+bool KeyRecord::MayBeUsedFrom(const std::optional<IpAddress>& client) const {
+  return allowed_addresses.empty() || (client && AnyContains(allowed_addresses, *client));
+}
+
+bool KeyRecord::ExpiredAt(WallTime now) const {
+  if (now >= expires) return true;
+  return first_use != nullptr && now - first_use->Note(now) >= expires_after_first_use;
+}
+
+std::string_view KeyRecord::BoundIn(std::string_view cluster) const {
+  for (const auto& [to, account] : bound) {
+    if (to == cluster) return account;
+  }
+  return {};
+}
+
+const KeyRecord::ServiceLimits* KeyRecord::LimitsOn(std::string_view service) const {
+  for (const ServiceLimits& one : service_limits) {
+    if (one.service == service) return &one;
+  }
+  return nullptr;
+}
+
 bool KeyRecord::MayUse(std::string_view service) const {
   return services.empty() || std::find(services.begin(), services.end(), service) != services.end();
 }
@@ -60,6 +94,12 @@ bool KeyDirectory::Add(std::string_view secret, KeyRecord record) {
 bool KeyDirectory::Add(const Digest256& digest, KeyRecord record, std::optional<WallTime> until) {
   if (Look(digest) != nullptr) return false;
   record.scope = limiter_.Scope(Limiter::NameOfKey(record.name));
+  for (KeyRecord::ServiceLimits& one : record.service_limits) {
+    one.scope = limiter_.Scope(Limiter::NameOfService(one.service, record.name));
+  }
+  if (record.expires_after_first_use > Duration::zero()) {
+    record.first_use = uses_.Of(record.name);
+  }
   index_.emplace(Shorten(digest), entries_.size());
   entries_.push_back({digest, std::make_shared<const KeyRecord>(std::move(record)), until});
   return true;

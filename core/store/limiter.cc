@@ -108,7 +108,10 @@ class Limiter::Judge {
         earliest_(now) {
     bool costs = std::any_of(ask.claims.begin(), ask.claims.end(),
                              [](const Claim& claim) { return claim.limits.any_cost(); });
-    if (costs) today_ = limiter.Today();
+    if (costs) {
+      wall_ = limiter.clock_.Wall();
+      today_ = limiter.zone_.DayOf(wall_);
+    }
     Lock();
     for (size_t i = 0; i < ask.claims.size(); ++i) {
       if (ask.claims[i].scope != nullptr) JudgeClaim(i);
@@ -122,7 +125,7 @@ class Limiter::Judge {
   TimePoint earliest() const { return earliest_; }
 
   void Take(Slot& slot) {
-    assert(slot.held_[0] == nullptr && slot.held_[1] == nullptr);
+    assert(slot.held_ == decltype(slot.held_)());
     slot.reserved_ = reserve_;
     slot.model_ = ask_.model;
     for (size_t i = 0; i < ask_.claims.size(); ++i) {
@@ -135,6 +138,7 @@ class Limiter::Judge {
       scope->keeps_spending_ = scope->keeps_spending_ || limits.any_cost();
       scope->keeps_starts_ = scope->keeps_starts_ || limits.requests_per_minute > 0;
       scope->keeps_tokens_ = scope->keeps_tokens_ || limits.tokens_per_minute > 0;
+      scope->keeps_five_hours_ = scope->keeps_five_hours_ || limits.cost_per_5h > 0;
       scope->changed_ = scope->changed_ || scope->keeps_starts_;
       slot.held_[i] = scope;
     }
@@ -201,6 +205,7 @@ class Limiter::Judge {
   void JudgeCosts(size_t claim) {
     const auto& [scope, limits] = ask_.claims[claim];
     if (!limits.any_cost()) return;
+    JudgeFiveHours(claim);
     const CostAmounts& all_spent = scope->spending_.SpentOn(today_);
     for (CostWindow window : kAllCostWindows) {
       int64_t cap = limits.cost[static_cast<size_t>(window)];
@@ -217,10 +222,25 @@ class Limiter::Judge {
     }
   }
 
+  void JudgeFiveHours(size_t claim) {
+    const auto& [scope, limits] = ask_.claims[claim];
+    int64_t cap = limits.cost_per_5h;
+    if (cap == 0) return;
+    int64_t spent = scope->five_hours_.SpentAt(wall_);
+    Denied denied{.what = What::kFiveHours, .claim = claim, .limit = cap};
+    if (spent >= cap) {
+      denied.spent = true;
+      Deny(denied, std::max(scope->five_hours_.LeftAt(wall_), kAskAgain));
+    } else if (scope->in_flight_ > 0 &&
+               PlusClamped(spent, scope->reserved_.nanodollars + reserve_.nanodollars) > cap) {
+      Deny(denied, kAskAgain);
+    }
+  }
+
   std::optional<Duration> TimeToEndOf(CostWindow window) const {
     std::optional<int32_t> end = EndOf(window, today_);
     if (!end) return std::nullopt;
-    return std::max<Duration>(limiter_.zone_.StartOf(*end) - limiter_.clock_.Wall(), kAskAgain);
+    return std::max<Duration>(limiter_.zone_.StartOf(*end) - wall_, kAskAgain);
   }
 
   // The first denial stands, but for a budget that is spent, which no waiting helps; of the waits
@@ -252,6 +272,7 @@ class Limiter::Judge {
   const Charge reserve_;
   const TimePoint now_;
   const uint64_t arrival_;
+  WallTime wall_{};
   int32_t today_ = 0;
   std::array<std::unique_lock<std::mutex>, Slot::kMost> locks_;
   std::optional<Denied> denied_;
@@ -302,7 +323,8 @@ std::optional<Limiter::Denied> Limiter::Admit(const Ask& ask, TimePoint now, Slo
 void Limiter::Settle(Slot& slot, const Charge& used, std::optional<int64_t> output) {
   Charge charge = Clamp(used);
   TimePoint now = clock_.Now();
-  int32_t today = charge.nanodollars > 0 ? Today() : 0;
+  WallTime wall = clock_.Wall();
+  int32_t today = charge.nanodollars > 0 ? zone_.DayOf(wall) : 0;
   for (std::shared_ptr<LimitScope>& held : slot.held_) {
     std::shared_ptr<LimitScope> scope = std::move(held);
     if (scope == nullptr) continue;
@@ -311,9 +333,13 @@ void Limiter::Settle(Slot& slot, const Charge& used, std::optional<int64_t> outp
       scope->outputs_.Note(slot.model_, *output);
     }
     if (charge.tokens > 0) scope->tokens_.Add(now, charge.tokens);
-    if (charge.nanodollars > 0) scope->spending_.Add(today, charge.nanodollars);
-    scope->changed_ = scope->changed_ || (charge.tokens > 0 && scope->keeps_tokens_) ||
-                      (charge.nanodollars > 0 && scope->keeps_spending_ && !scope->in_ledger_);
+    bool kept = charge.tokens > 0 && scope->keeps_tokens_;
+    if (charge.nanodollars > 0) {
+      scope->spending_.Add(today, charge.nanodollars);
+      scope->five_hours_.Add(wall, charge.nanodollars);
+      kept = kept || scope->keeps_five_hours_ || (scope->keeps_spending_ && !scope->in_ledger_);
+    }
+    scope->changed_ = scope->changed_ || kept;
     scope->ReleaseLocked(slot.reserved_);
   }
   Changed();

@@ -34,10 +34,11 @@ struct RateLimits {
   int64_t requests_per_minute = 0;
   int64_t tokens_per_minute = 0;
   int64_t concurrency = 0;
-  CostAmounts cost{};  // nanodollars
+  CostAmounts cost{};       // nanodollars
+  int64_t cost_per_5h = 0;  // nanodollars
 
   bool any() const { return requests_per_minute > 0 || concurrency > 0 || needs_reserve(); }
-  bool any_cost() const { return cost != CostAmounts{}; }
+  bool any_cost() const { return cost_per_5h > 0 || cost != CostAmounts{}; }
   // Such limits want to know beforehand what a request may use.
   bool needs_reserve() const { return tokens_per_minute > 0 || any_cost(); }
 };
@@ -55,7 +56,7 @@ class LimitTicket;
 // given back when it dies.
 class Slot {
  public:
-  static constexpr size_t kMost = 2;  // a key's and a route's
+  static constexpr size_t kMost = 3;  // a key's, a route's, and a key's on a service
 
   Slot() = default;
   Slot(const Slot&) = delete;
@@ -97,11 +98,13 @@ class LimitScope {
   MinuteWindow starts_;
   MinuteWindow tokens_;
   Spending spending_;
+  FiveHours five_hours_;
   Charge reserved_;
   int64_t in_flight_ = 0;
   bool keeps_spending_ = false;  // must not be forgotten: money was counted against a limit
-  bool keeps_starts_ = false;    // these two: counted against a limit, and so to be written
+  bool keeps_starts_ = false;    // these: counted against a limit, and so to be written
   bool keeps_tokens_ = false;
+  bool keeps_five_hours_ = false;
   bool changed_ = false;  // of what is written, since it was taken last
   OutputMeans outputs_;
   WaitQueue<LimitTicket> waiting_;
@@ -116,12 +119,15 @@ class Limiter {
   // The scope of that name, made if there is none. Resolve it once and keep it: requests then do
   // not look up names. Scopes that nobody keeps are forgotten once they are idle.
   std::shared_ptr<LimitScope> Scope(std::string_view name);
-  // Of a key's own limits, of a route's that all share, and of a route's that each key has there.
-  // Keys and routes have no space in their names.
+  // Of a key's own limits, of a route's that all share, of a route's that each key has there, and
+  // of a key's on one service. Keys and routes have no space in their names.
   static std::string NameOfKey(std::string_view key) { return "key " + std::string(key); }
   static std::string NameOfRoute(std::string_view route) { return "route " + std::string(route); }
   static std::string NameOfRoute(std::string_view route, std::string_view key) {
     return NameOfRoute(route) + " " + NameOfKey(key);
+  }
+  static std::string NameOfService(std::string_view service, std::string_view key) {
+    return "service " + std::string(service) + " " + NameOfKey(key);
   }
   size_t size() const;
 
@@ -144,11 +150,12 @@ class Limiter {
     bool shadow = false;
   };
   struct Denied {
-    enum class What : uint8_t { kRequests, kTokens, kConcurrency, kCost } what;
+    enum class What : uint8_t { kRequests, kTokens, kConcurrency, kFiveHours, kCost } what;
     size_t claim = 0;     // the first one that denies
     int64_t limit = 0;    // of requests, tokens or nanodollars
     CostWindow window{};  // kCost
-    // kCost: nothing is left. Else what is left is reserved for others, and waiting may help.
+    // kFiveHours, kCost: nothing is left. Else what is left is reserved for others, and waiting may
+    // help.
     bool spent = false;
     // When no minute or calendar stands in the way any more; at least the second after which to
     // ask again for what others hold, which nobody can foretell. Nothing: it never ends.
@@ -182,6 +189,7 @@ class Limiter {
     std::vector<Moment> starts = {};
     std::vector<Moment> tokens = {};
     Spending spending = {};
+    FiveHours five_hours = {};
   };
   // Rung after each change, by any thread; outlives this. Before other threads use this.
   void RingAt(StateBell& bell) { bell_ = &bell; }

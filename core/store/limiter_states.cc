@@ -51,11 +51,13 @@ std::vector<Limiter::Kept> Limiter::TakeChanged() {
     MinuteWindow starts;
     MinuteWindow tokens;
     Spending spending;
+    FiveHours five_hours;
     {
       std::lock_guard lock(scope->mutex_);
       if (!std::exchange(scope->changed_, false)) continue;
       if (scope->keeps_starts_) starts = scope->starts_;
       if (scope->keeps_tokens_) tokens = scope->tokens_;
+      if (scope->keeps_five_hours_) five_hours = scope->five_hours_;
       if (scope->keeps_spending_ && !scope->in_ledger_) spending = scope->spending_;
     }
     Kept kept{.scope = scope->name_};
@@ -64,6 +66,7 @@ std::vector<Limiter::Kept> Limiter::TakeChanged() {
     kept.starts = MomentsOf(starts, now, wall);
     kept.tokens = MomentsOf(tokens, now, wall);
     kept.spending = spending;
+    kept.five_hours = five_hours;
     all.push_back(std::move(kept));
   }
   return all;
@@ -79,11 +82,11 @@ bool Limiter::Restore(const Kept& kept) {
   std::lock_guard lock(scope->mutex_);
   AddMoments(kept.starts, now, wall, scope->starts_);
   AddMoments(kept.tokens, now, wall, scope->tokens_);
-  if (spent) {
-    scope->spending_.AddPast(spending, today);
-    scope->keeps_spending_ = true;
-  }
-  return spent || scope->starts_.Count(now) > 0 || scope->tokens_.Count(now) > 0;
+  bool runs = kept.five_hours.LeftAt(wall) > Duration::zero();
+  scope->five_hours_.AddPast(kept.five_hours, wall);
+  if (spent) scope->spending_.AddPast(spending, today);
+  scope->keeps_spending_ = scope->keeps_spending_ || spent || runs;
+  return spent || runs || scope->starts_.Count(now) > 0 || scope->tokens_.Count(now) > 0;
 }
 
 void Limiter::AddPast(std::string_view name, const Spending& spending) {

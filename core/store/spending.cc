@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "core/store/spending.h"
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 
@@ -51,6 +52,22 @@ std::optional<int32_t> EndOf(CostWindow window, int32_t day) {
     case CostWindow::kTotal: break;
   }
   return std::nullopt;
+}
+
+void FiveHours::Add(WallTime now, int64_t nanodollars) {
+  if (!RunAt(now)) *this = FiveHours(now, 0);
+  spent_ = PlusClamped(spent_, nanodollars);
+}
+
+Duration FiveHours::LeftAt(WallTime now) const {
+  return RunAt(now) ? began_ + kLength - now : Duration::zero();
+}
+
+void FiveHours::AddPast(const FiveHours& past, WallTime now) {
+  if (!past.RunAt(now)) return;
+  bool ours = RunAt(now);
+  began_ = ours ? std::min(began_, past.began_) : past.began_;
+  spent_ = ours ? PlusClamped(spent_, past.spent_) : past.spent_;
 }
 
 void Spending::Advance(int32_t today) {

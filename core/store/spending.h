@@ -4,9 +4,12 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+
+#include "core/base/clock.h"
 
 namespace relay {
 
@@ -23,6 +26,36 @@ int64_t PlusClamped(int64_t a, int64_t b);
 
 // The first day after the window in which `day` lies; nothing for kTotal, which never ends.
 std::optional<int32_t> EndOf(CostWindow window, int32_t day);
+
+// What was spent in five hours that begin with the first use after the last ones, as the vendors
+// count their own limits.
+class FiveHours {
+ public:
+  static constexpr Duration kLength = std::chrono::hours(5);
+
+  FiveHours() = default;
+  FiveHours(WallTime began, int64_t spent) : began_(began), spent_(spent) {}
+
+  void Add(WallTime now, int64_t nanodollars);
+  int64_t SpentAt(WallTime now) const { return RunAt(now) ? spent_ : 0; }
+  // Until they are over; zero where none run.
+  Duration LeftAt(WallTime now) const;
+  // Adds what another knows, if that still runs.
+  void AddPast(const FiveHours& past, WallTime now);
+
+  WallTime began() const { return began_; }
+  int64_t spent() const { return spent_; }
+
+ private:
+  // Not before their beginning either: a clock that was put back ends them.
+  bool RunAt(WallTime now) const {
+    return spent_ > 0 && now >= began_ - kClockStep && now - began_ < kLength;
+  }
+  static constexpr Duration kClockStep = std::chrono::minutes(1);
+
+  WallTime began_{};
+  int64_t spent_ = 0;
+};
 
 class Spending {
  public:

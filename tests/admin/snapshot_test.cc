@@ -97,7 +97,8 @@ TEST(Snapshot, RequestsOfAllWorkersSeeOneOrTheOther) {
       PlainSocket client = relay.Connect();
       while (!ends) {
         int status = StatusWith(client, kAlice);
-        EXPECT_TRUE(status == 401 || status >= 500) << status;
+        // 429: so many wrong keys of one address are told to wait.
+        EXPECT_TRUE(status == 401 || status == 429 || status >= 500) << status;
         ++asked;
       }
     });

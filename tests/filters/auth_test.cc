@@ -244,5 +244,39 @@ TEST_F(AuthTest, LeaksNothingWhereverItIsCut) {
   }
 }
 
+TEST_F(AuthTest, HoldsAKeyToItsRules) {
+  auto world = std::make_unique<ExchangeWorld>(kClaudeChain, ProviderKind::kClaude);
+  WallTime now = world->clock.Wall();
+  world->AddKey("cr_disabled_0123", {.name = "disabled", .disabled = true});
+  world->AddKey("cr_expired_0123", {.name = "expired", .expires = now});
+  world->AddKey("cr_brief_0123",
+                {.name = "brief", .expires_after_first_use = std::chrono::hours(1)});
+  world->AddKey("cr_placed_0123",
+                {.name = "placed", .allowed_addresses = {*Network::Parse("198.51.100.0/24")}});
+  world->AddKey("cr_cli_0123", {.name = "cli", .clients = {"claude-cli/*"}});
+  auto ask = [&](const std::string& key, const std::string& agent = "curl/8") {
+    world->Ask(kMessages, {Field("x-api-key", key), Field("user-agent", agent)}, kBody);
+    return world->status();
+  };
+  auto says = [&](std::string_view what) {
+    EXPECT_THAT(world->answer_body(), HasSubstr("permission_error"));
+    EXPECT_THAT(world->answer_body(), HasSubstr(what));
+    EXPECT_THAT(world->answer_head(), HasSubstr("x-should-retry: false"));
+  };
+  EXPECT_EQ(ask("cr_disabled_0123"), 403);
+  says("key 'disabled' is disabled");
+  EXPECT_EQ(ask("cr_expired_0123"), 403);
+  says("key 'expired' has expired");
+  EXPECT_EQ(ask("cr_brief_0123"), 200);
+  world->clock.Advance(std::chrono::hours(1));
+  EXPECT_EQ(ask("cr_brief_0123"), 403);
+  says("key 'brief' has expired");
+  EXPECT_EQ(ask("cr_placed_0123"), 403);
+  says("key 'placed' may not be used from");
+  EXPECT_EQ(ask("cr_cli_0123"), 403);
+  says("key 'cli' may be used with these clients only: 'claude-cli/*'");
+  EXPECT_EQ(ask("cr_cli_0123", "claude-cli/2.0.1 (external, cli)"), 200);
+}
+
 }  // namespace
 }  // namespace relay

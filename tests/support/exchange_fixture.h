@@ -86,8 +86,10 @@ class ExchangeWorld final : public WorkerWorld {
   Resolver resolver{loop};
   Limiter limiter{clock};
   Ledger ledger;
+  StateBell bell;
+  KeyUses uses{bell};
   std::shared_ptr<KeyDirectory> keys =
-      std::make_shared<KeyDirectory>(Secret("pepper of the tests"), limiter);
+      std::make_shared<KeyDirectory>(Secret("pepper of the tests"), limiter, uses);
   std::shared_ptr<const Config> config;
   std::unique_ptr<Cluster> cluster;
 };

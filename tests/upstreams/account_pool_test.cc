@@ -334,5 +334,19 @@ TEST(AccountPool, LosesNoPlaceAmongThreadsAndWaitersThatDie) {
   for (const AccountPool::View& account : pool->Look()) EXPECT_EQ(account.in_flight, 0);
 }
 
+TEST(AccountPool, LetsABoundRequestUseItsAccountAlone) {
+  Pool p({MakeAccount("a", 1), MakeAccount("b", 2)});
+  Wish bound;
+  bound.bound = "b";
+  EXPECT_EQ(p.Next(bound), "b");
+  bound.sticky = "session";
+  EXPECT_EQ(p.Next(Sticky("session")), "a");
+  EXPECT_EQ(p.Next(bound), "b");
+  p.pool->Report(1, {.kind = Judgement::Kind::kLimited});
+  EXPECT_EQ(p.Refusal(bound), NoAccount::Why::kLimited) << "never another";
+  bound.bound = "gone";
+  EXPECT_EQ(p.Refusal(bound), NoAccount::Why::kBound);
+}
+
 }  // namespace
 }  // namespace relay

@@ -8,7 +8,9 @@ namespace {
 
 struct KeysTest : testing::Test {
   Limiter limiter;
-  KeyDirectory keys{Secret("a pepper of the test"), limiter};
+  StateBell bell;
+  KeyUses uses{bell};
+  KeyDirectory keys{Secret("a pepper of the test"), limiter, uses};
 };
 
 TEST_F(KeysTest, FindsAKeyByItsExactBytes) {
@@ -46,11 +48,71 @@ TEST_F(KeysTest, FindsAmongMany) {
 
 TEST_F(KeysTest, KeepsACountAcrossDirectories) {
   keys.Add("cr_alice", {.name = "alice"});
-  KeyDirectory next(Secret("another pepper"), limiter);
+  KeyDirectory next(Secret("another pepper"), limiter, uses);
   next.Add("cr_new", {.name = "alice"});
   next.Add("cr_bob", {.name = "bob"});
   EXPECT_EQ(keys.Find("cr_alice")->scope, next.Find("cr_new")->scope);
   EXPECT_NE(next.Find("cr_bob")->scope, next.Find("cr_new")->scope);
+}
+
+TEST_F(KeysTest, ExpiresSoLongAfterItsFirstUseAlsoAfterARestart) {
+  using namespace std::chrono_literals;
+  WallTime noon(std::chrono::seconds(1'795'694'400));
+  keys.Add("cr_alice", {.name = "alice", .expires_after_first_use = 24h});
+  auto key = keys.Find("cr_alice");
+  EXPECT_FALSE(bell.rung());
+  EXPECT_FALSE(key->ExpiredAt(noon));
+  EXPECT_TRUE(bell.rung());
+  EXPECT_FALSE(key->ExpiredAt(noon + 24h - 1s));
+  EXPECT_TRUE(key->ExpiredAt(noon + 24h));
+  std::vector<StateBlob> blobs;
+  uses.TakeChanged(blobs);
+  ASSERT_EQ(blobs.size(), 1U);
+  EXPECT_EQ(blobs[0], (StateBlob{"key", "alice", "1795694400000"}));
+  uses.TakeChanged(blobs);
+  EXPECT_EQ(blobs.size(), 1U) << "told once";
+
+  // The next run hears of it before or after the key is there, and even after it was used again.
+  for (bool late : {false, true}) {
+    KeyUses next(bell);
+    if (!late) EXPECT_TRUE(next.Restore(blobs).empty());
+    KeyDirectory directory(Secret("pepper"), limiter, next);
+    directory.Add("cr_new", {.name = "alice", .expires_after_first_use = 24h});
+    if (late) {
+      EXPECT_FALSE(directory.Find("cr_new")->ExpiredAt(noon + 30h));
+      next.Restore(blobs);
+    }
+    EXPECT_FALSE(directory.Find("cr_new")->ExpiredAt(noon + 23h));
+    EXPECT_TRUE(directory.Find("cr_new")->ExpiredAt(noon + 24h));
+  }
+  EXPECT_EQ(uses.Restore({{"key", "bob", "x"}, {"key", "carol", "-1"}}),
+            (std::vector<std::string>{"bob", "carol"}));
+}
+
+TEST(KeyRecord, ExpiresOnItsDay) {
+  WallTime noon(std::chrono::seconds(1'795'694'400));
+  KeyRecord key{.name = "k", .expires = noon};
+  EXPECT_FALSE(key.ExpiredAt(noon - std::chrono::seconds(1)));
+  EXPECT_TRUE(key.ExpiredAt(noon));
+  EXPECT_FALSE(KeyRecord{.name = "k"}.ExpiredAt(noon));
+}
+
+TEST(KeyRecord, MayBeUsedBySomeClientsFromSomePlaces) {
+  KeyRecord any{.name = "any"};
+  EXPECT_TRUE(any.MayBeUsedBy(""));
+  EXPECT_TRUE(any.MayBeUsedFrom(std::nullopt));
+  KeyRecord key{.name = "k",
+                .allowed_addresses = {*Network::Parse("10.0.0.0/8")},
+                .clients = {ClientGlob("claude-code"), ClientGlob("MyTool/*")}};
+  EXPECT_TRUE(key.MayBeUsedBy("claude-cli/2.0.1 (external, cli)"));
+  EXPECT_TRUE(key.MayBeUsedBy("MyTool/1"));
+  EXPECT_FALSE(key.MayBeUsedBy("not claude-cli/2.0.1"));
+  EXPECT_FALSE(key.MayBeUsedBy(""));
+  EXPECT_TRUE(key.MayBeUsedFrom(IpAddress::Parse("10.1.2.3")));
+  EXPECT_FALSE(key.MayBeUsedFrom(IpAddress::Parse("11.1.2.3")));
+  EXPECT_FALSE(key.MayBeUsedFrom(std::nullopt));
+  EXPECT_TRUE(KeyRecord({.name = "g", .clients = {ClientGlob("gemini-cli")}})
+                  .MayBeUsedBy("GeminiCLI/0.8.1/gemini-2.5-pro (linux; x64)"));
 }
 
 TEST(KeyRecord, MayUseAllServicesUnlessSomeAreNamed) {

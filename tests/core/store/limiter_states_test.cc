@@ -128,6 +128,26 @@ TEST(LimiterStates, KeepTokensAndWhatARouteSpentButNotWhatTheLedgerHas) {
   EXPECT_EQ(denied->window, CostWindow::kTotal);
 }
 
+TEST(LimiterStates, CountFiveHoursOn) {
+  const RateLimits limits = {.cost_per_5h = 10};
+  OneRun before(kNoon);
+  before.Use("key alice", limits, {.nanodollars = 10});
+  auto denied = before.Look("key alice", limits);
+  ASSERT_TRUE(denied);
+  EXPECT_EQ(denied->what, What::kFiveHours);
+  EXPECT_TRUE(denied->spent);
+  EXPECT_EQ(denied->retry_after, Duration(5h));
+  std::vector<StateBlob> blobs = before.Changed();
+  ASSERT_EQ(blobs.size(), 1U);
+  OneRun after(kNoon + 4h);
+  EXPECT_THAT(after.states.Restore(blobs), IsEmpty());
+  EXPECT_EQ(after.Look("key alice", limits)->retry_after, Duration(1h));
+  after.clock.Advance(1h);
+  EXPECT_FALSE(after.Look("key alice", limits));
+  OneRun late(kNoon + 5h);
+  EXPECT_THAT(late.states.Restore(blobs), ElementsAre("key alice"));
+}
+
 TEST(LimiterStates, AreAddedToWhatIsThere) {
   OneRun before(kNoon);
   before.Use("route claude", kCosts, {.nanodollars = 6});

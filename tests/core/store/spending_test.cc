@@ -89,6 +89,38 @@ TEST(Spending, StaysAtTheGreatest) {
   EXPECT_THAT(spending.SpentOn(0), ElementsAre(kMost, kMost, kMost, kMost));
 }
 
+TEST(FiveHours, BeginWithTheFirstUseAndEndFiveHoursLater) {
+  using namespace std::chrono_literals;
+  WallTime noon(std::chrono::seconds(1'795'694'400));
+  FiveHours five;
+  EXPECT_EQ(five.SpentAt(noon), 0);
+  EXPECT_EQ(five.LeftAt(noon), 0s);
+  five.Add(noon, 3);
+  five.Add(noon + 4h, 4);
+  EXPECT_EQ(five.SpentAt(noon + 4h), 7);
+  EXPECT_EQ(five.LeftAt(noon + 4h), 1h);
+  EXPECT_EQ(five.SpentAt(noon + 5h), 0);
+  five.Add(noon + 6h, 1);
+  EXPECT_EQ(five.SpentAt(noon + 6h), 1);
+  EXPECT_EQ(five.LeftAt(noon + 6h), 5h);
+  EXPECT_EQ(five.SpentAt(noon), 0) << "a clock that was put back ends them";
+}
+
+TEST(FiveHours, AddWhatAnotherKnows) {
+  using namespace std::chrono_literals;
+  WallTime noon(std::chrono::seconds(1'795'694'400));
+  FiveHours five;
+  five.AddPast(FiveHours(noon - 5h, 100), noon);
+  EXPECT_EQ(five.SpentAt(noon), 0);
+  five.AddPast(FiveHours(noon - 1h, 100), noon);
+  EXPECT_EQ(five.SpentAt(noon), 100);
+  FiveHours late;
+  late.Add(noon, 1);
+  late.AddPast(FiveHours(noon - 1h, 100), noon);
+  EXPECT_EQ(late.SpentAt(noon), 101);
+  EXPECT_EQ(late.LeftAt(noon), 4h);
+}
+
 TEST(EndOf, IsTheFirstDayAfterTheWindow) {
   int32_t thursday = Day(2026, 11, 26);
   EXPECT_EQ(EndOf(CostWindow::kDay, thursday), thursday + 1);

@@ -40,11 +40,12 @@ function accountLines(service, kinds) {
  * claude, gemini: which kinds of account each cluster has, in the order of their priority; a kind may be
  * an object {kind, endpoint, proxy, priority}. The rest goes into the file as it stands: limits (of the listeners),
  * timeouts (of the clusters), drain, workers, keyLimits, passthrough, metricsToken, tls ({cert, key} of a second listener),
- * rateLimit (options of the filter), bufferedBytes; more: lines of the top level; keys: more of them, as [{name, key, limits}].
+ * rateLimit (options of the filter), bufferedBytes, trustedProxies; more: lines of the top level; keys: more of them, as
+ * [{name, key, limits, rules}].
  */
 export function relayYaml({upstream, claude, gemini, limits, timeouts, drain, workers, keyLimits, passthrough, metricsToken, tls,
-  rateLimit = '', bufferedBytes, more: topLevel = '', keys = []}) {
-  const listenerLimits = limits ? `\n    limits: {${limits}}` : '';
+  rateLimit = '', bufferedBytes, trustedProxies, more: topLevel = '', keys = []}) {
+  const listenerLimits = (limits ? `\n    limits: {${limits}}` : '') + (trustedProxies ? `\n    trusted-proxies: [${trustedProxies}]` : '');
   const more = timeouts ? `\n    timeouts: {${timeouts}}` : '';
   const open = passthrough ? `\n    passthrough: [${passthrough}]` : '';
   const route = (name, prefix) => `  - name: ${name}
@@ -67,7 +68,7 @@ keys:
   - name: alice
     key: \${RELAY_KEY}
     services: [claude, gemini]${keyLimits ? `\n    limits: {${keyLimits}}` : ''}
-${keys.map(({name, key, limits: its}) => `  - {name: ${name}, key: ${key}, limits: {${its}}}\n`).join('')}
+${keys.map(({name, key, limits: its = '', rules}) => `  - {name: ${name}, key: ${key}, limits: {${its}}${rules ? `, ${rules}` : ''}}\n`).join('')}
 clusters:
   claude:
     provider: claude
