@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/base/percent.h"
 #include "core/config/wording.h"
 #include "core/exchange/client_address.h"
 #include "core/exchange/exchange.h"
@@ -84,22 +85,6 @@ void TakeFields(Head& head, Presented& presented) {
     }
     return false;
   });
-}
-
-std::string PercentDecode(std::string_view text) {
-  auto digit = [](char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-  };
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    int high = text[i] == '%' && i + 2 < text.size() ? digit(text[i + 1]) : -1;
-    int low = high >= 0 ? digit(text[i + 2]) : -1;
-    if (low >= 0) i += 2;
-    out += low >= 0 ? static_cast<char>(high * 16 + low) : text[i];
-  }
-  return out;
 }
 
 // Takes ?key= out of the target, in whatever spelling. It is a credential only where the vendor's

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "core/base/percent.h"
 #include "upstreams/code_assist.h"
 #include "upstreams/provider.h"
 #include "upstreams/usage.h"
@@ -75,47 +76,6 @@ Operation OperationOf(const Target& target) {
   }
   if (target.verb == "countTokens") return Operation::kCount;
   return target.code_assist ? Operation::kStartup : Operation::kModels;
-}
-
-int HexOf(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-std::string PercentDecode(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    bool escape =
-        text[i] == '%' && i + 2 < text.size() && HexOf(text[i + 1]) >= 0 && HexOf(text[i + 2]) >= 0;
-    if (!escape) {
-      out += text[i];
-      continue;
-    }
-    out += static_cast<char>(HexOf(text[i + 1]) * 16 + HexOf(text[i + 2]));
-    i += 2;
-  }
-  return out;
-}
-
-// As one segment of a path, whatever a client named a model.
-std::string PercentEncode(std::string_view text) {
-  constexpr char kHex[] = "0123456789ABCDEF";
-  std::string out;
-  for (char c : text) {
-    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                 c == '-' || c == '_' || c == '.' || c == '@';
-    if (plain) {
-      out += c;
-      continue;
-    }
-    auto byte = static_cast<unsigned char>(c);
-    out += '%';
-    out += kHex[byte >> 4];
-    out += kHex[byte & 15];
-  }
-  return out;
 }
 
 std::string WithoutModels(std::string model) {
@@ -381,7 +341,8 @@ class Gemini final : public Provider {
         to_public ? UnwrapRequest(x, counts, call) : WrapRequest(account, x, counts, call);
     if (!body) return body;
     std::string path = call.endpoint->url.path;
-    path += to_public ? "/v1beta/models/" + PercentEncode(x.ask.model) : std::string(kInternal);
+    path +=
+        to_public ? "/v1beta/models/" + PercentEncode(x.ask.model, "@") : std::string(kInternal);
     path.append(":").append(target.verb);
     if (streams) path += "?alt=sse";
     call.head.target = call.head.Keep(path);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/json.h"
+#include "core/base/percent.h"
 #include "upstreams/provider.h"
 
 namespace relay {
@@ -48,39 +49,11 @@ OauthClient GoogleClient() {
   return client;
 }
 
-// RFC 3986 §2.3: all but the unreserved.
-std::string PercentEncode(std::string_view text) {
-  constexpr char kHex[] = "0123456789ABCDEF";
-  std::string out;
-  for (char c : text) {
-    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                 c == '-' || c == '.' || c == '_' || c == '~';
-    if (plain) {
-      out += c;
-      continue;
-    }
-    auto byte = static_cast<unsigned char>(c);
-    out += '%';
-    out += kHex[byte >> 4];
-    out += kHex[byte & 15];
-  }
-  return out;
-}
-
-// What is no escape stays. `query`: "+" is a space there.
-std::string Decode(std::string_view text, bool query) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    std::optional<std::string> byte;
-    if (text[i] == '%' && i + 2 < text.size()) byte = HexDecode(text.substr(i + 1, 2));
-    if (byte && byte->size() == 1) {
-      out += *byte;
-      i += 2;
-    } else {
-      out += query && text[i] == '+' ? ' ' : text[i];
-    }
-  }
-  return out;
+// Of a query: "+" is a space there.
+std::string DecodeQuery(std::string_view text) {
+  std::string spaced(text);
+  std::ranges::replace(spaced, '+', ' ');
+  return PercentDecode(spaced);
 }
 
 using Pairs = std::vector<std::pair<std::string_view, std::string_view>>;
@@ -275,14 +248,14 @@ Result<std::string> CodeOf(std::string_view pasted, const LoginSecrets& secrets)
   if (address) {
     size_t question = pasted.find('?');
     std::string_view query = question == std::string_view::npos ? "" : pasted.substr(question + 1);
-    if (std::string error = Decode(QueryValue(query, "error"), true); !error.empty()) {
+    if (std::string error = DecodeQuery(QueryValue(query, "error")); !error.empty()) {
       return fail("the vendor's page says: " + Shown(std::move(error)));
     }
-    code = Decode(QueryValue(query, "code"), true);
-    state = Decode(QueryValue(query, "state"), true);
+    code = DecodeQuery(QueryValue(query, "code"));
+    state = DecodeQuery(QueryValue(query, "state"));
     has_state = true;
   } else {
-    code = Decode(pasted, false);
+    code = PercentDecode(pasted);
     state = fragment;
     has_state = hash != std::string_view::npos;
   }

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/base/json.h"
-#include "core/base/secret.h"
+#include "core/base/percent.h"
 #include "core/config/wording.h"
 
 namespace relay {
@@ -26,22 +26,6 @@ std::vector<std::string> Segments(std::string_view path) {
   return segments;
 }
 
-// Nothing where a '%' is not followed by two hex digits.
-std::optional<std::string> Decode(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i];
-      continue;
-    }
-    std::optional<std::string> byte = HexDecode(text.substr(i + 1, 2));
-    if (!byte || byte->size() != 1) return std::nullopt;
-    out += *byte;
-    i += 2;
-  }
-  return out;
-}
-
 // The names in a path that fits the pattern.
 std::optional<std::vector<std::string>> Match(const std::vector<std::string>& pattern,
                                               const std::vector<std::string>& path) {
@@ -52,7 +36,7 @@ std::optional<std::vector<std::string>> Match(const std::vector<std::string>& pa
       if (pattern[i] != path[i]) return std::nullopt;
       continue;
     }
-    std::optional<std::string> name = Decode(path[i]);
+    std::optional<std::string> name = PercentDecodeStrictly(path[i]);
     if (!name || name->empty()) return std::nullopt;
     names.push_back(std::move(*name));
   }

@@ -19,6 +19,8 @@
 #include <cstring>
 #include <utility>
 
+#include "core/base/percent.h"
+
 namespace relay {
 namespace {
 
@@ -30,13 +32,6 @@ const unsigned char* Unsigned(std::string_view bytes) {
 // A digest that was not made must never be used as one.
 void Demand(bool ok) {
   if (!ok) std::abort();
-}
-
-int HexValue(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
 }
 
 constexpr std::string_view kBase64 =
@@ -212,8 +207,8 @@ std::optional<std::string> HexDecode(std::string_view text) {
   std::string bytes;
   bytes.reserve(text.size() / 2);
   for (size_t i = 0; i < text.size(); i += 2) {
-    int high = HexValue(text[i]);
-    int low = HexValue(text[i + 1]);
+    int high = HexDigit(text[i]);
+    int low = HexDigit(text[i + 1]);
     if (high < 0 || low < 0) return std::nullopt;
     bytes += static_cast<char>(high * 16 + low);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "core/config/redis.h"
 
+#include "core/base/percent.h"
 #include "core/config/texts.h"
 
 namespace relay {
@@ -10,30 +11,6 @@ using namespace std::chrono_literals;
 
 constexpr uint16_t kPort = 6379;
 constexpr int kDatabases = 1'000'000;
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-// RFC 3986 §2.1. Nothing when a '%' stands without its two digits.
-std::optional<std::string> PercentDecode(std::string_view text) {
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    int high = i + 2 < text.size() ? HexDigit(text[i + 1]) : -1;
-    int low = i + 2 < text.size() ? HexDigit(text[i + 2]) : -1;
-    if (high < 0 || low < 0) return std::nullopt;
-    decoded += static_cast<char>(high * 16 + low);
-    i += 2;
-  }
-  return decoded;
-}
 
 std::optional<int> ReadDatabase(std::string_view text) {
   auto number = ParseInteger(text);
@@ -130,8 +107,8 @@ std::expected<RedisConfig, std::string> ParseRedisUrl(std::string_view text) {
     std::string_view user = text.substr(0, at);
     text.remove_prefix(at + 1);
     size_t colon = std::min(user.find(':'), user.size());
-    auto name = PercentDecode(user.substr(0, colon));
-    auto password = PercentDecode(user.substr(std::min(colon + 1, user.size())));
+    auto name = PercentDecodeStrictly(user.substr(0, colon));
+    auto password = PercentDecodeStrictly(user.substr(std::min(colon + 1, user.size())));
     if (!name || !password) return std::unexpected("holds a '%' that encodes nothing");
     if (!IsNoPlaceholder(*password)) return std::unexpected("holds the placeholder of a guide");
     redis.username = std::move(*name);

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "core/exchange/path.h"
 
+#include <optional>
 #include <utility>
+
+#include "core/base/percent.h"
 
 namespace relay {
 namespace {
-
-int HexValue(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 // More than this nobody encodes, and each reading costs a pass.
 constexpr int kMostReadings = 4;
@@ -41,18 +37,16 @@ Result<std::string> Decode(std::string_view path, bool as_sent) {
       out += path[i];
       continue;
     }
-    int high = i + 2 < path.size() ? HexValue(path[i + 1]) : -1;
-    int low = i + 2 < path.size() ? HexValue(path[i + 2]) : -1;
-    if (high < 0 || low < 0) {
+    std::optional<char> byte = EscapeAt(path, i);
+    if (!byte) {
       if (as_sent) return Malformed("the path has a bad percent escape");
       out += path[i];
       continue;
     }
-    int value = high * 16 + low;
-    if (value == '/' || value == '\\' || value == 0) {
+    if (*byte == '/' || *byte == '\\' || *byte == 0) {
       return Malformed("the path has an escaped slash or NUL");
     }
-    out += static_cast<char>(value);
+    out += *byte;
     i += 2;
   }
   return out;
