@@ -123,11 +123,13 @@ step lint-workflow 60 tests/lint/tools.sh workflow
 step runner 60 tests/support/runner_test.sh
 
 # --- the program as it is shipped
-release_steps=(unit golden mock e2e examples bench lint-libraries lint-speed)
-if any_wanted "${release_steps[@]}" && need release all; then
+# Unit tests are for the builds below: linking each of them with the optimizer would take longer than
+# all that runs here.
+release_targets=(relay bench_load bench_upstream)
+release_steps=(golden mock e2e examples lint-libraries lint-speed)
+if any_wanted "${release_steps[@]}" && need release "${release_targets[@]}"; then
   step lint-libraries 60 tests/lint/tools.sh libraries build/release/relay
   step lint-speed 60 tests/lint/tools.sh speed build/release
-  unit release unit
   step golden 300 tests/golden/run.sh build/release/relay
   step mock 300 tests/support/netns.sh node --test --test-reporter=spec tests/support/mock/mock_test.mjs tests/support/mock/oauth_test.mjs
   step e2e 1200 tests/e2e/run.sh
@@ -137,8 +139,8 @@ if any_wanted "${release_steps[@]}" && need release all; then
 fi
 
 # --- under sanitizers
-if any_wanted asan fuzz-replay && need asan all; then
-  unit asan asan
+if any_wanted unit fuzz-replay && need asan all; then
+  unit asan unit
   step fuzz-replay 600 tests/fuzz/run.sh build/asan
 fi
 if any_wanted tsan && need tsan "${thread_tests[@]}"; then
@@ -147,12 +149,12 @@ fi
 if [[ -n $RELAY_LONG ]] && any_wanted fuzz-long && need fuzz fuzz_targets; then
   step fuzz-long 9000 tests/fuzz/run.sh build/fuzz 600
 fi
-if any_wanted lint-tidy && need release; then
+if any_wanted lint-tidy && need release "${release_targets[@]}"; then
   step lint-tidy 1200 tests/lint/tools.sh tidy build/release
 fi
 
 # --- what it costs, beside nginx
-if any_wanted bench && need release all; then
+if any_wanted bench && need release "${release_targets[@]}"; then
   bench=(tests/bench/run.sh)
   [[ -n $RELAY_LONG ]] || bench+=(--quick)
   ((list)) || install_packages nginx-light >"$logs/install-nginx.log" 2>&1 || trouble bench 'nginx-light is missing'
