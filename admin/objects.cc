@@ -57,7 +57,9 @@ void Objects::Meet(Contact contact) {
           {{"key", object.id}, {"note", "relay.yaml declares one of that name, which counts"}});
     }
   }
-  Publish();
+  if (auto published = Publish(); !published) {
+    Log(LogLevel::kError, "objects are not put in force", {{"why", published.error().what}});
+  }
 }
 
 const StoredObject* Objects::Find(std::string_view kind, std::string_view id) const {
@@ -68,16 +70,14 @@ const StoredObject* Objects::Find(std::string_view kind, std::string_view id) co
   return at == objects.end() ? nullptr : &*at;
 }
 
-void Objects::Publish() {
+Result<Unit> Objects::Publish() {
   std::shared_ptr<const Snapshot> current = services_.current();
   auto stored = std::make_shared<StoredObjects>(*current->stored);
   TakeKeys(contact_->directory, services_.zone(), *stored);
   auto built = services_.Build(current->config, std::move(stored));
-  if (built) {
-    services_.Publish(std::move(*built));
-  } else {
-    Log(LogLevel::kError, "objects are not put in force", {{"why", built.error().what}});
-  }
+  if (!built) return std::unexpected(std::move(built.error()));
+  services_.Publish(std::move(*built));
+  return Unit{};
 }
 
 Task<ApiResult<Unit>> Objects::Reload() {
@@ -107,7 +107,10 @@ void Objects::Apply(const ObjectWrite& write, int64_t version) {
 Task<ApiResult<bool>> Objects::Write(ObjectWrite write) {
   auto call = [this, &write](auto done) { store_->WriteObject(write, std::move(done)); };
   Result<ObjectWritten> written = co_await CallStore<ObjectWritten>(loop_, door_, call);
-  if (!written) co_return StoreFails(written.error());
+  if (!written) {
+    co_return Refuse(503, "the store did not answer, and may have taken the change or not: " +
+                              written.error().what + "; look at it before you rely on it");
+  }
   if (!written->conflict) {
     Apply(write, written->version);
     co_return true;
@@ -136,8 +139,9 @@ Task<ApiResult<Unit>> Objects::Change(std::string kind, std::string id, Edit edi
     if (!done) co_return std::unexpected(std::move(done.error()));
     if (!*done) continue;
     Log(LogLevel::kInfo, "object changed", {{"kind", kind}, {"id", id}});
-    Publish();
-    co_return Unit{};
+    Result<Unit> published = Publish();
+    if (published) co_return Unit{};
+    co_return Refuse(500, "it is stored, but not in force: " + published.error().what);
   }
   co_return Refuse(503, "others keep changing it; try again");
 }

@@ -66,7 +66,7 @@ class Objects {
   // Writes once. True: done; false: somebody else was first, and what is there was read anew.
   Task<ApiResult<bool>> Write(ObjectWrite write);
   void Apply(const ObjectWrite& write, int64_t version);
-  void Publish();
+  Result<Unit> Publish();
 
   Loop& loop_;
   const std::shared_ptr<LoopDoor> door_;

@@ -99,6 +99,7 @@ std::shared_ptr<const Config> KeepWhatStays(const Config& running, const Config&
     if (same == nullptr) continue;
     listener.tls = same->tls;
     listener.limits = same->limits;
+    listener.trusted_proxies = same->trusted_proxies;
     listener.place = same->place;
   }
   kept->outline = KeepOutline(running.outline, fresh.outline);

@@ -189,7 +189,7 @@ Result<Unit> WritePorts(const std::string& file, const std::vector<Address>& add
 
 // How long a relay that stops waits for a refresh that is under way: what the vendor has spent
 // would be lost.
-constexpr Duration kTokenGrace = std::chrono::seconds(15);
+constexpr Duration kTokenGrace = TokenKeeper::kPatience + std::chrono::seconds(10);
 
 // Where secrets may be kept: a store, and a key to seal them with.
 Store* StoreOf(Services& services, const Vault* vault) {
@@ -332,6 +332,10 @@ Result<Unit> Process::Run() {
   Result<Unit> ready = Unit{};
   if (!options_.port_file.empty()) ready = WritePorts(options_.port_file, addresses_);
   if (ready) loop_.Run();
+  // Nobody reads signals any more: from here on one ends the process, and the journal has the rest.
+  sigset_t ending = OurSignals();
+  sigdelset(&ending, SIGHUP);
+  pthread_sigmask(SIG_UNBLOCK, &ending, nullptr);
   workers_.clear();
   control_.reset();
   return ready;

@@ -128,7 +128,11 @@ Result<std::shared_ptr<const Snapshot>> Services::Build(
     AccountPool& pool = *snapshot->clusters.back()->pool;
     if (known == nullptr || known->pool.get() != &pool) pool.RingAt(bell);
   }
+  // Certificates are read anew by a reload only: a key that is disabled must not wait for them.
+  bool same = before != nullptr && before->config == config;
+  if (same) snapshot->listeners = before->listeners;
   for (const ListenerConfig& listener : config->listeners) {
+    if (same) break;
     ListenerShared& shared = snapshot->listeners.emplace_back();
     shared.limits = listener.limits;
     for (const std::string& text : listener.trusted_proxies) {

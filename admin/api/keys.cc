@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "admin/api/accounts.h"
 #include "core/base/text.h"
 #include "core/config/texts.h"
 #include "core/config/wording.h"
@@ -97,6 +98,7 @@ Task<Reply> KeysApi::Make(ApiRequest& request) {
   Result<KeyTerms> terms =
       patch ? PatchTerms(KeyTerms(), *patch) : Result<KeyTerms>(std::unexpected(patch.error()));
   if (!terms) return ApiError(400, terms.error().what);
+  if (auto fault = CheckBound(*terms)) return ReplyOf(*fault);
   std::string secret = NewSecret();
   StoredKey key;
   key.name = name;
@@ -109,10 +111,11 @@ Task<Reply> KeysApi::Make(ApiRequest& request) {
 Task<Reply> KeysApi::Patch(ApiRequest& request) {
   ApiResult<JsonIndex> body = BodyOf(request);
   if (!body) return ReplyOf(body.error());
-  Change change = [&request](StoredKey& key) -> ApiResult<Unit> {
+  Change change = [this, &request](StoredKey& key) -> ApiResult<Unit> {
     ApiResult<JsonIndex> patch = BodyOf(request);
     Result<KeyTerms> terms = PatchTerms(key.terms, *patch);
     if (!terms) return No(400, terms.error().what);
+    if (auto fault = CheckBound(*terms)) return std::unexpected(std::move(*fault));
     key.terms = std::move(*terms);
     return Unit{};
   };
@@ -121,7 +124,14 @@ Task<Reply> KeysApi::Patch(ApiRequest& request) {
 
 Task<Reply> KeysApi::Disable(ApiRequest& request, bool disabled) {
   const std::string& name = request.names[0];
-  if (services_.current()->config->FindKey(name) != nullptr) return Overlay(name, disabled);
+  std::shared_ptr<const Snapshot> snapshot = services_.current();
+  if (const KeyConfig* key = snapshot->config->FindKey(name)) {
+    if (!disabled && key->disabled) {
+      return ApiError(
+          409, "relay.yaml has 'disabled: true' at key " + Quote(name) + ": take it away there");
+    }
+    return Overlay(name, disabled);
+  }
   Change change = [disabled](StoredKey& key) -> ApiResult<Unit> {
     key.disabled = disabled;
     return Unit{};
@@ -142,6 +152,7 @@ Task<Reply> KeysApi::Rotate(ApiRequest& request) {
   std::string secret = NewSecret();
   KeyToken token = TokenOf(secret);
   Change change = [token, overlap](StoredKey& key) -> ApiResult<Unit> {
+    if (key.deleted) return No(409, "key " + Quote(key.name) + " is deleted; restore it first");
     WallTime until = token.made + std::chrono::seconds(overlap);
     for (KeyToken& old : key.tokens) old.until = std::min(old.until.value_or(until), until);
     std::erase_if(key.tokens, [&](const KeyToken& old) { return *old.until <= token.made; });
@@ -187,6 +198,15 @@ std::unexpected<ApiFault> KeysApi::NoSuchKey(const std::string& name) const {
   return No(404, "there is no key " + Quote(name) + DidYouMean(name, names));
 }
 
+std::optional<ApiFault> KeysApi::CheckBound(const KeyTerms& terms) const {
+  std::shared_ptr<const Snapshot> snapshot = services_.current();
+  for (const auto& [cluster, account] : terms.bind) {
+    if (FindAccount(*snapshot, cluster, account.value).account != nullptr) continue;
+    return ApiFault{400, "'bind': there is no account " + Quote(cluster + "/" + account.value)};
+  }
+  return std::nullopt;
+}
+
 std::optional<ApiFault> KeysApi::Refuse(const std::string& name) const {
   if (services_.current()->config->FindKey(name) != nullptr) {
     return ApiFault{409, "key " + Quote(name) +
@@ -220,6 +240,7 @@ Task<Reply> KeysApi::Purge(std::string name) {
   };
   ApiResult<Unit> done = co_await objects_.Change(std::string(kKeyKind), name, edit);
   if (!done) co_return ReplyOf(done.error());
+  services_.uses.Forget(name);
   co_return Reply{.status = 204, .content_type = ""};
 }
 
@@ -287,7 +308,7 @@ void KeysApi::DescribeStored(const StoredKey& key, std::string_view secret, Json
 bool KeysApi::Describe(const std::string& name, std::string_view secret, JsonText& json) const {
   std::shared_ptr<const Snapshot> snapshot = services_.current();
   if (const KeyConfig* key = snapshot->config->FindKey(name)) {
-    bool disabled = snapshot->stored->disabled.contains(OverlayIdOfKey(name));
+    bool disabled = key->disabled || snapshot->stored->disabled.contains(OverlayIdOfKey(name));
     json.BeginObject().Field("name", name).Field("source", "relay.yaml");
     json.Field("state", disabled ? "disabled" : "active");
     json.Key("terms").Raw(WriteStruct(static_cast<const KeyTerms&>(*key)));

@@ -42,6 +42,8 @@ class KeysApi {
   Task<Reply> Overlay(std::string name, bool disabled);
   // Why a key of that name cannot be changed here; nothing where it can.
   std::optional<ApiFault> Refuse(const std::string& name) const;
+  // What relay.yaml is checked for as well: whether there are the accounts that it is bound to.
+  std::optional<ApiFault> CheckBound(const KeyTerms& terms) const;
   std::unexpected<ApiFault> NoSuchKey(const std::string& name) const;
   KeyToken TokenOf(std::string_view secret) const;
   std::string NewSecret() const;

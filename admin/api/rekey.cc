@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "admin/api/rekey.h"
 
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "core/base/json.h"
 #include "core/base/log.h"
@@ -9,7 +11,14 @@
 namespace relay {
 namespace {
 
-Task<Reply> Rekey(Objects& objects, Keyring& ring) {
+// `busy`: whether one is under way. Two at once could drop a key that the other still needs.
+Task<Reply> Rekey(Objects& objects, Keyring& ring, std::shared_ptr<bool> busy) {
+  if (*busy) co_return ApiError(409, "another rekey is under way; wait for its end");
+  *busy = true;
+  struct Idle {
+    std::shared_ptr<bool> busy;
+    ~Idle() { *busy = false; }
+  } idle{std::move(busy)};
   if (!ring.has_previous()) {
     if (ring.given()) {
       co_return ApiError(409,
@@ -36,8 +45,9 @@ Task<Reply> Rekey(Objects& objects, Keyring& ring) {
 }  // namespace
 
 void AddRekeyApi(ApiRouter& router, Objects& objects, Keyring* keyring) {
-  router.Add("POST", "/admin/v1/rekey", [&objects, keyring](ApiRequest&) -> Task<Reply> {
-    if (keyring != nullptr && objects.directory() != nullptr) return Rekey(objects, *keyring);
+  auto busy = std::make_shared<bool>(false);
+  router.Add("POST", "/admin/v1/rekey", [&objects, keyring, busy](ApiRequest&) -> Task<Reply> {
+    if (keyring != nullptr && objects.directory() != nullptr) return Rekey(objects, *keyring, busy);
     return ApiError(503, "there is no store, or it has not been reached yet: nothing is sealed");
   });
 }

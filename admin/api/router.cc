@@ -53,7 +53,7 @@ std::string ApiRequest::Query(std::string_view name) const {
     rest.remove_prefix(std::min(end + 1, rest.size()));
     size_t equals = std::min(pair.find('='), pair.size());
     if (pair.substr(0, equals) != name) continue;
-    return Decode(pair.substr(std::min(equals + 1, pair.size()))).value_or("");
+    return PercentDecodeStrictly(pair.substr(std::min(equals + 1, pair.size()))).value_or("");
   }
   return "";
 }

@@ -127,8 +127,10 @@ class Outline::Builder {
   // A scalar, a list of them, or any YAML.
   void AddValue(const Node& node, Kind kind, const Path& path) {
     if (node.IsMap()) {
+      // What a request is given on its way may be a gateway's credential.
+      bool given = !path.empty() && (path.back() == "set-headers" || path.back() == "set-fields");
       for (const Node::Entry& entry : node.entries) {
-        AddValue(entry.value, kind, Below(path, entry.key));
+        AddValue(entry.value, given ? Kind::kSecret : kind, Below(path, entry.key));
       }
       return;
     }

@@ -28,11 +28,21 @@ std::shared_ptr<FirstUse> KeyUses::Of(std::string_view key) {
   return at->second;
 }
 
+void KeyUses::Forget(std::string_view key) {
+  std::lock_guard lock(mutex_);
+  auto at = keys_.find(key);
+  if (at == keys_.end()) return;
+  at->second->millis_ = 0;
+  at->second->changed_ = true;
+  bell_.Ring();
+}
+
 void KeyUses::TakeChanged(std::vector<StateBlob>& to) {
   std::lock_guard lock(mutex_);
   for (const auto& [key, use] : keys_) {
     if (!use->changed_.exchange(false)) continue;
-    to.push_back({std::string(kind()), key, std::to_string(use->millis_.load())});
+    int64_t millis = use->millis_.load();
+    to.push_back({std::string(kind()), key, millis == 0 ? "" : std::to_string(millis)});
   }
 }
 

@@ -37,6 +37,8 @@ class KeyUses final : public StateOwner {
   explicit KeyUses(StateBell& bell) : bell_(bell) {}
   // Of the key of that name, whatever directory it is in.
   std::shared_ptr<FirstUse> Of(std::string_view key);
+  // The key is gone for good: one of that name is a new one.
+  void Forget(std::string_view key);
 
   std::string_view kind() const override { return "key"; }
   void TakeChanged(std::vector<StateBlob>& to) override;

@@ -233,7 +233,7 @@ Result<Unit> WriteObjects(Store& store, const Vault& vault, const StateImage& im
 }  // namespace
 
 std::vector<std::string> StateKinds() {
-  return {"health", "sticky", "budget"};
+  return {"health", "sticky", "budget", "key"};
 }
 
 Result<StateImage> ReadState(Store& store, const Vault& vault) {
