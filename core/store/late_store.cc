@@ -21,6 +21,15 @@ Store* LateStore::Find(const Done<T>& done) {
   return store_.get();
 }
 
+template <class T>
+Store* LateStore::Opened(const Done<T>& done) const {
+  Store* store = there_;
+  if (store == nullptr) {
+    done(Fail(Party::kRelay, Fault::kConnect, "the store has not been reached yet", true));
+  }
+  return store;
+}
+
 std::string_view LateStore::kind() const {
   const Store* store = known();
   return store == nullptr ? "memory" : store->kind();
@@ -56,11 +65,11 @@ void LateStore::PutStates(std::vector<StateBlob> blobs, Done<Unit> done) {
 }
 
 void LateStore::LoadObjects(Done<Directory> done) {
-  if (Store* store = Find(done)) store->LoadObjects(std::move(done));
+  if (Store* store = Opened(done)) store->LoadObjects(std::move(done));
 }
 
 void LateStore::WriteObject(ObjectWrite write, Done<ObjectWritten> done) {
-  if (Store* store = Find(done)) store->WriteObject(std::move(write), std::move(done));
+  if (Store* store = Opened(done)) store->WriteObject(std::move(write), std::move(done));
 }
 
 }  // namespace relay

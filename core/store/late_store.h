@@ -15,7 +15,8 @@ class LateStore final : public Store {
  public:
   using Opener = std::function<Result<std::unique_ptr<Store>>()>;
 
-  // Calls `open` on the thread of the call, which waits for it, until it gives a store.
+  // Calls `open` on the thread of the call, which waits for it, until it gives a store. Those for
+  // objects do not call it, but fail until then.
   // `coming`, if any, is what the opener will give: kind and status are its own already.
   explicit LateStore(Opener open, const Store* coming = nullptr)
       : open_(std::move(open)), coming_(coming) {}
@@ -36,6 +37,9 @@ class LateStore final : public Store {
   // Null, and `done` has the error: it is still not to be had.
   template <class T>
   Store* Find(const Done<T>& done);
+  // The same without a try to open it: what objects are wanted for are loops, which must not wait.
+  template <class T>
+  Store* Opened(const Done<T>& done) const;
 
   // The store, or what will be; null: nobody knows.
   const Store* known() const {

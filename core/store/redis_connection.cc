@@ -23,6 +23,13 @@ std::string CommandOf(std::initializer_list<std::string_view> words) {
   return command;
 }
 
+// What a server refuses for now; all else wants a person.
+bool PassesByItself(std::string_view text) {
+  constexpr std::array<std::string_view, 7> kPassing = {
+      "LOADING", "OOM ", "MISCONF", "BUSY", "READONLY", "MASTERDOWN", "max number of clients"};
+  return std::ranges::any_of(kPassing, [&](std::string_view mark) { return text.contains(mark); });
+}
+
 struct Meaning {
   std::string_view mark;  // in the server's text
   std::string_view says;
@@ -150,7 +157,11 @@ class RedisConnection::Session final : public TransportEvents {
     Done done = std::move(sent_.front().done);
     sent_.pop_front();
     last_use_ = progress_;
+    bool demoted =
+        owner_.open_ && reply.Is(RespReply::Kind::kError) && reply.text.contains("READONLY");
     done(std::move(reply));
+    // Only a new connection looks for the name's new server.
+    if (demoted) Break("has become a read-only replica");
   }
   void OnEof() override { Break(std::string("closed the connection").append(Hint())); }
   void OnBroken(Error why) override { Break(why.what.append(Hint())); }
@@ -250,6 +261,8 @@ Task<Result<RespReply>> RedisConnection::Ask(std::string command) {
     Event come;
   };
   if (session_->lost()) co_return Blame(session_->why());
+  // What is told again may be much, and goes on for as long as it is answered.
+  greet_by_ = std::max(greet_by_, loop_.Now() + options_.command_timeout);
   auto answer = std::make_shared<Answer>(loop_);
   session_->Send(std::move(command), [answer](Result<RespReply> reply) {
     answer->reply = std::move(reply);
@@ -263,7 +276,7 @@ Task<Result<RespReply>> RedisConnection::Ask(std::string command) {
   }
   Result<RespReply> reply = std::move(*answer->reply);
   if (reply && reply->Is(RespReply::Kind::kError) && !reply->text.starts_with("NOSCRIPT")) {
-    refused_ = !reply->text.starts_with("LOADING");
+    refused_ = !PassesByItself(reply->text);
     co_return std::unexpected(ExplainRedis(*reply, options_));
   }
   co_return std::move(reply);

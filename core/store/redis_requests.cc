@@ -184,7 +184,10 @@ SharedRequest LoadObjects() {
 SharedRequest WriteObject(const ObjectWrite& write) {
   return Make(redis_scripts::WriteObject(), {Key("objects"), Key("directory")},
               {JoinRedisName({write.kind, write.id}), Text(write.expected), write.value ? "1" : "0",
-               write.value.value_or("")});
+               write.value.value_or("")},
+              // A version is used once, so what was taken, or came too late, changes nothing again.
+              // But what made an object would bring back one that was removed since.
+              /*again=*/write.expected != 0);
 }
 
 }  // namespace redis_requests

@@ -21,6 +21,7 @@ std::optional<Duration> WrongKeys::Add(const IpAddress& from, int allowed, TimeP
     ForgetLocked(now);
     at = places_.try_emplace(place).first;
     at->second.from = place;
+    at->second.count = 0;
     at->second.began = now;
     by_age_.PushBack(at->second);
   }
