@@ -142,6 +142,8 @@ Task<Unit> TokenKeeper::Story::Run() {
 
 // Brings what is stored into kept_. A seed that is not the stored one's begins anew.
 Task<Result<Unit>> TokenKeeper::Story::Read() {
+  // All that is known without a store is here already.
+  if (keeper_.store_ == nullptr && kept_.read) co_return Unit{};
   const TokenSpec& spec = source_->spec();
   std::string seed = FingerprintOf(spec.seed);
   TokenRecord record;
@@ -183,8 +185,9 @@ bool TokenKeeper::Story::ClaimedElsewhere() const {
   if (keeper_.options_.alone || record.claim.empty() || record.claim == keeper_.options_.run) {
     return false;
   }
-  WallTime now = wall();
-  return now >= record.claimed && now - record.claimed < kClaimLife;
+  // Clocks of replicas differ: a fresh claim may seem to lie ahead.
+  auto age = wall() - record.claimed;
+  return age > -kClaimLife && age < kClaimLife;
 }
 
 Task<Result<TokenKeeper::Story::Claim>> TokenKeeper::Story::TakeClaim() {
@@ -223,11 +226,15 @@ Task<Unit> TokenKeeper::Story::Refused(TokenRefusal refusal, Secret sent) {
   if (refusal.why == Why::kRevoked && keeper_.store_ != nullptr) {
     // Perhaps somebody else was faster, and this token is an old one.
     Result<Unit> read = co_await Read();
-    if (read && HasNews()) {
+    if (!read) {
+      FailWith(read.error());
+      co_return Unit{};
+    }
+    if (HasNews()) {
       Publish();
       co_return Unit{};
     }
-    if (read && !(kept_.record.refresh == sent)) {
+    if (!(kept_.record.refresh == sent)) {
       FailSoon(NoToken::Why::kExpired, "the refresh token was replaced meanwhile");
       co_return Unit{};
     }
@@ -357,7 +364,10 @@ TokenKeeper::~TokenKeeper() {
 }
 
 void TokenKeeper::Begin(std::shared_ptr<TokenSource> source, Work work) {
-  door_->Post([this, source = std::move(source), work] { Start(source, work); });
+  // The loop may turn once more when this is dead.
+  door_->Post([this, door = door_, source = std::move(source), work] {
+    if (door->open()) Start(source, work);
+  });
 }
 
 void TokenKeeper::Start(std::shared_ptr<TokenSource> source, Work work) {

@@ -22,6 +22,11 @@ class LoopDoor {
     loop_->Post(std::move(job));
     return true;
   }
+  // Asked on the loop's thread: whether what was posted earlier still finds its owner.
+  bool open() {
+    std::lock_guard lock(mutex_);
+    return loop_ != nullptr;
+  }
   // Nothing is posted once this has returned.
   void Close() {
     std::lock_guard lock(mutex_);
