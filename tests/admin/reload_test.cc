@@ -135,6 +135,15 @@ TEST_F(ReloadTest, WhatNeedsARestartStaysAndTheRestIsPutInForce) {
   EXPECT_THAT(MetricsText(), HasSubstr("relay_config_restart_needed 0\n"));
 }
 
+TEST_F(ReloadTest, ListenersTrustWhomTheFileSaysNow) {
+  const std::string with =
+      With("\"127.0.0.1:0\"", "\"127.0.0.1:0\", trusted-proxies: [192.0.2.0/24]");
+  EXPECT_THAT(TextsOf(Reload(with)), ElementsAre(HasSubstr("trusted-proxies")));
+  EXPECT_EQ(relay.services->current()->listeners.at(0).trusted_proxies.size(), 1U);
+  EXPECT_TRUE(Reload(RelayConfig(1)).good());
+  EXPECT_TRUE(relay.services->current()->listeners.at(0).trusted_proxies.empty());
+}
+
 TEST_F(ReloadTest, ComparingChangesNothing) {
   auto before = relay.services->current();
   ReloadOutcome outcome = Compare(temp.Write("new.yaml", WithBob()));

@@ -13,8 +13,10 @@ namespace {
 constexpr std::string_view kFile = R"(
 listeners: [{address: "127.0.0.1:0"}]
 admin: {key-prefix: team_}
-keys: [{name: filed, key: "${RELAY_KEY}", services: [claude]}]
-clusters: {claude: {provider: claude}}
+keys:
+  - {name: filed, key: "${RELAY_KEY}", services: [claude]}
+  - {name: closed, key: a_key_that_the_file_disables, disabled: true}
+clusters: {claude: {provider: claude, accounts: [{name: team, api-key: sk-ant-test}]}}
 routes:
   - name: claude
     match: {prefix: /}
@@ -162,6 +164,46 @@ TEST(KeysApi, TheFilesKeyIsOnlyDisabled) {
   }
   EXPECT_EQ(relay.Say("POST", "/keys/filed/enable", "state"), "active");
   EXPECT_FALSE(relay.Find(kFiledKey)->disabled);
+}
+
+TEST(KeysApi, AKeyThatTheFileDisablesStaysSo) {
+  MemoryStore store;
+  Replica relay(store);
+  EXPECT_EQ(relay.Say("GET", "/keys/closed", "state"), "disabled");
+  EXPECT_EQ(relay.Say("POST", "/keys/closed/enable", ""),
+            "relay.yaml has 'disabled: true' at key 'closed': take it away there");
+}
+
+TEST(KeysApi, AKeyIsBoundToAnAccountThatIsThere) {
+  MemoryStore store;
+  Replica relay(store);
+  EXPECT_EQ(relay.Say("POST", "/keys", "", R"({"name":"alice","bind":{"cluade":"team"}})"),
+            "'bind': there is no account 'cluade/team'");
+  EXPECT_EQ(relay.Ask("POST", "/keys", R"({"name":"alice","bind":{"claude":"team"}})").status, 201);
+  EXPECT_EQ(relay.Say("PATCH", "/keys/alice", "", R"({"bind":{"claude":"tame"}})"),
+            "'bind': there is no account 'claude/tame'");
+}
+
+TEST(KeysApi, ADeletedKeyIsNotRotated) {
+  MemoryStore store;
+  Replica relay(store);
+  relay.Ask("POST", "/keys", R"({"name":"alice"})");
+  relay.Ask("DELETE", "/keys/alice");
+  EXPECT_EQ(relay.Say("POST", "/keys/alice/rotate", ""),
+            "key 'alice' is deleted; restore it first");
+}
+
+TEST(KeysApi, APurgedKeysFirstUseIsForgotten) {
+  MemoryStore store;
+  Replica relay(store);
+  constexpr const char* kBrief = R"({"name":"alice","expires-after-first-use":"1h"})";
+  WallTime now = SystemClock::Get().Wall();
+  std::string first = relay.Say("POST", "/keys", "key", kBrief);
+  EXPECT_FALSE(relay.Find(first)->ExpiredAt(now - std::chrono::hours(2)));
+  EXPECT_TRUE(relay.Find(first)->ExpiredAt(now));
+  relay.Ask("DELETE", "/keys/alice?purge=true");
+  std::string second = relay.Say("POST", "/keys", "key", kBrief);
+  EXPECT_FALSE(relay.Find(second)->ExpiredAt(now));
 }
 
 TEST(KeysApi, AKeyOfTheStoreIsShadowedByTheFiles) {
