@@ -248,19 +248,18 @@ Reply ReplyOf(const Error& error) {
 }
 
 void AddAccountsApi(ApiRouter& router, AccountsRoom& room) {
-  const std::string kOne = "/admin/v1/accounts/{cluster}/{name}";
+  const std::string one = "/admin/v1/accounts/{cluster}/{name}";
   router.Add("GET", "/admin/v1/accounts",
              [&room](ApiRequest&) -> Task<Reply> { return ListAll(room); });
   router.Add("POST", "/admin/v1/accounts",
              [&room](ApiRequest& request) { return Add(room, request); });
-  router.Add("DELETE", kOne, [&room](ApiRequest& request) { return Remove(room, request); });
-  router.Add("POST", kOne + "/pause",
+  router.Add("DELETE", one, [&room](ApiRequest& request) { return Remove(room, request); });
+  router.Add("POST", one + "/pause",
              [&room](ApiRequest& request) { return SetPaused(room, request, true); });
-  router.Add("POST", kOne + "/resume",
+  router.Add("POST", one + "/resume",
              [&room](ApiRequest& request) { return SetPaused(room, request, false); });
-  router.Add("POST", kOne + "/reset",
-             [&room](ApiRequest& request) { return Reset(room, request); });
-  router.Add("POST", kOne + "/test", [&room](ApiRequest& request) { return Test(room, request); });
+  router.Add("POST", one + "/reset", [&room](ApiRequest& request) { return Reset(room, request); });
+  router.Add("POST", one + "/test", [&room](ApiRequest& request) { return Test(room, request); });
   AddLoginsApi(router, room);
 }
 
