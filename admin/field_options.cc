@@ -44,6 +44,10 @@ std::string ListJson(const Shape* item, const std::vector<std::string>& texts) {
   return json.EndArray().Take();
 }
 
+std::unexpected<std::string> NoPart(const std::string& option, const std::string& text) {
+  return std::unexpected("--" + option + " must be like name=value,name=value, not '" + text + "'");
+}
+
 // "a=1,b=x,b=y"
 std::expected<std::string, std::string> PartJson(const Shape& shape, const std::string& option,
                                                  const std::string& text) {
@@ -51,8 +55,7 @@ std::expected<std::string, std::string> PartJson(const Shape& shape, const std::
   for (const std::string& pair : SplitAt(text, ',')) {
     size_t equals = pair.find('=');
     if (equals == std::string::npos || equals == 0) {
-      return std::unexpected("--" + option + " must be like name=value,name=value, not '" + text +
-                             "'");
+      return NoPart(option, text);
     }
     std::string name = pair.substr(0, equals);
     auto at = std::ranges::find(values, name, &decltype(values)::value_type::first);
