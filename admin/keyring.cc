@@ -155,17 +155,17 @@ Result<Directory> LoadObjects(Store& store) {
 Result<std::unique_ptr<Keyring>> Keyring::Load(const SecretsConfig& config, std::string file) {
   bool given = !config.encryption_key.empty();
   std::unique_ptr<Keyring> ring(new Keyring(given, std::move(file)));
+  Result<std::optional<std::vector<Secret>>> of_file = std::nullopt;
+  if (!given && !ring->file_.empty()) of_file = ReadKeys(ring->file_);
+  if (!of_file) return std::unexpected(std::move(of_file.error()));
   std::lock_guard lock(ring->mutex_);
   if (given) {
     std::vector<Secret> keys{config.encryption_key};
     if (!config.previous_encryption_key.empty()) keys.push_back(config.previous_encryption_key);
     ring->UseLocked(std::move(keys));
-    return ring;
+  } else if (*of_file) {
+    ring->UseLocked(std::move(**of_file));
   }
-  if (ring->file_.empty()) return ring;
-  Result<std::optional<std::vector<Secret>>> keys = ReadKeys(ring->file_);
-  if (!keys) return std::unexpected(std::move(keys.error()));
-  if (*keys) ring->UseLocked(std::move(**keys));
   return ring;
 }
 

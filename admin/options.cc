@@ -62,6 +62,7 @@ std::string FieldOption(const FieldShape& field) {
 std::unexpected<std::string> NoSuchOption(std::string_view name, const CommandSpec& command,
                                           const Shape& fields) {
   std::vector<std::string> own;
+  own.reserve(fields.fields.size());
   for (const FieldShape& field : fields.fields) own.push_back(FieldOption(field));
   std::vector<std::string_view> names(own.begin(), own.end());
   for (const OptionSpec& option : AllOptions()) {

@@ -34,10 +34,11 @@ Result<std::string> ReadFile(const std::string& path) {
   if (file == nullptr) return No(path + " cannot be read: " + std::strerror(errno));
   std::string text;
   std::vector<char> buffer(size_t{1} << 16);
-  while (size_t count = std::fread(buffer.data(), 1, buffer.size(), file)) {
-    text.append(buffer.data(), count);
+  bool failed = false;
+  while (!failed && std::feof(file) == 0) {
+    text.append(buffer.data(), std::fread(buffer.data(), 1, buffer.size(), file));
+    failed = std::ferror(file) != 0;
   }
-  bool failed = std::ferror(file) != 0;
   std::fclose(file);
   if (failed) return No(path + " cannot be read to its end");
   return text;

@@ -8,11 +8,11 @@
 namespace relay {
 
 void FaultPoint(std::string_view name) {
-  static const std::string wanted = [] {
+  static const std::string kWanted = [] {
     const char* value = std::getenv("RELAY_FAULT_POINT");
     return std::string(value == nullptr ? "" : value);
   }();
-  if (!wanted.empty() && wanted == name) std::raise(SIGKILL);
+  if (!kWanted.empty() && kWanted == name) std::raise(SIGKILL);
 }
 
 }  // namespace relay

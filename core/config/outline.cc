@@ -40,8 +40,8 @@ std::string NameOfItem(const Node& item) {
 }
 
 Digest256 DigestOf(std::string_view text) {
-  static const HmacKey key(RandomBytes(sizeof(Digest256)));
-  return key.Sign(text);
+  static const HmacKey kKey(RandomBytes(sizeof(Digest256)));
+  return kKey.Sign(text);
 }
 
 }  // namespace

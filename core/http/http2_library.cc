@@ -256,8 +256,8 @@ struct Http2Library::Callbacks {
 
 nghttp2_session* Http2Library::MakeSession(bool server, Http2Session& self) {
   // One for the process each, never changed.
-  static const nghttp2_session_callbacks* const callbacks = Callbacks::Make();
-  static const nghttp2_option* const options = MakeOptions();
+  static const nghttp2_session_callbacks* callbacks = Callbacks::Make();
+  static const nghttp2_option* options = MakeOptions();
   nghttp2_session* session = nullptr;
   int made = server ? nghttp2_session_server_new2(&session, callbacks, &self, options)
                     : nghttp2_session_client_new2(&session, callbacks, &self, options);
