@@ -93,6 +93,7 @@ Account AccountOf(const ClusterConfig& cluster, const AccountConfig& from, Token
 
 std::vector<Account> AccountsOf(const ClusterConfig& cluster, Tokens* tokens) {
   std::vector<Account> accounts;
+  accounts.reserve(cluster.accounts.size());
   for (const AccountConfig& from : cluster.accounts) {
     accounts.push_back(AccountOf(cluster, from, tokens));
   }

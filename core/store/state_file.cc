@@ -219,7 +219,7 @@ Result<Unit> WriteObjects(Store& store, const Vault& vault, const StateImage& im
     auto sealed = ReplaceSealed(object.value, seal);
     if (!sealed) return std::unexpected(std::move(sealed.error()));
     auto written = WriteOne(store, Find(*directory, object.kind, object.id), object.kind, object.id,
-                            *sealed ? std::move(**sealed) : object.value);
+                            sealed->value_or(object.value));
     if (!written) return written;
   }
   for (const StoredObject& object : directory->objects) {

@@ -5,6 +5,7 @@ namespace relay {
 
 std::vector<std::string> StateKeeper::kinds() const {
   std::vector<std::string> kinds;
+  kinds.reserve(owners_.size());
   for (const StateOwner* owner : owners_) kinds.emplace_back(owner->kind());
   return kinds;
 }
