@@ -160,7 +160,8 @@ void Reloader::Reload(std::string cause, Done done) {
 }
 
 void Reloader::Compare(std::string path, Done done) {
-  jobs_.push_back({"", path.empty() ? path_ : std::move(path), {}});
+  if (path.empty()) path = path_;
+  jobs_.push_back({"", std::move(path), {}});
   jobs_.back().done.push_back(std::move(done));
   if (jobs_.size() == 1) Begin();
 }

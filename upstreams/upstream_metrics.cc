@@ -96,8 +96,7 @@ void UpstreamMetrics::Show(AccountPool& pool, TimePoint now) {
   std::lock_guard lock(mutex_);
   for (const AccountPool::View& view : views) SeriesOf(view.name);
   for (auto& [name, series] : series_) {
-    auto view = std::find_if(views.begin(), views.end(),
-                             [&](const AccountPool::View& seen) { return seen.name == name; });
+    auto view = std::ranges::find(views, name, &AccountPool::View::name);
     Set(series, view == views.end() ? nullptr : &*view, now);
   }
 }
