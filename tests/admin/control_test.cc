@@ -2,6 +2,7 @@
 #include "admin/control.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -101,8 +102,12 @@ TEST(ControlSocket, TakesABodyUpToItsBound) {
   EXPECT_EQ(large->body.size(), most.size() + std::string_view("POST /a? ").size());
   auto larger = FetchUnix(folder.File("relay.sock"),
                           {.method = "POST", .target = "/a", .body = most + "x"}, kPatience);
-  ASSERT_TRUE(larger) << larger.error().what;
-  EXPECT_EQ(larger->status, 413);
+  // It is refused by its announced length: who is still writing then may find the socket closed.
+  if (larger) {
+    EXPECT_EQ(larger->status, 413);
+  } else {
+    EXPECT_THAT(larger.error().what, testing::HasSubstr("cannot write"));
+  }
 }
 
 TEST(ControlSocket, IsForItsOwnUserOnlyAndGoesWithItsOwner) {
