@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "admin/api/router.h"
 #include "admin/machine.h"
 #include "core/base/json.h"
 #include "core/base/secret.h"
@@ -16,13 +17,6 @@ constexpr std::string_view kPrometheusText = "text/plain; version=0.0.4; charset
 
 double SecondsOf(Duration duration) {
   return std::chrono::duration<double>(duration).count();
-}
-
-Reply PlainError(int status, std::string_view message) {
-  JsonText body;
-  body.BeginObject().Key("error").BeginObject();
-  body.Field("message", message).EndObject().EndObject();
-  return Reply{.status = status, .body = body.Take()};
 }
 
 // RFC 6750 §2.1; the scheme's name is compared without case (RFC 9110 §11.1).
@@ -114,7 +108,7 @@ std::optional<Reply> ProcessEndpoints::Answer(const Head& request, std::string_v
   bool metrics = path == "/metrics";
   if (!health && !ready && !metrics) return std::nullopt;
   if (request.method != "GET" && request.method != "HEAD") {
-    Reply reply = PlainError(405, "only GET and HEAD are answered here");
+    Reply reply = ApiError(405, "only GET and HEAD are answered here");
     reply.headers.emplace_back("allow", "GET, HEAD");
     return reply;
   }
@@ -246,7 +240,7 @@ Reply ProcessEndpoints::MetricsText(const Head& request) {
   std::shared_ptr<const Snapshot> snapshot = services_.current();
   const Secret& token = snapshot->config->admin.metrics_token;
   if (!token.empty() && !SecretEquals(token.Reveal(), BearerOf(request))) {
-    Reply reply = PlainError(401, "send the metrics token as a bearer");
+    Reply reply = ApiError(401, "send the metrics token as a bearer");
     reply.headers.emplace_back("www-authenticate", "Bearer realm=\"metrics\"");
     return reply;
   }
