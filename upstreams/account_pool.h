@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <expected>
 #include <memory>
 #include <mutex>
@@ -24,6 +23,7 @@
 #include "core/exchange/upstream.h"
 #include "core/store/states.h"
 #include "upstreams/account.h"
+#include "upstreams/account_choice.h"
 
 namespace relay {
 
@@ -48,43 +48,6 @@ struct Judgement {
   TimePoint until{};              // kLimited, kOverloaded: when to come back; epoch: a default
   // kFine, of a stream: from the request's end to its first event; zero: not known.
   Duration first_content{};
-};
-
-struct Wish {
-  std::string model;
-  std::string family;                 // the models that share its limits; "": not known
-  std::string sticky;                 // scope and session; "": none
-  bool vendor_client = false;         // subscription accounts serve only these
-  std::optional<Account::Kind> only;  // the call exists for this kind alone
-  std::string bound;                  // the account that alone may serve it; "": any
-  bool generates = true;              // else the account's limit, which counts tokens, is no bar
-  std::vector<size_t> tried;          // accounts that failed this request already
-};
-
-// Why nobody can serve: the reason that is nearest to being cured. That an account would fail is
-// only a guess, and none of them.
-struct NoAccount {
-  enum class Why : uint8_t {
-    kEmpty,     // the cluster has no account
-    kBound,     // bound to another account
-    kClient,    // only subscriptions, and the client is not the vendor's
-    kCall,      // only accounts of a kind for which the call does not exist
-    kModel,     // none that serves the model
-    kTried,     // all that could were tried
-    kUnsuited,  // tried, and may not serve this request
-    kPaused,    // a person paused them
-    kRefused,   // the vendor does not accept the credentials
-    kExpired,   // their tokens have ended, and are refreshed at `until`
-    kLimited,   // at their limits, until `until`
-    kBusy,      // as many requests in flight as may be
-    kUntried,   // one that could serve was not asked
-  };
-  // Keeps the reason that is nearer to being cured, and of two limits the earlier end.
-  void Add(const NoAccount& other);
-
-  Why why = Why::kEmpty;
-  TimePoint until{};  // kLimited, kExpired: the earliest end; kBusy: when to look again, epoch: not
-                      // before
 };
 
 class AccountPool;
@@ -135,14 +98,15 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   void Reconfigure(const Accounts& accounts);
 
   using Taken = std::expected<std::unique_ptr<AccountLease>, NoAccount>;
-  // Sticky account, then priority, then least in flight, then least recently used. An account that
-  // rests by a guess, or is being probed, serves where no other can.
-  Taken TryTake(const Wish& wish);
+  // The best account (account_choice.h). A decision that is given is filled in.
+  Taken TryTake(const Wish& wish, Decision* decision = nullptr);
   // The same, but waits its turn, first come first served, while all that could serve are busy.
   // The pool outlives the task: leases and clusters hold it.
-  Task<Taken> Take(Loop& loop, Wish wish, TimePoint deadline);
+  Task<Taken> Take(Loop& loop, Wish wish, TimePoint deadline, Decision* decision = nullptr);
   // Whether TryTake would find an account, or why it would not. Takes nothing.
   std::expected<Unit, NoAccount> CanServe(const Wish& wish);
+  // How TryTake would choose at `now`. Takes nothing.
+  Decision Explain(const Wish& wish, TimePoint now);
   // How long an account rests after that: as the vendor says, within bounds, or by default. What is
   // not kLimited, kOverloaded, kRefused or kBroken calls for no rest.
   static TimePoint RestUntil(const Judgement& judgement, TimePoint now);
@@ -150,17 +114,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   // says.
   bool Report(size_t index, const Judgement& judgement, const Wish& wish = {});
 
-  // kProbing: a rest is over, and one request finds out whether its cause is.
-  enum class Health : uint8_t {
-    kReady,
-    kLimited,
-    kOverloaded,
-    kRefused,
-    kBroken,
-    kProbing,
-    kExpired,  // waits for a new token
-    kPaused,   // by a person
-  };
+  using Health = AccountHealth;
   struct View {
     std::string name;
     Health health = Health::kReady;
@@ -175,13 +129,8 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   std::vector<View> Look();
   // Forgets what is held against an account: a person says that it is cured. False: there is none.
   bool Reset(std::string_view account);
-  // What went wrong with an account's requests, the newest first.
-  struct Incident {
-    WallTime when{};
-    int status = 0;  // 0: no answer came
-    std::string cause;
-  };
   static constexpr size_t kMostIncidents = 20;
+  // What went wrong with its requests, the newest first.
   std::vector<Incident> Incidents(std::string_view account);
   size_t waiting();
   // Requests that have an account, of all that there ever were.
@@ -223,32 +172,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   // How much later than told a session may have been used.
   static constexpr Duration kTellUse = std::chrono::minutes(5);
   static constexpr Duration kMostRest = std::chrono::hours(24 * 8);
-  // What keeps an account from serving, all of it or one family of models.
-  struct Trouble {
-    std::string family;  // "": the whole account
-    Health health = Health::kReady;
-    std::string cause;
-    TimePoint until{};   // it rests until then, and is probed by one request after
-    uint64_t probe = 0;  // that request's lease; 0: none
-  };
-  struct State {
-    std::string name;
-    std::shared_ptr<const Account> account;  // null: not among those that there are
-    int in_flight = 0;
-    uint64_t last_used = 0;
-    int failures = 0;  // in a row
-    std::vector<Trouble> troubles;
-    bool changed = false;      // of the last two, since they were taken
-    Duration first_content{};  // as in View
-    std::deque<Incident> incidents;
-  };
-  // What stands against an account for a request.
-  struct Bar {
-    std::optional<NoAccount::Why> why;  // it cannot serve
-    bool guess = false;                 // it would, but may well fail
-    TimePoint until{};                  // of a limit or a guess; epoch: not known
-    bool none() const { return !why && !guess; }
-  };
+  using State = AccountState;
   struct SessionTag {};
   struct ChangedTag {};
   // Which account a session sticks to.
@@ -268,15 +192,12 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   using Choosing = std::expected<Choice, NoAccount>;
   class Ticket;
 
-  std::expected<size_t, NoAccount> FindLocked(const Wish& wish, TimePoint now) const;
-  Choosing ChooseLocked(const Wish& wish, TimePoint now);
+  // The account that the wish's session has.
+  std::optional<size_t> AccountOfSessionLocked(const Wish& wish, TimePoint now) const;
+  std::expected<size_t, NoAccount> FindLocked(const Wish& wish, TimePoint now,
+                                              Decision* decision = nullptr) const;
+  Choosing ChooseLocked(const Wish& wish, TimePoint now, Decision* decision);
   Taken LeaseOf(Choosing choice, const std::string& sticky);
-  Bar BarOf(size_t index, const Wish& wish, TimePoint now) const;
-  // That an account fails, until something shows whether it does.
-  static bool IsGuess(Health health) {
-    return health == Health::kOverloaded || health == Health::kBroken;
-  }
-  static void AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar);
   Choice OccupyLocked(size_t index, const Wish& wish, TimePoint now);
   void Release(size_t index, uint64_t probe);
   void ReleaseLocked(size_t index, uint64_t probe);
@@ -310,8 +231,5 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   WaitQueue<Ticket> waiting_;
   uint64_t turn_ = 0;
 };
-
-std::string_view NameOf(AccountPool::Health health);
-std::optional<AccountPool::Health> ParseHealth(std::string_view name);
 
 }  // namespace relay

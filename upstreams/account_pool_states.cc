@@ -8,29 +8,6 @@
 
 namespace relay {
 
-std::string_view NameOf(AccountPool::Health health) {
-  switch (health) {
-    case AccountPool::Health::kReady: return "ready";
-    case AccountPool::Health::kLimited: return "limited";
-    case AccountPool::Health::kOverloaded: return "overloaded";
-    case AccountPool::Health::kRefused: return "refused";
-    case AccountPool::Health::kBroken: return "broken";
-    case AccountPool::Health::kProbing: return "probing";
-    case AccountPool::Health::kExpired: return "expired";
-    case AccountPool::Health::kPaused: return "paused";
-  }
-  return "ready";
-}
-
-std::optional<AccountPool::Health> ParseHealth(std::string_view name) {
-  using Health = AccountPool::Health;
-  for (Health health : {Health::kReady, Health::kLimited, Health::kOverloaded, Health::kRefused,
-                        Health::kBroken, Health::kProbing, Health::kExpired, Health::kPaused}) {
-    if (NameOf(health) == name) return health;
-  }
-  return std::nullopt;
-}
-
 // Of an account that is not there, too: it may come later, out of the store.
 size_t AccountPool::IndexOfLocked(std::string_view account) {
   auto known = std::ranges::find(states_, account, &State::name);

@@ -71,7 +71,7 @@ void AddAccount(JsonText& json, const Snapshot& snapshot, const ClusterShared& c
   }
   if (account.tokens != nullptr) AddToken(json, *account.tokens);
   json.Key("incidents").BeginArray();
-  for (const AccountPool::Incident& incident : cluster.pool->Incidents(account.name)) {
+  for (const Incident& incident : cluster.pool->Incidents(account.name)) {
     json.BeginObject();
     json.Field("when", IsoTime(incident.when)).Field("status", incident.status);
     json.Field("cause", incident.cause).EndObject();

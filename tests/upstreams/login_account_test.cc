@@ -126,7 +126,7 @@ TEST_F(LoginAccount, SaysThatAPersonIsNeeded) {
   EXPECT_THAT(world.body(), Not(HasSubstr("invalid_grant")));
   EXPECT_EQ(world.Look(0).health, Health::kRefused);
   EXPECT_THAT(world.Look(0).cause, HasSubstr("relay accounts login"));
-  std::vector<AccountPool::Incident> incidents = world.shared->pool->Incidents("login");
+  std::vector<Incident> incidents = world.shared->pool->Incidents("login");
   ASSERT_EQ(incidents.size(), 1U);
   EXPECT_EQ(incidents[0].status, 401);
   EXPECT_THAT(incidents[0].cause, HasSubstr("invalid_grant"));
@@ -251,7 +251,7 @@ TEST(AccountPool, KeepsTheLastIncidentsOfAnAccount) {
     pool->Report(0, {.kind = Judgement::Kind::kBroken, .status = 500 + i, .cause = "x"});
   }
   pool->Report(0, {.kind = Judgement::Kind::kFine});
-  std::vector<AccountPool::Incident> incidents = pool->Incidents("a");
+  std::vector<Incident> incidents = pool->Incidents("a");
   ASSERT_EQ(incidents.size(), AccountPool::kMostIncidents);
   EXPECT_EQ(incidents.front().status, 524);
   EXPECT_EQ(incidents.back().status, 505);

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+// Why an account was chosen, or was not: what explains is what serves.
+#include "upstreams/account_choice.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "tests/upstreams/pool_fixture.h"
+
+namespace relay {
+namespace {
+
+using std::chrono::seconds;
+using Kind = Judgement::Kind;
+using Outcome = Decision::Outcome;
+using Why = NoAccount::Why;
+
+std::string WordOf(const Decision::Candidate& candidate) {
+  if (candidate.outcome == Outcome::kBarred) return std::string(NameOf(candidate.why));
+  return std::string(NameOf(candidate.outcome));
+}
+
+std::map<std::string, std::string> WordsOf(const Decision& decision) {
+  std::map<std::string, std::string> words;
+  for (const auto& candidate : decision.candidates) words[candidate.name] = WordOf(candidate);
+  return words;
+}
+
+struct Asked : Pool {
+  using Pool::Pool;
+  Decision Ask(const Wish& wish = {}) { return pool->Explain(wish, clock.Now()); }
+};
+
+TEST(AccountChoice, SaysForEachAccountWhyItWasNotChosen) {
+  std::vector<Account> accounts = {MakeAccount("login"),   MakeAccount("haiku"),
+                                   MakeAccount("paused"),  MakeAccount("full", 50, 1),
+                                   MakeAccount("limited"), MakeAccount("late", 90),
+                                   MakeAccount("loaded"),  MakeAccount("used"),
+                                   MakeAccount("broken"),  MakeAccount("best")};
+  accounts[0].kind = Account::Kind::kSubscription;
+  accounts[1].models = {"claude-haiku-*"};
+  accounts[2].paused = true;
+  Asked p(std::move(accounts));
+  Wish wish;
+  wish.model = "claude-opus-5";
+  auto only = [](std::string name) {
+    Wish bound;
+    bound.bound = std::move(name);
+    return bound;
+  };
+  auto full = p.pool->TryTake(only("full"));
+  auto loaded = p.pool->TryTake(only("loaded"));
+  p.Next(only("used"));
+  TimePoint reset = p.clock.Now() + seconds(90);
+  p.pool->Report(4, {.kind = Kind::kLimited, .until = reset});
+  p.pool->Report(8, {.kind = Kind::kOverloaded, .until = p.clock.Now() + seconds(9)});
+  Decision decision = p.Ask(wish);
+  EXPECT_EQ(WordsOf(decision), (std::map<std::string, std::string>{{"login", "client"},
+                                                                   {"haiku", "model"},
+                                                                   {"paused", "paused"},
+                                                                   {"full", "busy"},
+                                                                   {"limited", "limited"},
+                                                                   {"late", "priority"},
+                                                                   {"loaded", "load"},
+                                                                   {"used", "recent"},
+                                                                   {"broken", "guess"},
+                                                                   {"best", "chosen"}}));
+  EXPECT_EQ(decision.chosen, 9U);
+  EXPECT_EQ(decision.Find("limited")->until, reset);
+  EXPECT_EQ(decision.Find("broken")->until, p.clock.Now() + seconds(9));
+  EXPECT_TRUE(decision.Find("broken")->guess);
+  EXPECT_EQ(decision.Find("nobody"), nullptr);
+  wish.tried = {9};
+  decision = p.Ask(wish);
+  EXPECT_EQ(WordsOf(decision)["best"], "tried");
+  EXPECT_EQ(decision.chosen, 7U);
+  EXPECT_EQ(WordsOf(p.Ask(only("used")))["best"], "bound");
+}
+
+TEST(AccountChoice, SaysWhatBecomesOfTheSession) {
+  Asked p({MakeAccount("a"), MakeAccount("b")});
+  EXPECT_EQ(p.Ask().session, Decision::Session::kNone);
+  Decision decision = p.Ask(Sticky("s"));
+  EXPECT_EQ(decision.session, Decision::Session::kNew);
+  EXPECT_EQ(decision.session_account, "");
+  p.Next(Sticky("s"));
+  auto loaded = p.pool->TryTake(Sticky("s"));
+  decision = p.Ask(Sticky("s"));
+  EXPECT_EQ(decision.session, Decision::Session::kKept);
+  EXPECT_EQ(decision.session_account, "a");
+  EXPECT_EQ(WordsOf(decision)["b"], "session");
+  p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + seconds(60)});
+  decision = p.Ask(Sticky("s"));
+  EXPECT_EQ(decision.session, Decision::Session::kMoved);
+  EXPECT_EQ(decision.session_account, "a");
+  EXPECT_EQ(decision.Find("a")->why, Why::kLimited);
+  EXPECT_EQ(WordsOf(decision)["b"], "chosen");
+}
+
+TEST(AccountChoice, SaysWhenAGuessServesAndWhenNobodyDoes) {
+  Asked p({MakeAccount("a", 1), MakeAccount("b", 2)});
+  p.pool->Report(0, {.kind = Kind::kOverloaded});
+  p.pool->Report(1, {.kind = Kind::kOverloaded});
+  Decision decision = p.Ask();
+  EXPECT_EQ(decision.chosen, 0U);
+  EXPECT_TRUE(decision.Find("a")->guess);
+  EXPECT_EQ(WordsOf(decision)["b"], "priority");
+  TimePoint reset = p.clock.Now() + seconds(30);
+  p.pool->Report(0, {.kind = Kind::kLimited, .until = reset});
+  p.pool->Report(1, {.kind = Kind::kRefused});
+  decision = p.Ask(Sticky("s"));
+  EXPECT_EQ(decision.chosen, std::nullopt);
+  EXPECT_EQ(decision.none.why, Why::kLimited);
+  EXPECT_EQ(decision.none.until, reset);
+  EXPECT_EQ(decision.session, Decision::Session::kNone);
+  EXPECT_EQ(WordsOf(decision),
+            (std::map<std::string, std::string>{{"a", "limited"}, {"b", "refused"}}));
+}
+
+TEST(AccountChoice, TakesNothingAndLooksAheadToTheTimeItIsGiven) {
+  Asked p({MakeAccount("a", 1, 1), MakeAccount("b", 2)});
+  p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + seconds(60)});
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(p.Ask(Sticky("s")).session, Decision::Session::kNew);
+  EXPECT_EQ(p.pool->Explain({}, p.clock.Now() + seconds(60)).chosen, 0U);
+  EXPECT_EQ(p.pool->Look()[0].in_flight, 0);
+  EXPECT_EQ(p.pool->Look()[1].in_flight, 0);
+  EXPECT_TRUE(p.pool->TakeChangedSessions().empty());
+}
+
+TEST(AccountChoice, IsToldToWhoTakesAndToWhoWaits) {
+  Queue q({MakeAccount("a", 50, 1)});
+  Decision decision;
+  auto held = q.pool->TryTake({}, &decision);
+  ASSERT_TRUE(held);
+  EXPECT_EQ(decision.chosen, 0U);
+  EXPECT_FALSE(q.pool->TryTake({}, &decision));
+  EXPECT_EQ(decision.none.why, Why::kBusy);
+  Decision waited;
+  auto task = [](Queue& queue, Decision& to) -> Task<Unit> {
+    TimePoint deadline = queue.loop.Now() + seconds(10);
+    Wish wish;
+    auto taken = co_await queue.pool->Take(queue.loop, wish, deadline, &to);
+    EXPECT_TRUE(taken);
+    co_return Unit{};
+  };
+  Task<Unit> guest = task(q, waited);
+  guest.Start([](void*) noexcept {}, nullptr);
+  q.Turns();
+  EXPECT_EQ(waited.none.why, Why::kBusy);
+  held->reset();
+  q.Turns();
+  EXPECT_EQ(waited.chosen, 0U);
+}
+
+}  // namespace
+}  // namespace relay

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+#include "upstreams/account_choice.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "core/store/keys.h"
+
+namespace relay {
+namespace {
+
+using Why = NoAccount::Why;
+
+bool Serves(const Account& account, std::string_view model) {
+  return account.models.empty() || model.empty() ||
+         std::any_of(account.models.begin(), account.models.end(),
+                     [&](const std::string& glob) { return GlobMatch(glob, model); });
+}
+
+void Sooner(TimePoint& earliest, TimePoint when) {
+  if (when == TimePoint()) return;
+  if (earliest == TimePoint() || when < earliest) earliest = when;
+}
+
+void AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar) {
+  bool rests = now < trouble.until;
+  if (!rests && trouble.probe == 0) return;  // whoever comes next is the probe
+  if (!rests || IsGuess(trouble.health)) {
+    bar.guess = true;
+  } else {
+    Why why = Why::kLimited;
+    if (trouble.health == AccountHealth::kRefused) why = Why::kRefused;
+    if (trouble.health == AccountHealth::kExpired) why = Why::kExpired;
+    bar.why = bar.why ? std::min(*bar.why, why) : why;
+  }
+  if (rests) bar.until = std::max(bar.until, trouble.until);
+}
+
+// What makes one account better than another that could serve as well: the smaller.
+struct Rank {
+  explicit Rank(const AccountState& state)
+      : priority(state.account->priority), load(state.in_flight), used(state.last_used) {}
+  auto operator<=>(const Rank&) const = default;
+
+  int priority;
+  int load;
+  uint64_t used;
+};
+
+Decision::Outcome OutcomeOf(const Rank& rank, const Rank& chosen) {
+  if (rank.priority != chosen.priority) return Decision::Outcome::kPriority;
+  if (rank.load != chosen.load) return Decision::Outcome::kLoad;
+  return Decision::Outcome::kRecent;
+}
+
+class Chooser {
+ public:
+  Chooser(std::span<const AccountState> states, const Wish& wish, TimePoint now)
+      : states_(states), wish_(wish), now_(now) {}
+
+  std::expected<size_t, NoAccount> Choose(std::optional<size_t> session) const {
+    if (session && BarAt(*session).none()) return *session;
+    NoAccount none;
+    std::optional<size_t> best;
+    std::optional<size_t> guess;  // the best of those that may fail
+    TimePoint guess_until{};
+    for (size_t i = 0; i < states_.size(); ++i) {
+      Bar bar = BarAt(i);
+      if (bar.why) {
+        none.why = std::max(none.why, *bar.why);
+        bool ends = *bar.why == Why::kLimited || *bar.why == Why::kExpired;
+        if (ends) Sooner(none.until, bar.until);
+      } else if (bar.guess) {
+        if (!guess || RankAt(i) < RankAt(*guess)) guess = i;
+        Sooner(guess_until, bar.until);
+      } else if (!best || RankAt(i) < RankAt(*best)) {
+        best = i;
+      }
+    }
+    if (best) return *best;
+    // A guess parks nobody where no other can serve; a place that is sure to get free is better.
+    if (guess && none.why != Why::kBusy) return *guess;
+    Sooner(none.until, guess_until);
+    return std::unexpected(none);
+  }
+
+  Decision Explain(std::optional<size_t> session,
+                   const std::expected<size_t, NoAccount>& found) const {
+    Decision decision;
+    if (session) decision.session_account = states_[*session].name;
+    if (found) {
+      decision.chosen = *found;
+      decision.session = SessionOf(session, *found);
+    } else {
+      decision.none = found.error();
+    }
+    bool own = decision.session == Decision::Session::kKept;
+    for (size_t i = 0; i < states_.size(); ++i) {
+      if (states_[i].account == nullptr) continue;
+      Bar bar = BarAt(i);
+      Decision::Candidate& candidate = decision.candidates.emplace_back();
+      candidate.name = states_[i].name;
+      candidate.index = i;
+      candidate.guess = bar.guess;
+      candidate.until = bar.until;
+      if (bar.why) {
+        candidate.why = *bar.why;
+      } else if (found && *found == i) {
+        candidate.outcome = Decision::Outcome::kChosen;
+      } else if (bar.guess && (!found || BarAt(*found).none())) {
+        candidate.outcome = Decision::Outcome::kGuess;
+      } else {
+        candidate.outcome = own ? Decision::Outcome::kNotOwn : OutcomeOf(RankAt(i), RankAt(*found));
+      }
+    }
+    return decision;
+  }
+
+ private:
+  Bar BarAt(size_t i) const { return BarOf(states_[i], i, wish_, now_); }
+  Rank RankAt(size_t i) const { return Rank(states_[i]); }
+  Decision::Session SessionOf(std::optional<size_t> session, size_t chosen) const {
+    if (wish_.sticky.empty()) return Decision::Session::kNone;
+    if (!session) return Decision::Session::kNew;
+    return *session == chosen ? Decision::Session::kKept : Decision::Session::kMoved;
+  }
+
+  std::span<const AccountState> states_;
+  const Wish& wish_;
+  const TimePoint now_;
+};
+
+}  // namespace
+
+std::string_view NameOf(AccountHealth health) {
+  switch (health) {
+    case AccountHealth::kReady: return "ready";
+    case AccountHealth::kLimited: return "limited";
+    case AccountHealth::kOverloaded: return "overloaded";
+    case AccountHealth::kRefused: return "refused";
+    case AccountHealth::kBroken: return "broken";
+    case AccountHealth::kProbing: return "probing";
+    case AccountHealth::kExpired: return "expired";
+    case AccountHealth::kPaused: return "paused";
+  }
+  return "ready";
+}
+
+std::optional<AccountHealth> ParseHealth(std::string_view name) {
+  using Health = AccountHealth;
+  for (Health health : {Health::kReady, Health::kLimited, Health::kOverloaded, Health::kRefused,
+                        Health::kBroken, Health::kProbing, Health::kExpired, Health::kPaused}) {
+    if (NameOf(health) == name) return health;
+  }
+  return std::nullopt;
+}
+
+std::string_view NameOf(NoAccount::Why why) {
+  switch (why) {
+    case Why::kEmpty: return "empty";
+    case Why::kBound: return "bound";
+    case Why::kClient: return "client";
+    case Why::kCall: return "call";
+    case Why::kModel: return "model";
+    case Why::kTried: return "tried";
+    case Why::kUnsuited: return "unsuited";
+    case Why::kPaused: return "paused";
+    case Why::kRefused: return "refused";
+    case Why::kExpired: return "expired";
+    case Why::kLimited: return "limited";
+    case Why::kBusy: return "busy";
+    case Why::kUntried: return "untried";
+  }
+  return "empty";
+}
+
+std::string_view NameOf(Decision::Outcome outcome) {
+  switch (outcome) {
+    case Decision::Outcome::kChosen: return "chosen";
+    case Decision::Outcome::kBarred: return "barred";
+    case Decision::Outcome::kGuess: return "guess";
+    case Decision::Outcome::kNotOwn: return "session";
+    case Decision::Outcome::kPriority: return "priority";
+    case Decision::Outcome::kLoad: return "load";
+    case Decision::Outcome::kRecent: return "recent";
+  }
+  return "barred";
+}
+
+std::string_view NameOf(Decision::Session session) {
+  switch (session) {
+    case Decision::Session::kNone: return "none";
+    case Decision::Session::kNew: return "new";
+    case Decision::Session::kKept: return "kept";
+    case Decision::Session::kMoved: return "moved";
+  }
+  return "none";
+}
+
+void NoAccount::Add(const NoAccount& other) {
+  if (other.why > why) {
+    *this = other;
+  } else if (other.why == why) {
+    Sooner(until, other.until);
+  }
+}
+
+bool Trouble::Concerns(const Wish& wish) const {
+  if (health == AccountHealth::kLimited && !wish.generates) return false;
+  return family.empty() || family == wish.family;
+}
+
+const Decision::Candidate* Decision::Find(std::string_view account) const {
+  auto found = std::ranges::find(candidates, account, &Candidate::name);
+  return found == candidates.end() ? nullptr : &*found;
+}
+
+Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint now) {
+  Bar bar;
+  if (state.account == nullptr) {
+    bar.why = Why::kEmpty;
+    return bar;
+  }
+  const Account& account = *state.account;
+  if (!wish.bound.empty() && state.name != wish.bound) {
+    bar.why = Why::kBound;
+  } else if (account.paused) {
+    bar.why = Why::kPaused;
+  } else if (account.kind == Account::Kind::kSubscription && !wish.vendor_client) {
+    bar.why = Why::kClient;
+  } else if (wish.only && *wish.only != account.kind) {
+    bar.why = Why::kCall;
+  } else if (!Serves(account, wish.model)) {
+    bar.why = Why::kModel;
+  } else if (std::find(wish.tried.begin(), wish.tried.end(), index) != wish.tried.end()) {
+    bar.why = Why::kTried;
+  }
+  if (bar.why) return bar;
+  for (const Trouble& trouble : state.troubles) {
+    if (trouble.Concerns(wish)) AddTrouble(trouble, now, bar);
+  }
+  bool full = account.concurrency > 0 && state.in_flight >= account.concurrency;
+  if (full && !bar.why) bar.why = Why::kBusy;
+  return bar;
+}
+
+std::expected<size_t, NoAccount> ChooseAccount(std::span<const AccountState> states,
+                                               std::optional<size_t> session, const Wish& wish,
+                                               TimePoint now, Decision* decision) {
+  const Chooser chooser(states, wish, now);
+  std::expected<size_t, NoAccount> found = chooser.Choose(session);
+  if (decision != nullptr) *decision = chooser.Explain(session, found);
+  return found;
+}
+
+}  // namespace relay

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+// Which account serves a request: a pure function of what a pool knows. Serving and explaining
+// ask the same one; only the latter gives it a Decision to fill in.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "upstreams/account.h"
+
+namespace relay {
+
+// kProbing: a rest is over, and one request finds out whether its cause is.
+enum class AccountHealth : uint8_t {
+  kReady,
+  kLimited,
+  kOverloaded,
+  kRefused,
+  kBroken,
+  kProbing,
+  kExpired,  // waits for a new token
+  kPaused,   // by a person
+};
+std::string_view NameOf(AccountHealth health);
+std::optional<AccountHealth> ParseHealth(std::string_view name);
+
+// That an account fails, until something shows whether it does.
+inline bool IsGuess(AccountHealth health) {
+  return health == AccountHealth::kOverloaded || health == AccountHealth::kBroken;
+}
+
+// What a request asks of an account.
+struct Wish {
+  std::string model;
+  std::string family;                 // the models that share its limits; "": not known
+  std::string sticky;                 // scope and session; "": none
+  bool vendor_client = false;         // subscription accounts serve only these
+  std::optional<Account::Kind> only;  // the call exists for this kind alone
+  std::string bound;                  // the account that alone may serve it; "": any
+  bool generates = true;              // else the account's limit, which counts tokens, is no bar
+  std::vector<size_t> tried;          // accounts that failed this request already
+};
+
+// Why nobody can serve: the reason that is nearest to being cured. That an account would fail is
+// only a guess, and none of them.
+struct NoAccount {
+  enum class Why : uint8_t {
+    kEmpty,     // the cluster has no account
+    kBound,     // bound to another account
+    kClient,    // only subscriptions, and the client is not the vendor's
+    kCall,      // only accounts of a kind for which the call does not exist
+    kModel,     // none that serves the model
+    kTried,     // all that could were tried
+    kUnsuited,  // tried, and may not serve this request
+    kPaused,    // a person paused them
+    kRefused,   // the vendor does not accept the credentials
+    kExpired,   // their tokens have ended, and are refreshed at `until`
+    kLimited,   // at their limits, until `until`
+    kBusy,      // as many requests in flight as may be
+    kUntried,   // one that could serve was not asked
+  };
+  // Keeps the reason that is nearer to being cured, and of two limits the earlier end.
+  void Add(const NoAccount& other);
+
+  Why why = Why::kEmpty;
+  TimePoint until{};  // kLimited, kExpired: the earliest end; kBusy: when to look again, epoch: not
+                      // before
+};
+// One word: "paused", "busy".
+std::string_view NameOf(NoAccount::Why why);
+
+// What keeps an account from serving, all of it or one family of models.
+struct Trouble {
+  std::string family;  // "": the whole account
+  AccountHealth health = AccountHealth::kReady;
+  std::string cause;
+  TimePoint until{};   // it rests until then, and is probed by one request after
+  uint64_t probe = 0;  // that request's lease; 0: none
+
+  // Whether it stands against a request.
+  bool Concerns(const Wish& wish) const;
+};
+
+// What went wrong with a request of an account.
+struct Incident {
+  WallTime when{};
+  int status = 0;  // 0: no answer came
+  std::string cause;
+};
+
+// What a pool knows of an account.
+struct AccountState {
+  std::string name;
+  std::shared_ptr<const Account> account;  // null: not among those that there are
+  int in_flight = 0;
+  uint64_t last_used = 0;  // the pool's turn then
+  int failures = 0;        // in a row
+  std::vector<Trouble> troubles;
+  bool changed = false;  // of the last two, since they were taken
+  // How long streams took to their first event, a moving average; zero: not known yet.
+  Duration first_content{};
+  std::deque<Incident> incidents;  // the newest first
+};
+
+// What stands against an account for a request.
+struct Bar {
+  std::optional<NoAccount::Why> why;  // it cannot serve
+  bool guess = false;                 // it would, but may well fail
+  TimePoint until{};                  // of a limit or a guess; epoch: not known
+  bool none() const { return !why && !guess; }
+};
+// `index`: as Wish::tried has it.
+Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint now);
+
+// How a choice came about.
+struct Decision {
+  enum class Outcome : uint8_t {
+    kChosen,
+    kBarred,    // cannot serve: `why`
+    kGuess,     // may well fail, and another is sure to serve, or will be soon
+    kNotOwn,    // the session has another account
+    kPriority,  // another comes first
+    kLoad,      // another carries less
+    kRecent,    // another was used less recently
+  };
+  struct Candidate {
+    std::string name;
+    size_t index = 0;  // as Wish::tried has it
+    Outcome outcome = Outcome::kBarred;
+    NoAccount::Why why = NoAccount::Why::kEmpty;  // kBarred only
+    bool guess = false;                           // it may well fail, whether chosen or not
+    TimePoint until{};                            // of a limit or a guess; epoch: not known
+  };
+  enum class Session : uint8_t {
+    kNone,   // the request has none, or nobody serves it
+    kNew,    // it had no account yet
+    kKept,   // on its account
+    kMoved,  // its account does not serve: that candidate says why
+  };
+
+  std::vector<Candidate> candidates;  // the accounts that there are, as the pool has them
+  Session session = Session::kNone;
+  std::string session_account;   // that the session had; "": none
+  std::optional<size_t> chosen;  // the index of an account
+  NoAccount none;                // where nobody was chosen
+
+  const Candidate* Find(std::string_view account) const;  // null: not among them
+};
+// One word each: "chosen", "barred", "guess", "session", "priority", "load", "recent"; "none",
+// "new", "kept", "moved".
+std::string_view NameOf(Decision::Outcome outcome);
+std::string_view NameOf(Decision::Session session);
+
+// The session's account, then priority, then least in flight, then least recently used. An account
+// that rests by a guess, or is being probed, serves where no other can. `session`: the account that
+// the wish's session has. A decision is filled in where one is given, and changes nothing.
+std::expected<size_t, NoAccount> ChooseAccount(std::span<const AccountState> states,
+                                               std::optional<size_t> session, const Wish& wish,
+                                               TimePoint now, Decision* decision = nullptr);
+
+}  // namespace relay

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+// What a pool learns of its accounts from the answers that they get.
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "upstreams/account_pool.h"
+
+namespace relay {
+namespace {
+
+// How long an account rests where the vendor does not say, and bounds for what it says.
+constexpr Duration kLimitedDefault = std::chrono::seconds(60);
+constexpr Duration kRefusedRest = std::chrono::minutes(10);
+constexpr Duration kShortRest = std::chrono::seconds(5);
+constexpr Duration kLeastRest = std::chrono::seconds(1);
+constexpr int kBrokenInARow = 5;
+// Families of models with a limit of their own, an account.
+constexpr size_t kMostFamilies = 32;
+
+AccountHealth HealthAfter(Judgement::Kind kind) {
+  switch (kind) {
+    case Judgement::Kind::kLimited: return AccountHealth::kLimited;
+    case Judgement::Kind::kOverloaded: return AccountHealth::kOverloaded;
+    case Judgement::Kind::kExpired: return AccountHealth::kExpired;
+    case Judgement::Kind::kRefused: return AccountHealth::kRefused;
+    case Judgement::Kind::kBroken: return AccountHealth::kBroken;
+    default: return AccountHealth::kReady;
+  }
+}
+
+}  // namespace
+
+void AccountPool::Learn(State& state, Duration first_content) {
+  if (first_content <= Duration::zero()) return;
+  constexpr int kWeight = 16;  // the last few dozen streams make the mean
+  Duration& mean = state.first_content;
+  mean = mean == Duration::zero() ? first_content : mean + (first_content - mean) / kWeight;
+}
+
+bool AccountPool::Recover(State& state, const Wish& wish, TimePoint now) {
+  state.changed = state.changed || state.failures > 0;
+  state.failures = 0;
+  // A good answer refutes a guess. Of a limit it says nothing as long as that lasts: the request
+  // may have begun before.
+  size_t over = std::erase_if(state.troubles, [&](const Trouble& trouble) {
+    bool ends = now >= trouble.until || IsGuess(trouble.health);
+    return ends && trouble.Concerns(wish);
+  });
+  state.changed = state.changed || over > 0;
+  if (over > 0) WakeAllLocked();
+  return over > 0;
+}
+
+bool AccountPool::Park(State& state, Trouble trouble, TimePoint now) {
+  auto same = std::find_if(state.troubles.begin(), state.troubles.end(),
+                           [&](const Trouble& other) { return other.family == trouble.family; });
+  if (same == state.troubles.end()) {
+    if (state.troubles.size() > kMostFamilies) {
+      same = std::min_element(
+          state.troubles.begin(), state.troubles.end(), [](const Trouble& a, const Trouble& b) {
+            return std::tuple(a.family.empty(), a.until) < std::tuple(b.family.empty(), b.until);
+          });
+    } else {
+      same = state.troubles.emplace(state.troubles.end());
+    }
+  } else if (now < same->until) {
+    // What is known already is not moved by a guess, and not shortened.
+    bool surer = IsGuess(same->health) && !IsGuess(trouble.health);
+    if (IsGuess(trouble.health) || (!surer && trouble.until <= same->until)) return false;
+  }
+  *same = std::move(trouble);
+  state.changed = true;
+  // Those who wait for this account look for another, or learn that there is none.
+  WakeAllLocked();
+  return true;
+}
+
+TimePoint AccountPool::RestUntil(const Judgement& judgement, TimePoint now) {
+  using Kind = Judgement::Kind;
+  Duration rest = kShortRest;
+  if (judgement.kind == Kind::kLimited) rest = kLimitedDefault;
+  if (judgement.kind == Kind::kRefused) rest = kRefusedRest;
+  TimePoint until = judgement.until == TimePoint() ? now + rest : judgement.until;
+  return std::clamp(until, now + kLeastRest, now + kMostRest);
+}
+
+bool AccountPool::Report(size_t index, const Judgement& judgement, const Wish& wish) {
+  bool changed = false;
+  {
+    std::lock_guard lock(mutex_);
+    changed = ReportLocked(index, judgement, wish);
+  }
+  Changed();
+  return changed;
+}
+
+bool AccountPool::ReportLocked(size_t index, const Judgement& judgement, const Wish& wish) {
+  TimePoint now = clock_.Now();
+  State& state = states_[index];
+  using Kind = Judgement::Kind;
+  switch (judgement.kind) {
+    // The vendor answered what was asked, if only that it was asked badly.
+    case Kind::kFine:
+    case Kind::kRequest: Learn(state, judgement.first_content); return Recover(state, wish, now);
+    case Kind::kUnsuited: return false;
+    case Kind::kBroken:
+      state.changed = true;
+      if (++state.failures < kBrokenInARow) {
+        NoteIncident(state, judgement);
+        return false;
+      }
+      break;
+    default: break;
+  }
+  NoteIncident(state, judgement);
+  Trouble trouble;
+  trouble.health = HealthAfter(judgement.kind);
+  trouble.cause = judgement.cause;
+  trouble.until = RestUntil(judgement, now);
+  bool family = judgement.kind == Kind::kLimited && judgement.scope == Judgement::Scope::kFamily;
+  if (family) trouble.family = wish.family;
+  return Park(state, std::move(trouble), now);
+}
+
+void AccountPool::NoteIncident(State& state, const Judgement& judgement) {
+  state.incidents.push_front({clock_.Wall(), judgement.status, judgement.cause});
+  if (state.incidents.size() > kMostIncidents) state.incidents.pop_back();
+}
+
+}  // namespace relay
