@@ -47,7 +47,7 @@ struct ErrorBody {
   std::string message;
 };
 
-ErrorBody ReadError(std::string_view body) {
+ErrorBody ParseError(std::string_view body) {
   ErrorBody error;
   Result<JsonIndex> json = JsonIndex::Parse(body);
   if (!json) return error;
@@ -56,8 +56,18 @@ ErrorBody ReadError(std::string_view body) {
   return error;
 }
 
-bool Says(std::string_view message, std::string_view part) {
-  return message.find(part) != std::string_view::npos;
+// The status that the vendor answers with where no stream has begun ("Errors").
+int StatusOf(std::string_view type) {
+  constexpr std::pair<std::string_view, int> kStatuses[] = {
+      {"invalid_request_error", 400}, {"authentication_error", 401},
+      {"billing_error", 402},         {"permission_error", 403},
+      {"not_found_error", 404},       {"request_too_large", 413},
+      {"rate_limit_error", 429},      {"api_error", 500},
+      {"timeout_error", 504},         {"overloaded_error", 529}};
+  for (const auto& [name, status] : kStatuses) {
+    if (name == type) return status;
+  }
+  return 500;
 }
 
 // When a limit ends: the subscription's reset, retry-after, or the latest reset of a key's budget
@@ -94,6 +104,8 @@ Judgement::Scope ScopeOf(const Head& answer) {
 
 class Claude final : public Provider {
  public:
+  explicit Claude(std::vector<AccountRule> rules)
+      : Provider(Rules(ProviderKind::kClaude, std::move(rules))) {}
   std::string_view name() const override { return "claude"; }
   Dialect DialectOf(std::string_view) const override { return Dialect::kAnthropic; }
 
@@ -172,41 +184,6 @@ class Claude final : public Provider {
     return call;
   }
 
-  Judgement Judge(const Head& answer, std::string_view body, TimePoint now,
-                  WallTime wall) const override {
-    ErrorBody error = ReadError(body);
-    Judgement judgement = JudgeError(answer.status, error);
-    judgement.status = answer.status;
-    judgement.cause = std::to_string(answer.status) + " " + error.type;
-    if (judgement.kind == Judgement::Kind::kLimited) {
-      judgement.until = ResetOf(answer, now, wall);
-      judgement.scope = ScopeOf(answer);
-    }
-    if (judgement.kind == Judgement::Kind::kOverloaded) {
-      if (std::optional<Duration> after = RetryAfter(answer, wall)) judgement.until = now + *after;
-    }
-    return judgement;
-  }
-
-  Judgement JudgeEvent(std::string_view event, std::string_view data) const override {
-    if (event != "error") return {};
-    ErrorBody error = ReadError(data);
-    int status = 500;
-    if (error.type == "overloaded_error") status = 529;
-    if (error.type == "rate_limit_error") status = 429;
-    if (error.type == "authentication_error") status = 401;
-    if (error.type == "permission_error") status = 403;
-    if (error.type == "billing_error") status = 402;
-    if (error.type == "invalid_request_error") status = 400;
-    if (error.type == "not_found_error") status = 404;
-    if (error.type == "request_too_large") status = 413;
-    Judgement judgement = JudgeError(status, error);
-    judgement.status = status;
-    judgement.cause = "event " + error.type;
-    judgement.scope = Judgement::Scope::kFamily;  // nothing says that it is of all
-    return judgement;
-  }
-
   std::unique_ptr<UsageMeter> Meter(const Exchange& x) const override {
     if (x.ask.operation != Operation::kGenerate) return nullptr;
     return MakeClaudeMeter({.model = x.ask.model,
@@ -214,36 +191,42 @@ class Claude final : public Provider {
                             .generates = true});
   }
 
+ protected:
+  VendorError ReadError(const Head& answer, std::string_view body, TimePoint now,
+                        WallTime wall) const override {
+    VendorError error = ErrorOf(answer.status, ParseError(body), std::to_string(answer.status));
+    if (error.message.empty()) error.message = body;
+    error.reset = ResetOf(answer, now, wall);
+    if (std::optional<Duration> after = RetryAfter(answer, wall)) error.retry = now + *after;
+    error.scope = ScopeOf(answer);
+    return error;
+  }
+
+  std::optional<VendorError> ReadErrorEvent(std::string_view event, std::string_view data,
+                                            TimePoint, WallTime) const override {
+    if (event != "error") return {};
+    ErrorBody body = ParseError(data);
+    int status = StatusOf(body.type);
+    VendorError error = ErrorOf(status, std::move(body), "event");
+    error.scope = Judgement::Scope::kFamily;  // nothing says that it is of all
+    return error;
+  }
+
  private:
-  static Judgement JudgeError(int status, const ErrorBody& error) {
-    using Kind = Judgement::Kind;
-    // Of the account, though they look like the request's.
-    if (Says(error.message, "credit balance is too low") ||
-        Says(error.message, "organization has been disabled")) {
-      return {.kind = Kind::kRefused};
-    }
-    if (Says(error.message, "This credential is only authorized for use with Claude Code") ||
-        Says(error.message, "OAuth authentication is currently not supported")) {
-      return {.kind = Kind::kUnsuited};
-    }
-    switch (status) {
-      case 401:
-      case 402: return {.kind = Kind::kRefused};
-      // Without the vendor's own words it may be a firewall's, about this request.
-      case 403: return {.kind = error.type.empty() ? Kind::kUnsuited : Kind::kRefused};
-      case 429: return {.kind = Kind::kLimited};
-      case 529: return {.kind = Kind::kOverloaded};
-      case 503:
-        return {.kind = error.type == "overloaded_error" ? Kind::kOverloaded : Kind::kBroken};
-      default: return {.kind = status >= 500 ? Kind::kBroken : Kind::kRequest};
-    }
+  static VendorError ErrorOf(int status, ErrorBody body, std::string_view what) {
+    VendorError error;
+    error.status = status;
+    error.cause = std::string(what) + " " + body.type;
+    if (!body.type.empty()) error.types.push_back(std::move(body.type));
+    error.message = std::move(body.message);
+    return error;
   }
 };
 
 }  // namespace
 
-std::unique_ptr<Provider> MakeClaude() {
-  return std::make_unique<Claude>();
+std::unique_ptr<Provider> MakeClaude(std::vector<AccountRule> rules) {
+  return std::make_unique<Claude>(std::move(rules));
 }
 
 }  // namespace relay

@@ -32,7 +32,7 @@ std::shared_ptr<const ClusterShared> ShareCluster(const ClusterConfig& config,
   }
   auto shared = std::make_shared<ClusterShared>();
   shared->config = config;
-  shared->provider = MakeProvider(config.provider);
+  shared->provider = MakeProvider(config.provider, config.rules);
   shared->tls = std::move(tls);
   shared->accounts =
       ShareAccounts(std::move(accounts), before == nullptr ? Accounts() : before->accounts);

@@ -145,7 +145,7 @@ void ReadDetail(const JsonIndex& detail, ErrorBody& error) {
 }
 
 // Nothing when the text is no error. A stream that is no SSE has its error in an array.
-std::optional<ErrorBody> ReadError(std::string_view body) {
+std::optional<ErrorBody> ParseError(std::string_view body) {
   size_t begin = body.find('{');
   size_t end = body.rfind('}');
   if (begin == std::string_view::npos || end == std::string_view::npos || end < begin) return {};
@@ -162,32 +162,6 @@ std::optional<ErrorBody> ReadError(std::string_view body) {
   return error;
 }
 
-// Reasons of google.api.ErrorInfo that speak of the credential, whatever the request was.
-bool BlamesAccount(const ErrorBody& error) {
-  return IsOneOf(error.reason, {"API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED",
-                                "API_KEY_HTTP_REFERRER_BLOCKED", "API_KEY_IP_ADDRESS_BLOCKED",
-                                "API_KEY_ANDROID_APP_BLOCKED", "API_KEY_IOS_APP_BLOCKED",
-                                "SERVICE_DISABLED", "BILLING_DISABLED", "CONSUMER_SUSPENDED",
-                                "CONSUMER_INVALID", "ACCOUNT_STATE_INVALID", "ACCESS_TOKEN_EXPIRED",
-                                "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "VALIDATION_REQUIRED"}) ||
-         error.message.find("API key not valid") != std::string::npos ||
-         error.message.find("API key expired") != std::string::npos ||
-         error.message.find("API key was reported as leaked") != std::string::npos;
-}
-
-Judgement JudgeError(int status, const ErrorBody& error) {
-  using Kind = Judgement::Kind;
-  if ((status == 400 || status == 403) && BlamesAccount(error)) return {.kind = Kind::kRefused};
-  switch (status) {
-    case 401: return {.kind = Kind::kRefused};
-    // Most often about what the request names: a project, a file, a tuned model.
-    case 403: return {.kind = Kind::kUnsuited};
-    case 429: return {.kind = Kind::kLimited};
-    case 503: return {.kind = Kind::kOverloaded};
-    default: return {.kind = status >= 500 ? Kind::kBroken : Kind::kRequest};
-  }
-}
-
 TimePoint ResetOf(const ErrorBody& error, TimePoint now, WallTime wall) {
   if (error.reset) return OnClock(*error.reset, now, wall);
   if (error.daily) return now + std::max(error.delay.value_or(kDailyRest), kDailyRest);
@@ -196,6 +170,8 @@ TimePoint ResetOf(const ErrorBody& error, TimePoint now, WallTime wall) {
 
 class Gemini final : public Provider {
  public:
+  explicit Gemini(std::vector<AccountRule> rules)
+      : Provider(Rules(ProviderKind::kGemini, std::move(rules))) {}
   std::string_view name() const override { return "gemini"; }
 
   Dialect DialectOf(std::string_view path) const override {
@@ -291,35 +267,6 @@ class Gemini final : public Provider {
     return call;
   }
 
-  Judgement Judge(const Head& answer, std::string_view body, TimePoint now,
-                  WallTime wall) const override {
-    ErrorBody error = ReadError(body).value_or(ErrorBody());
-    Judgement judgement = JudgeError(answer.status, error);
-    judgement.status = answer.status;
-    judgement.cause = std::to_string(answer.status) + " " + error.status + " " + error.reason;
-    std::optional<Duration> after = RetryAfter(answer, wall);
-    if (judgement.kind == Judgement::Kind::kLimited) {
-      judgement.until = ResetOf(error, now, wall);
-      judgement.scope = error.per_model ? Judgement::Scope::kFamily : Judgement::Scope::kAccount;
-      if (judgement.until == TimePoint() && after) judgement.until = now + *after;
-    }
-    if (judgement.kind == Judgement::Kind::kOverloaded && after) judgement.until = now + *after;
-    return judgement;
-  }
-
-  Judgement JudgeEvent(std::string_view, std::string_view data) const override {
-    // Answers may be large and hold anything in their text; an error stands first.
-    std::string_view start = data.substr(0, 64);
-    if (start.find("\"error\"") == std::string_view::npos) return {};
-    std::optional<ErrorBody> error = ReadError(data);
-    if (!error) return {};
-    Judgement judgement = JudgeError(error->code == 0 ? 500 : error->code, *error);
-    judgement.status = error->code;
-    judgement.cause = "event " + error->status;
-    judgement.scope = error->per_model ? Judgement::Scope::kFamily : Judgement::Scope::kAccount;
-    return judgement;
-  }
-
   std::unique_ptr<UsageMeter> Meter(const Exchange& x) const override {
     if (x.ask.operation != Operation::kGenerate) return nullptr;
     return MakeGeminiMeter({.model = x.ask.model,
@@ -327,7 +274,46 @@ class Gemini final : public Provider {
                             .generates = true});
   }
 
+ protected:
+  VendorError ReadError(const Head& answer, std::string_view body, TimePoint now,
+                        WallTime wall) const override {
+    VendorError error = ErrorOf(ParseError(body).value_or(ErrorBody()), now, wall);
+    error.status = answer.status;
+    error.cause = std::to_string(answer.status) + error.cause;
+    if (error.message.empty()) error.message = body;
+    if (std::optional<Duration> after = RetryAfter(answer, wall)) {
+      error.retry = now + *after;
+      if (error.reset == TimePoint()) error.reset = error.retry;
+    }
+    return error;
+  }
+
+  std::optional<VendorError> ReadErrorEvent(std::string_view, std::string_view data, TimePoint now,
+                                            WallTime wall) const override {
+    // Answers may be large and hold anything in their text; an error stands first.
+    std::string_view start = data.substr(0, 64);
+    if (start.find("\"error\"") == std::string_view::npos) return {};
+    std::optional<ErrorBody> body = ParseError(data);
+    if (!body) return {};
+    VendorError error = ErrorOf(*body, now, wall);
+    error.status = body->code == 0 ? 500 : body->code;
+    error.cause = "event" + error.cause;
+    return error;
+  }
+
  private:
+  static VendorError ErrorOf(const ErrorBody& body, TimePoint now, WallTime wall) {
+    VendorError error;
+    error.cause = " " + body.status + " " + body.reason;
+    for (const std::string& type : {body.status, body.reason}) {
+      if (!type.empty()) error.types.push_back(type);
+    }
+    error.message = body.message;
+    error.reset = ResetOf(body, now, wall);
+    error.scope = body.per_model ? Judgement::Scope::kFamily : Judgement::Scope::kAccount;
+    return error;
+  }
+
   // A request of one API for an account of the other. `answers`: what happens to the answers.
   static Result<Unit> Translate(Envelope answers, const Account& account, const Exchange& x,
                                 const Target& target, Call& call) {
@@ -359,8 +345,8 @@ class Gemini final : public Provider {
 
 }  // namespace
 
-std::unique_ptr<Provider> MakeGemini() {
-  return std::make_unique<Gemini>();
+std::unique_ptr<Provider> MakeGemini(std::vector<AccountRule> rules) {
+  return std::make_unique<Gemini>(std::move(rules));
 }
 
 }  // namespace relay

@@ -116,12 +116,23 @@ bool EndsHere(std::string_view name) {
                      [&](std::string_view family) { return StartsWithIgnoreCase(name, family); });
 }
 
-std::unique_ptr<Provider> MakeProvider(ProviderKind kind) {
+std::unique_ptr<Provider> MakeProvider(ProviderKind kind, std::vector<AccountRule> rules) {
   switch (kind) {
-    case ProviderKind::kClaude: return MakeClaude();
-    case ProviderKind::kGemini: return MakeGemini();
+    case ProviderKind::kClaude: return MakeClaude(std::move(rules));
+    case ProviderKind::kGemini: return MakeGemini(std::move(rules));
   }
-  return MakeClaude();
+  return MakeClaude(std::move(rules));
+}
+
+Judgement Provider::Judge(const Head& answer, std::string_view body, TimePoint now,
+                          WallTime wall) const {
+  return rules_.Judge(ReadError(answer, body, now, wall), &answer, now);
+}
+
+Judgement Provider::JudgeEvent(std::string_view event, std::string_view data, TimePoint now,
+                               WallTime wall) const {
+  std::optional<VendorError> error = ReadErrorEvent(event, data, now, wall);
+  return error ? rules_.Judge(*error, nullptr, now) : Judgement();
 }
 
 std::string SentPath(const Exchange& x) {

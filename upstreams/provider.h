@@ -7,12 +7,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "core/base/json.h"
 #include "core/config/root.h"
 #include "core/exchange/exchange.h"
 #include "upstreams/account.h"
 #include "upstreams/account_pool.h"
+#include "upstreams/rules.h"
 
 namespace relay {
 
@@ -30,6 +33,7 @@ struct Call {
 
 class Provider {
  public:
+  explicit Provider(Rules rules) : rules_(std::move(rules)) {}
   virtual ~Provider() = default;
   virtual std::string_view name() const = 0;
   virtual Dialect DialectOf(std::string_view path) const = 0;
@@ -47,18 +51,30 @@ class Provider {
   // account (kClient).
   virtual Result<Call> Prepare(const Account& account, const Secret& credential,
                                const Exchange& x) const = 0;
-  // `body`: the first 64 KiB of an answer that is not 2xx.
-  virtual Judgement Judge(const Head& answer, std::string_view body, TimePoint now,
-                          WallTime wall) const = 0;
-  // The first event of a stream.
-  virtual Judgement JudgeEvent(std::string_view event, std::string_view data) const = 0;
   // Null where nothing is counted.
   virtual std::unique_ptr<UsageMeter> Meter(const Exchange& x) const = 0;
+
+  // By the rules. `body`: the first 64 KiB of an answer that is not 2xx.
+  Judgement Judge(const Head& answer, std::string_view body, TimePoint now, WallTime wall) const;
+  // The first event of a stream.
+  Judgement JudgeEvent(std::string_view event, std::string_view data, TimePoint now = {},
+                       WallTime wall = {}) const;
+
+ protected:
+  virtual VendorError ReadError(const Head& answer, std::string_view body, TimePoint now,
+                                WallTime wall) const = 0;
+  // Nothing: the event is no error.
+  virtual std::optional<VendorError> ReadErrorEvent(std::string_view event, std::string_view data,
+                                                    TimePoint now, WallTime wall) const = 0;
+
+ private:
+  Rules rules_;
 };
 
-std::unique_ptr<Provider> MakeClaude();
-std::unique_ptr<Provider> MakeGemini();
-std::unique_ptr<Provider> MakeProvider(ProviderKind kind);
+// `rules`: a cluster's own, asked before those of rules.yaml.
+std::unique_ptr<Provider> MakeClaude(std::vector<AccountRule> rules = {});
+std::unique_ptr<Provider> MakeGemini(std::vector<AccountRule> rules = {});
+std::unique_ptr<Provider> MakeProvider(ProviderKind kind, std::vector<AccountRule> rules = {});
 
 // A client's field of that name never goes upstream as it came.
 bool EndsHere(std::string_view name);

@@ -93,6 +93,7 @@ Refusal RefusalOfWay(const Error& error, std::string_view cluster) {
     case Fault::kProxy:
     case Fault::kTls: refusal.message = upstream + "cannot be reached"; break;
     case Fault::kTimeout: refusal.message = upstream + "did not answer in time"; break;
+    case Fault::kOverloaded: refusal.message = upstream + "cannot serve at the moment"; break;
     case Fault::kMalformed:
     case Fault::kHeadTooLarge:
       refusal.message = upstream + "sent an answer that breaks the rules of HTTP";

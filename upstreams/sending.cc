@@ -53,6 +53,11 @@ Task<std::expected<Answer, Refusal>> Sending::Run() {
       attempt = Attempt();
       continue;
     }
+    // What cannot be renewed, or was in vain, needs a person.
+    if (attempt.answer && attempt.judgement.kind == Kind::kExpired) {
+      attempt.judgement.kind = Kind::kRefused;
+      attempt.reason = Reason::kRefused;
+    }
     Note(attempt);
     if (last_ == Kind::kFine || last_ == Kind::kRequest) co_return std::move(*attempt.answer);
     if (RetriesHere(attempt) && TakeRetry()) {
@@ -290,7 +295,8 @@ Task<Sending::Attempt> Sending::HoldStream(Answer answer, TimePoint content) {
   }
   Attempt attempt;
   if (first.seen()) {
-    attempt.judgement = provider_.JudgeEvent(first.name(), first.data());
+    attempt.judgement =
+        provider_.JudgeEvent(first.name(), first.data(), loop_.Now(), loop_.clock().Wall());
     attempt.judgement.first_content = loop_.Now() - sent_;
   } else if (answer.stream == nullptr) {
     attempt.judgement = {.kind = Kind::kBroken, .cause = "a stream without an event"};
@@ -314,10 +320,13 @@ void Sending::Note(Attempt& attempt) {
     none_.Add({NoAccount::Why::kLimited, AccountPool::RestUntil(judgement, loop_.Now())});
   }
   if (last_ == Kind::kOverloaded || last_ == Kind::kBroken) {
-    if (attempt.answer) {
+    if (!attempt.answer) {
+      error_ = attempt.error;
+    } else if (judgement.status >= 500) {
       kept_ = std::move(attempt.answer);
     } else {
-      error_ = attempt.error;
+      // By a rule of the cluster; the vendor's words may be about the account.
+      error_ = Error{Party::kUpstream, Fault::kOverloaded, judgement.cause, true};
     }
   }
   // What does not generate has limits of its own, which say nothing of the account's others.
@@ -337,10 +346,12 @@ void Sending::Note(Attempt& attempt) {
 // A token may end, or be taken back, before its time: it is refreshed once a request and account,
 // and nobody is blamed.
 bool Sending::RenewsToken(const Attempt& attempt) {
-  bool refused = attempt.judgement.kind == Kind::kRefused && attempt.judgement.status == 401 &&
-                 attempt.answer.has_value();
+  const Judgement& judgement = attempt.judgement;
+  bool ended = judgement.kind == Kind::kExpired ||
+               (judgement.kind == Kind::kRefused && judgement.status == 401);
   bool logs_in = lease().details()->tokens != nullptr;
-  if (!refused || !logs_in || refused_token_ != 0 || loop_.Now() >= until_) return false;
+  if (!attempt.answer || !ended || !logs_in || refused_token_ != 0 || loop_.Now() >= until_)
+    return false;
   refused_token_ = token_;
   shared_.metrics->Count(lease().account(), Reason::kExpired);
   Log(LogLevel::kInfo, "token refused",
@@ -382,7 +393,10 @@ bool Sending::MayGoOn(const Attempt& attempt) const {
     case Reason::kRefused: return failover.OnStatus(401);
     case Reason::kLimited: return failover.OnStatus(429);
     case Reason::kOverloaded:
-    case Reason::kBroken: return status == 0 ? failover.OnReset() : failover.OnStatus(status);
+    case Reason::kBroken:
+      // What a rule of the cluster calls so counts as what it is called.
+      if (status > 0 && status < 500) status = attempt.reason == Reason::kBroken ? 500 : 529;
+      return status == 0 ? failover.OnReset() : failover.OnStatus(status);
     default: return false;
   }
 }

@@ -109,8 +109,11 @@ class Outline::Builder {
       return;
     }
     std::string order;
+    size_t number = 0;
     for (const Node& each : node.items) {
       std::string name = NameOfItem(each);
+      ++number;
+      if (name.empty()) name = std::to_string(number);               // a cluster's rules
       while (to_.entries_.contains(Below(path, name))) name += "'";  // listeners on port 0
       Path below = Below(path, name);
       to_.entries_[below].thing = true;

@@ -365,6 +365,9 @@ void Bind(Fields& f, ClusterDraft& c) {
   f.Optional("accounts", c.drafts, "none: requests get 503");
   f.Optional("timeouts", c.timeouts, "of its upstream");
   f.Optional("failover", c.failover, "before an answer begins");
+  f.Optional("rules", c.rules,
+             "what answers mean for their account; the first that matches counts, then the "
+             "relay's own");
   bool gemini = c.provider == ProviderKind::kGemini;
   c.endpoint = endpoint.value_or(
       Url{true, gemini ? "generativelanguage.googleapis.com" : "api.anthropic.com", 443, ""});

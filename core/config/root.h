@@ -16,6 +16,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/secret.h"
+#include "core/config/account_rules.h"
 #include "core/config/fields.h"
 #include "core/config/node.h"
 #include "core/config/outline.h"
@@ -201,6 +202,7 @@ struct ClusterConfig {
   std::vector<AccountConfig> accounts;  // may be empty: requests get 503
   ClusterTimeouts timeouts;
   FailoverConfig failover;
+  std::vector<AccountRule> rules;  // asked before those that relay ships
   Place place;
 };
 

@@ -145,6 +145,7 @@ void CheckBound(const ConfigDraft& draft, Problems& problems) {
 
 void FinishClusters(ConfigDraft& draft, Problems& problems) {
   for (ClusterDraft& cluster : draft.cluster_drafts) {
+    CheckRules(cluster.rules, problems);
     Unique names("account", problems);
     for (AccountDraft& account : cluster.drafts) {
       names.Take(account.name, account.place);

@@ -131,6 +131,12 @@ bool IsFailoverCause(std::string_view text) {
   return status && *status >= 400 && *status <= 599;
 }
 
+bool IsErrorStatus(std::string_view text) {
+  if (text == "3xx" || text == "4xx" || text == "5xx") return true;
+  auto status = ParseInteger(text);
+  return status && *status >= 300 && *status <= 599;
+}
+
 bool IsHeaderValue(std::string_view text) {
   return std::none_of(text.begin(), text.end(), [](char c) { return c != '\t' && IsControl(c); });
 }

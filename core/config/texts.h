@@ -39,6 +39,8 @@ bool IsDate(std::string_view text);
 bool IsClientGlob(std::string_view text);
 // connect, reset, 4xx, 5xx or 400..599
 bool IsFailoverCause(std::string_view text);
+// 3xx, 4xx, 5xx or 300..599
+bool IsErrorStatus(std::string_view text);
 // RFC 9110 §5.5: no control bytes but the tab.
 bool IsHeaderValue(std::string_view text);
 

@@ -111,6 +111,29 @@ describe('relay.yaml that changes', {skip: kStraightOnly}, () => {
     stream.destroy();
   });
 
+  it('judges answers by the rules of the cluster from then on', async () => {
+    const session = {headers: {'x-claude-code-session-id': '51c9e2de-44a1-4f8b-9d6e-6f1f6b1c0c02'}};
+    const lost = (account = 'key') => mock.script([{match: {credential: kAccounts.claude[account].value}, faults: ['status-404']}]);
+    await mock.reset();
+    await lost();
+    assert.equal((await askAs(kRelayKey, session)).status, 404, 'the request is to blame');
+    const claudeRules = '{match: {status: 404, error: not_found_error}, action: refused, for: 1h}';
+    assert.deepEqual(await reloadTo({claudeRules}), ["cluster 'claude': rules.1 is added"]);
+    await mock.reset();
+    await lost();
+    assert.equal((await askAs(kRelayKey, session)).status, 200);
+    const asked = (await mock.records({path: '/v1/messages'})).map((one) => one.credential.value);
+    assert.deepEqual(asked, [kAccounts.claude.key.value, kAccounts.claude.second.value]);
+    const {accounts} = await control(folder, 'GET', '/admin/v1/accounts');
+    const blamed = accounts.find(({cluster, name}) => cluster === 'claude' && name === kAccounts.claude.key.name);
+    assert.equal(blamed?.state, 'refused', JSON.stringify(accounts));
+    assert.match(blamed.cause, /^404 not_found_error, by the rule at .*relay\.yaml:\d+:\d+$/);
+    await control(folder, 'POST', `/admin/v1/accounts/claude/${kAccounts.claude.key.name}/reset`);
+    await reloadTo({});
+    await lost('second');  // where the session went
+    assert.equal((await askAs(kRelayKey, session)).status, 404);
+  });
+
   it('keeps a session on its account and a refused account out, and serves by one that came', async () => {
     await mock.reset();
     const session = {headers: {'x-claude-code-session-id': '3d0b5a1c-9d1e-4a57-8f0e-0a3f5a0f5a11'}};

@@ -89,6 +89,19 @@ TEST(Outline, TellsValuesFromAndTo) {
                           "listener 127.0.0.1:3000: limits.streams 100 -> 7"));
 }
 
+TEST(Outline, CallsWhatHasNoNameByItsNumber) {
+  std::string rules =
+      "provider: claude\n    rules: [{match: {status: 404}, action: next},"
+      " {match: {status: 418}, action: limited, for: 1h}]";
+  Outline ruled = OutlineOf(With("provider: claude", rules));
+  EXPECT_THAT(Changes(ruled), ElementsAre("cluster 'claude': rules.1 is added",
+                                          "cluster 'claude': rules.2 is added"));
+  Outline other = OutlineOf(With("provider: claude", rules.replace(rules.find("1h"), 2, "2h")));
+  std::vector<OutlineChange> changes = DiffOutlines(ruled, other);
+  ASSERT_EQ(changes.size(), 1U);
+  EXPECT_EQ(changes[0].text, "cluster 'claude': rules.2.for 1h -> 2h");
+}
+
 TEST(Outline, WhatIsSpelledDifferentlyOrByDefaultIsNoChange) {
   EXPECT_THAT(Changes(OutlineOf(With("services: [claude]", "services: claude"))), IsEmpty());
   EXPECT_THAT(Changes(OutlineOf(With("keys:", "drain-timeout: 30s\nworkers: auto\nkeys:"))),

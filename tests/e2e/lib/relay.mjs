@@ -41,10 +41,10 @@ function accountLines(service, kinds) {
  * an object {kind, endpoint, proxy, priority}. The rest goes into the file as it stands: limits (of the listeners),
  * timeouts (of the clusters), drain, workers, keyLimits, passthrough, metricsToken, tls ({cert, key} of a second listener),
  * rateLimit (options of the filter), bufferedBytes, trustedProxies; more: lines of the top level; keys: more of them, as
- * [{name, key, limits, rules}].
+ * [{name, key, limits, rules}]; claudeRules: of the cluster, in braces.
  */
 export function relayYaml({upstream, claude, gemini, limits, timeouts, drain, workers, keyLimits, passthrough, metricsToken, tls,
-  rateLimit = '', bufferedBytes, trustedProxies, more: topLevel = '', keys = []}) {
+  rateLimit = '', bufferedBytes, trustedProxies, more: topLevel = '', keys = [], claudeRules}) {
   const listenerLimits = (limits ? `\n    limits: {${limits}}` : '') + (trustedProxies ? `\n    trusted-proxies: [${trustedProxies}]` : '');
   const more = timeouts ? `\n    timeouts: {${timeouts}}` : '';
   const open = passthrough ? `\n    passthrough: [${passthrough}]` : '';
@@ -74,7 +74,7 @@ clusters:
     provider: claude
     endpoint: ${upstream}
     accounts:
-${accountLines('claude', claude)}${more}
+${accountLines('claude', claude)}${more}${claudeRules ? `\n    rules: [${claudeRules}]` : ''}
   gemini:
     provider: gemini
     endpoint: ${upstream}
