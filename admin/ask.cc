@@ -64,9 +64,12 @@ std::expected<std::string, int> AskRelay(const Options& options, const Environme
                                          const FetchRequest& request) {
   std::expected<RelayTarget, int> target = FindTarget(options, environment);
   if (!target) return std::unexpected(target.error());
-  Result<Fetched> fetched = FetchUnix(target->socket(), request, kPatience);
+  return AnswerOf(*target, FetchUnix(target->socket(), request, kPatience));
+}
+
+std::expected<std::string, int> AnswerOf(const RelayTarget& target, Result<Fetched> fetched) {
   if (!fetched) {
-    return std::unexpected(Complain("no relay runs with the data folder " + target->folder + " (" +
+    return std::unexpected(Complain("no relay runs with the data folder " + target.folder + " (" +
                                     fetched.error().what +
                                     "); start it, or name its folder with "
                                     "--data"));

@@ -29,6 +29,9 @@ std::expected<RelayTarget, int> FindTarget(const Options& options, const Environ
 std::expected<std::string, int> AskRelay(const Options& options, const Environment& environment,
                                          const FetchRequest& request);
 
+// The same of what was fetched from there already.
+std::expected<std::string, int> AnswerOf(const RelayTarget& target, Result<Fetched> fetched);
+
 // To standard error; returns kExitFailed.
 int Complain(const std::string& what);
 

@@ -27,6 +27,11 @@ const CommandSpec kCommands[] = {
     {"check", Command::kCheck, "", "says what is wrong with relay.yaml, and runs the tests in it",
      "Prints every problem with line and column (exit code 2), else the outcome of each test\n"
      "(exit code 1 when one fails). Nothing is sent anywhere."},
+    {"explain", Command::kExplain, "METHOD PATH", "what would become of a request, and why",
+     "Asks the relay that runs with the same data folder, by what is known and in use there now;\n"
+     "where none runs, relay.yaml alone tells. Nothing is taken, counted or sent. Exit code 1: "
+     "the\n"
+     "request would be refused."},
     {"usage", Command::kUsage, "", "what was used, and what it cost",
      "Asks the relay that runs with the same data folder."},
     {"health", Command::kHealth, "", "exit code 0 if the relay answers, else 1",
@@ -92,10 +97,10 @@ constexpr CommandGroup kGroups[] = {
     {"state", "all that the store holds, to and from a file"},
 };
 
-constexpr std::string_view kUnbuilt[] = {"explain", "import", "doctor"};
+constexpr std::string_view kUnbuilt[] = {"import", "doctor"};
 
 const OptionSpec kOptions[] = {
-    {"--config", "FILE", "serve check usage health reload diff accounts keys rekey state",
+    {"--config", "FILE", "serve check explain usage health reload diff accounts keys rekey state",
      "instead of relay.yaml in this folder",
      [](Options& o, std::string_view value) -> Set {
        o.config = value;
@@ -114,12 +119,12 @@ const OptionSpec kOptions[] = {
        o.by = *by;
        return {};
      }},
-    {"--json", "", "usage accounts/list keys", "for programs",
+    {"--json", "", "explain usage accounts/list keys", "for programs",
      [](Options& o, std::string_view) -> Set {
        o.json = true;
        return {};
      }},
-    {"--data", "FOLDER", "usage health reload diff accounts keys rekey",
+    {"--data", "FOLDER", "explain usage health reload diff accounts keys rekey",
      "the relay's data folder, instead of looking it up in relay.yaml",
      [](Options& o, std::string_view value) -> Set {
        o.data = value;
@@ -148,7 +153,27 @@ const OptionSpec kOptions[] = {
        o.project = value;
        return {};
      }},
-    {"--key-env", "VARIABLE", "accounts/add", "takes the key from this variable",
+    {"--key", "NAME", "explain", "the name of the relay key that would be sent",
+     [](Options& o, std::string_view value) -> Set {
+       o.key = value;
+       return {};
+     }},
+    {"--header", "TEXT", "explain", "a header of the request, 'name: value'; may stand repeatedly",
+     [](Options& o, std::string_view value) -> Set {
+       o.headers.emplace_back(value);
+       return {};
+     }},
+    {"--body", "FILE", "explain", "has the request's body; - for standard input",
+     [](Options& o, std::string_view value) -> Set {
+       o.body = value;
+       return {};
+     }},
+    {"--offline", "", "explain", "by relay.yaml alone, also while a relay runs",
+     [](Options& o, std::string_view) -> Set {
+       o.offline = true;
+       return {};
+     }},
+    {"--key-env", "VARIABLE", "explain accounts/add", "takes the key from this variable",
      [](Options& o, std::string_view value) -> Set {
        o.key_env = value;
        return {};

@@ -7,6 +7,7 @@
 #include "admin/account_commands.h"
 #include "admin/check.h"
 #include "admin/commands.h"
+#include "admin/explain.h"
 #include "admin/keys_command.h"
 #include "admin/options.h"
 #include "admin/reference.h"
@@ -33,6 +34,7 @@ int main(int count, char** words) {
   switch (options->command) {
     case relay::Command::kServe: return relay::RunServe(*options, environment);
     case relay::Command::kCheck: return relay::RunCheck(*options, environment);
+    case relay::Command::kExplain: return relay::RunExplain(*options, environment);
     case relay::Command::kUsage: return relay::RunUsage(*options, environment);
     case relay::Command::kHealth: return relay::RunHealth(*options, environment);
     case relay::Command::kReload: return relay::RunReload(*options, environment);

@@ -115,13 +115,14 @@ std::expected<void, std::string> TakeOption(Options& options, const CommandSpec&
 // Whether there are as many arguments as the command takes.
 std::expected<void, std::string> CheckArguments(const Options& options,
                                                 const CommandSpec& command) {
-  bool takes = !command.arguments.empty();
-  bool needs = takes && !command.arguments.starts_with('[');
+  auto words = static_cast<size_t>(std::ranges::count(command.arguments, ' ')) + 1;
+  size_t most = command.arguments.empty() ? 0 : words;
+  size_t least = command.arguments.starts_with('[') ? 0 : most;
   std::string of(command.name);
-  if (options.names.size() > (takes ? 1U : 0U)) {
+  if (options.names.size() > most) {
     return std::unexpected("'" + of + "' takes no argument " + Quote(options.names.back()));
   }
-  if (needs && options.names.empty()) {
+  if (options.names.size() < least) {
     return std::unexpected("'" + of + "' needs " + std::string(command.arguments) + ": relay " +
                            of + " " + std::string(command.arguments));
   }

@@ -24,6 +24,7 @@ inline constexpr int kExitUsage = 2;  // bad usage, or a relay.yaml that cannot 
 enum class Command : uint8_t {
   kServe,
   kCheck,
+  kExplain,
   kUsage,
   kHealth,
   kReload,
@@ -50,11 +51,16 @@ struct Options {
   LedgerBy by = LedgerBy::kKey;  // usage
   bool json = false;             // for programs
   std::string data;              // the data folder, instead of the config's
+  // explain
+  std::string key;                   // the name of a relay key
+  std::vector<std::string> headers;  // "name: value"
+  std::string body;                  // a file, or "-"
+  bool offline = false;              // relay.yaml alone
   // accounts
   std::string cluster;
   std::string project;
   std::string model;
-  std::string key_env;  // the variable that has the API key
+  std::string key_env;  // the variable that has the API key; explain: the relay key
   bool setup_token = false;
   bool accept_terms = false;
   int priority = -1;  // -1: not said

@@ -19,6 +19,7 @@
 #include "admin/account_book.h"
 #include "admin/api/accounts.h"
 #include "admin/api/config.h"
+#include "admin/api/explain.h"
 #include "admin/api/keys.h"
 #include "admin/api/rekey.h"
 #include "admin/api/usage.h"
@@ -191,9 +192,10 @@ Result<Unit> WritePorts(const std::string& file, const std::vector<Address>& add
 // would be lost.
 constexpr Duration kTokenGrace = TokenKeeper::kPatience + std::chrono::seconds(10);
 
-// Null where nothing is kept.
-Store* StoreOf(const Services& services) {
-  return services.state == nullptr ? nullptr : services.state->store();
+// Where secrets may be kept: a store, and a key to seal them with.
+Store* StoreOf(Services& services, const Vault* vault) {
+  bool can = services.state != nullptr && vault != nullptr;
+  return can ? services.state->store() : nullptr;
 }
 
 Keyring* KeyringOf(const Services& services) {
@@ -207,7 +209,9 @@ bool IsEmbedded(const Services& services) {
 
 class Process final {
  public:
-  Process(Services& services, const Options& options, const Environment& environment);
+  // `vault` may be null; it outlives this.
+  Process(Services& services, const Options& options, const Environment& environment,
+          const Vault* vault);
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   ~Process();
@@ -218,7 +222,6 @@ class Process final {
   Result<Unit> Run();
 
  private:
-  void OnMet(Contact contact);
   void OnSignal(int number);
   void OnDrained();
   void OnEnd() { loop_.Stop(); }
@@ -231,11 +234,11 @@ class Process final {
   Resolver resolver_{loop_};
   VendorCalls calls_{loop_, resolver_, services_.tls()};
   std::unique_ptr<TokenKeeper> keeper_;
+  AccountBook accounts_;
+  AccountsRoom accounts_room_{services_, accounts_, *keeper_, calls_};
   Reloader reloader_;
   const std::shared_ptr<LoopDoor> door_ = std::make_shared<LoopDoor>(loop_);
   Objects objects_;
-  AccountBook accounts_{objects_};
-  AccountsRoom accounts_room_{services_, accounts_, *keeper_, calls_};
   ApiRouter api_;
   KeysApi keys_api_{api_, objects_, services_};
   std::unique_ptr<ControlSocket> control_;
@@ -245,39 +248,36 @@ class Process final {
   bool draining_ = false;
 };
 
-Process::Process(Services& services, const Options& options, const Environment& environment)
+Process::Process(Services& services, const Options& options, const Environment& environment,
+                 const Vault* vault)
     : services_(services),
       options_(options),
       endpoints_(services),
       keeper_(std::make_unique<TokenKeeper>(
-          calls_, services.tokens, StoreOf(services),
-          [keyring = KeyringOf(services)] { return keyring->vault(); }, services.clock,
+          calls_, services.tokens, StoreOf(services, vault), vault, services.clock,
           TokenKeeper::Options{.run = RandomHex(8), .alone = IsEmbedded(services)})),
+      accounts_(loop_, services, StoreOf(services, vault), vault),
       reloader_(loop_, services, options.config, environment,
                 [this](const ReloadOutcome& outcome) { endpoints_.SetReload(outcome); }),
-      objects_(loop_, door_, services, StoreOf(services), KeyringOf(services)) {
+      objects_(loop_, door_, services,
+               services.state == nullptr ? nullptr : services.state->store(), KeyringOf(services)) {
   api_.Add("GET", "/health",
            [this](ApiRequest&) -> Task<Reply> { return Reply{.body = endpoints_.HealthText()}; });
   AddUsageApi(api_, services_.ledger);
   AddConfigApi(api_, loop_, reloader_);
+  AddExplainApi(api_, services_, endpoints_);
   AddAccountsApi(api_, accounts_room_);
   AddRekeyApi(api_, objects_, KeyringOf(services_));
   if (services_.state == nullptr) return;
   services_.state->WhenMet(
       [this, door = door_, here = std::this_thread::get_id()](Contact contact) {
         if (std::this_thread::get_id() == here) {
-          OnMet(std::move(contact));
+          objects_.Meet(std::move(contact));
           return;
         }
         auto found = std::make_shared<Contact>(std::move(contact));
-        door->Post([this, found] { OnMet(std::move(*found)); });
+        door->Post([this, found] { objects_.Meet(std::move(*found)); });
       });
-}
-
-// Accounts and their tokens are known before they are used, if the store is there at the start.
-void Process::OnMet(Contact contact) {
-  objects_.Meet(std::move(contact));
-  keeper_->ReadAll();
 }
 
 // What is open is buried while all that it uses is there.
@@ -292,6 +292,7 @@ Process::~Process() {
 }
 
 Result<Unit> Process::Prepare(const DataFolder* folder) {
+  accounts_.Load();
   keeper_->ReadAll();
   const std::shared_ptr<const Snapshot> snapshot = services_.current();
   const Config& config = *snapshot->config;
@@ -392,7 +393,9 @@ Result<Unit> Serve(const std::shared_ptr<const Config>& config, const Problems& 
   auto state = State::Open(*config, site, SystemClock::Get(), (*services)->Kept());
   if (!state) return std::unexpected(state.error());
   (*services)->state = std::move(*state);
-  Process process(**services, options, environment);
+  const Keyring* keyring = KeyringOf(**services);
+  Process process(**services, options, environment,
+                  keyring == nullptr ? nullptr : keyring->vault());
   Result<Unit> ready = process.Prepare(folder ? folder->get() : nullptr);
   if (!ready) return ready;
   return process.Run();

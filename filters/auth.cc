@@ -12,6 +12,7 @@
 #include "core/config/wording.h"
 #include "core/exchange/client_address.h"
 #include "core/exchange/exchange.h"
+#include "core/exchange/explanation.h"
 #include "core/exchange/worker.h"
 #include "core/store/keys.h"
 #include "core/store/wrong_keys.h"
@@ -48,6 +49,12 @@ class Presented {
     if (found == nullptr) return;
     several_ = several_ || (key_ != nullptr && key_ != found);
     key_ = std::move(found);
+  }
+  // As if the key of that name had come.
+  void Play(std::string_view name) {
+    if (keys_ == nullptr || name.empty()) return;
+    any_ = true;
+    key_ = keys_->FindByName(name);
   }
   // Whether there was a credential at all, right or wrong.
   bool any() const { return any_; }
@@ -135,6 +142,7 @@ class AuthFilter final : public Filter {
 
   Task<Verdict> OnRequest(Exchange& x) override {
     Presented presented(x.worker.keys.get());
+    if (x.explanation != nullptr) presented.Play(x.explanation->key());
     TakeFields(x.request, presented);
     TakeQuery(x.request, query_, presented);
     if (presented.several()) {
@@ -146,8 +154,12 @@ class AuthFilter final : public Filter {
     const KeyRecord* key = presented.key().get();
     if (key == nullptr) return RefuseUnknown(x, presented.any());
     x.facts.key = presented.key();
+    if (x.explanation != nullptr) x.explanation->Set("key", key->name);
     if (std::string why = WhyNot(x, *key); !why.empty()) {
       return Forbid("key '" + key->name + "' " + why);
+    }
+    if (x.explanation != nullptr) {
+      x.explanation->Say("key '" + key->name + "' may use " + std::string(service_));
     }
     if (!key->limits_models()) return Verdict::Continue();
     if (!x.ask.metered) {
@@ -165,10 +177,14 @@ class AuthFilter final : public Filter {
   // One answer to no key and to a wrong one: nothing to learn by guessing. It names no header:
   // Claude Code takes a text with "x-api-key" for its own "Not logged in", and shows that.
   static Verdict RefuseUnknown(Exchange& x, bool wrong) {
+    if (x.explanation != nullptr) TellUnknown(*x.explanation, wrong);
     std::optional<IpAddress> from = wrong ? AddressOf(x) : std::nullopt;
     std::optional<Duration> wait;
     if (from && x.worker.wrong_keys != nullptr) {
-      wait = x.worker.wrong_keys->Add(*from, x.worker.limits.wrong_keys, x.loop.Now());
+      WrongKeys& counts = *x.worker.wrong_keys;
+      int allowed = x.worker.limits.wrong_keys;
+      wait = x.explanation != nullptr ? counts.Look(*from, allowed, x.loop.Now())
+                                      : counts.Add(*from, allowed, x.loop.Now());
     }
     if (wait) {
       return Verdict::Refuse(Refusal{.fault = Fault::kRateLimited,
@@ -180,6 +196,15 @@ class AuthFilter final : public Filter {
                                    .message = "no valid relay key; send the one you were given "
                                               "as API key or bearer token, unchanged",
                                    .final = true});
+  }
+
+  static void TellUnknown(Explanation& explanation, bool wrong) {
+    if (!explanation.key().empty()) {
+      explanation.Say("there is no relay key '" + explanation.key() + "'");
+    } else {
+      explanation.Say(wrong ? "what came as a credential is no relay key that is good now"
+                            : "no credential came");
+    }
   }
 
   // Why the key is refused whatever is asked for: "is disabled". "": it is not.
@@ -197,7 +222,9 @@ class AuthFilter final : public Filter {
       return text;
     }
     // Last: what is refused is no first use.
-    if (key.ExpiredAt(x.loop.clock().Wall())) return "has expired";
+    WallTime now = x.loop.clock().Wall();
+    bool expired = x.explanation != nullptr ? key.LooksExpiredAt(now) : key.ExpiredAt(now);
+    if (expired) return "has expired";
     return {};
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "filters/limits.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -11,14 +12,6 @@ using What = Limiter::Denied::What;
 
 int64_t Nanodollars(double dollars) {
   return std::llround(dollars * 1e9);
-}
-
-// "$25.00", "$0.0005": cents at least, nothing rounded.
-std::string DollarsText(int64_t nanodollars) {
-  constexpr int64_t kDollar = 1'000'000'000;
-  std::string fraction = std::to_string(kDollar + nanodollars % kDollar).substr(1);
-  while (fraction.size() > 2 && fraction.back() == '0') fraction.pop_back();
-  return "$" + std::to_string(nanodollars / kDollar) + "." + fraction;
 }
 
 std::string_view PeriodOf(CostWindow window) {
@@ -57,6 +50,22 @@ std::string_view NameOf(What what, CostWindow window) {
     case CostWindow::kTotal: break;
   }
   return "cost-total";
+}
+
+std::string DollarsText(int64_t nanodollars) {
+  constexpr int64_t kDollar = 1'000'000'000;
+  std::string fraction = std::to_string(kDollar + nanodollars % kDollar).substr(1);
+  while (fraction.size() > 2 && fraction.back() == '0') fraction.pop_back();
+  return "$" + std::to_string(nanodollars / kDollar) + "." + fraction;
+}
+
+std::string Describe(const Limiter::Use& use) {
+  bool money = use.what == What::kFiveHours || use.what == What::kCost;
+  auto amount = [money](int64_t n) { return money ? DollarsText(n) : std::to_string(n); };
+  std::string text(NameOf(use.what, use.window));
+  text += ": " + amount(use.used) + " of " + amount(use.limit) + " used";
+  if (use.reserved > 0) text += ", " + amount(use.reserved) + " reserved";
+  return text + ", " + amount(std::max<int64_t>(use.left(), 0)) + " left";
 }
 
 std::string Explain(std::string_view who, const Limiter::Denied& denied) {

@@ -13,6 +13,7 @@
 
 #include "core/base/log.h"
 #include "core/exchange/exchange.h"
+#include "core/exchange/explanation.h"
 #include "core/metrics/metrics.h"
 #include "core/store/keys.h"
 #include "core/store/limiter.h"
@@ -145,8 +146,12 @@ class RateLimitFilter final : public Filter {
   Task<Verdict> OnRequest(Exchange& x) override {
     // Counting tokens, lists of models and start-up calls cost nothing.
     bool generates = x.ask.operation == Operation::kGenerate;
-    if (!generates && x.ask.operation != Operation::kOther) return Verdict::Continue();
+    if (!generates && x.ask.operation != Operation::kOther) {
+      if (x.explanation != nullptr) x.explanation->Say("counts nothing: this call is free");
+      return Verdict::Continue();
+    }
     Limiter::Ask ask = AskOf(*x.facts.key);
+    if (x.explanation != nullptr) TellLimits(x, ask);
     auto any = [&](bool (RateLimits::*has)() const) {
       return std::ranges::any_of(
           ask.claims, [has](const Limiter::Claim& claim) { return (claim.limits.*has)(); });
@@ -206,11 +211,19 @@ class RateLimitFilter final : public Filter {
     if (!read) co_return Verdict::Refuse(ToRefusal(read.error()));
     ask.model = OutputMeans::IdOf(x.ask.model);
     ask.reserve = ReserveOf(x, ask.model);
+    if (x.explanation != nullptr) {
+      x.explanation
+          ->Say("reserves " + std::to_string(ask.reserve.tokens) + " tokens and " +
+                DollarsText(ask.reserve.nanodollars) + " until it ends")
+          .With("reserved-tokens", ask.reserve.tokens)
+          .With("reserved-nanodollars", ask.reserve.nanodollars);
+    }
     Verdict verdict = co_await Admit(x, std::move(ask));
     co_return verdict;
   }
 
   Task<Verdict> Admit(Exchange& x, Limiter::Ask ask) {
+    if (x.explanation != nullptr) return Rehearse(x, ask);
     auto slot = std::make_unique<Slot>();
     std::optional<Limiter::Denied> denied = limiter_.Admit(ask, x.loop.Now(), *slot);
     if (!denied || options_.shadow) x.facts.slot = std::move(slot);
@@ -236,12 +249,53 @@ class RateLimitFilter final : public Filter {
     co_return Verdict::Continue();
   }
 
+  // What Admit would come to, if nothing but time changes.
+  Verdict Rehearse(Exchange& x, const Limiter::Ask& ask) {
+    TimePoint passes{};
+    TimePoint now = x.loop.Now();
+    std::optional<Limiter::Denied> denied = limiter_.Look(ask, now, &passes);
+    if (!denied) return Verdict::Continue();
+    std::string why = Explain(WhoOf(x, *denied), *denied);
+    if (options_.shadow) {
+      x.explanation->Say("goes on in shadow, though " + why);
+      return Verdict::Continue();
+    }
+    if (!MayWait(*denied)) return Refuse(x, *denied);
+    bool full = ask.claims[denied->claim].scope->Waiting() >= static_cast<size_t>(options_.queue);
+    if (!full && passes <= now + options_.wait) {
+      int64_t millis = std::chrono::ceil<std::chrono::milliseconds>(passes - now).count();
+      x.explanation->Say("waits " + std::to_string(millis) + " ms, since " + why)
+          .With("wait-ms", millis);
+      return Verdict::Continue();
+    }
+    x.explanation->Say(full ? "as many wait for it as may"
+                            : "waits its turn, and is refused if it does not come in time");
+    return Refuse(x, *denied);
+  }
+
+  void TellLimits(Exchange& x, const Limiter::Ask& ask) const {
+    bool any = false;
+    for (size_t i = 0; i < ask.claims.size(); ++i) {
+      for (const Limiter::Use& use : limiter_.Look(ask.claims[i], x.loop.Now())) {
+        std::string who = WhoOf(x, i);
+        x.explanation->Say(who + ": " + Describe(use))
+            .With("who", who)
+            .With("limit", NameOf(use.what, use.window))
+            .With("of", use.limit)
+            .With("used", use.used)
+            .With("reserved", use.reserved);
+        any = true;
+      }
+    }
+    if (!any) x.explanation->Say("no limit stands in the way");
+  }
+
   bool MayWait(const Limiter::Denied& denied) const {
     return options_.wait > Duration::zero() && !denied.spent;
   }
 
   Verdict Refuse(const Exchange& x, const Limiter::Denied& denied) {
-    over_.Add(denied);
+    if (x.explanation == nullptr) over_.Add(denied);
     return Verdict::Refuse(
         Refusal{.fault = denied.spent ? Fault::kBudgetSpent : Fault::kRateLimited,
                 .message = Explain(WhoOf(x, denied), denied),
@@ -250,9 +304,12 @@ class RateLimitFilter final : public Filter {
   }
 
   std::string WhoOf(const Exchange& x, const Limiter::Denied& denied) const {
+    return WhoOf(x, denied.claim);
+  }
+  std::string WhoOf(const Exchange& x, size_t claim) const {
     std::string key = "key '" + x.facts.key->name + "'";
-    if (denied.claim == 0) return key;
-    if (denied.claim == 2) return key + " on " + std::string(service_);
+    if (claim == 0) return key;
+    if (claim == 2) return key + " on " + std::string(service_);
     std::string route = "route '" + route_ + "'";
     return options_.budget == Budget::kRoute ? route : key + " on " + route;
   }

@@ -2,6 +2,7 @@
 #include "filters/read_request.h"
 
 #include "core/exchange/exchange.h"
+#include "core/exchange/explanation.h"
 
 namespace relay {
 namespace {
@@ -10,7 +11,9 @@ Task<Result<Unit>> Read(Exchange& x) {
   Result<Unit> loaded = co_await x.LoadBody();
   if (!loaded) co_return loaded;
   x.facts.body_read = true;
-  co_return x.route->upstream->ReadBody(x);
+  Result<Unit> read = x.route->upstream->ReadBody(x);
+  if (x.explanation != nullptr && !x.ask.model.empty()) x.explanation->Set("model", x.ask.model);
+  co_return read;
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "core/config/texts.h"
 #include "core/config/wording.h"
 #include "core/exchange/exchange.h"
+#include "core/exchange/explanation.h"
 #include "core/store/keys.h"
 #include "filters/read_request.h"
 #include "filters/registry.h"
@@ -149,10 +150,12 @@ class RewriteFilter final : public Filter {
   std::string_view name() const override { return "rewrite"; }
 
   Task<Verdict> OnRequest(Exchange& x) override {
+    const std::string before = x.sent_path;
     if (options_.strip_prefix) x.sent_path = x.path;
     x.sent_path.insert(0, options_.prefix);
     for (const auto& [name, value] : options_.set_headers) x.request.Set(name, value);
     for (const auto& name : options_.remove_headers) x.request.Remove(name.value);
+    if (x.explanation != nullptr) TellHead(*x.explanation, before, x.sent_path);
     bool edits = !options_.model_map.empty() || !fields_.empty() || !options_.remove_fields.empty();
     return edits ? EditBody(x) : Verdict::Continue();
   }
@@ -164,11 +167,31 @@ class RewriteFilter final : public Filter {
     MapModel(x);
     // Only of what is a JSON object.
     if (x.json.text().empty()) co_return Verdict::Continue();
-    for (const auto& name : options_.remove_fields) x.edits.Remove(x.json, name.value);
+    for (const auto& name : options_.remove_fields) {
+      x.edits.Remove(x.json, name.value);
+      if (x.explanation != nullptr && x.json.Find(name.value)) {
+        x.explanation->Say("takes field " + name.value + " out");
+      }
+    }
     // Calls that only count refuse fields they do not know.
     if (x.ask.operation != Operation::kGenerate) co_return Verdict::Continue();
-    for (const auto& [name, json] : fields_) x.edits.Set(x.json, name, json);
+    for (const auto& [name, json] : fields_) {
+      x.edits.Set(x.json, name, json);
+      if (x.explanation != nullptr) x.explanation->Say("sets field " + name);
+    }
     co_return Verdict::Continue();
+  }
+
+  void TellHead(Explanation& explanation, const std::string& before,
+                const std::string& after) const {
+    if (before != after) explanation.Say("path " + before + " becomes " + after);
+    for (const auto& [name, value] : options_.set_headers) {
+      explanation.Hide(name);
+      explanation.Say("sets header " + name);
+    }
+    for (const auto& name : options_.remove_headers) {
+      explanation.Say("takes header " + name.value + " out");
+    }
   }
 
   // The model stands in the path (Gemini), in the body (Claude, Code Assist) or in both (Gemini's
@@ -188,7 +211,11 @@ class RewriteFilter final : public Filter {
       x.edits.Replace(named, JsonString(std::string(before) + to));
       changed = true;
     }
-    if (changed) x.ask.model = to;
+    if (!changed) return;
+    x.ask.model = to;
+    if (x.explanation != nullptr) {
+      x.explanation->Say("model " + from + " becomes " + to).With("from", from).With("to", to);
+    }
   }
 
   RewriteOptions options_;

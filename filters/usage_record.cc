@@ -9,9 +9,11 @@
 #include <utility>
 
 #include "core/exchange/exchange.h"
+#include "core/exchange/explanation.h"
 #include "core/metrics/metrics.h"
 #include "core/store/keys.h"
 #include "core/store/ledger.h"
+#include "filters/limits.h"
 #include "filters/registry.h"
 #include "upstreams/prices.h"
 
@@ -29,6 +31,11 @@ class UsageRecordFilter final : public Filter {
   UsageRecordFilter(const UsageRecordOptions&, const FilterContext& context)
       : ledger_(context.ledger), prices_(context.prices), metrics_(context.metrics) {}
   std::string_view name() const override { return "usage-record"; }
+
+  Task<Verdict> OnRequest(Exchange& x) override {
+    if (x.explanation != nullptr) TellPrice(x);
+    return Verdict::Continue();
+  }
 
   void OnResponseChunk(Exchange& x, std::string_view) override {
     if (x.facts.recorded == Recorded::kClosed || !Costs(x)) return;
@@ -61,6 +68,31 @@ class UsageRecordFilter final : public Filter {
     Counter reasoning;
     Counter cost;
   };
+
+  // Of a prompt that is not long.
+  void TellPrice(const Exchange& x) const {
+    if (x.ask.operation != Operation::kGenerate) {
+      x.explanation->Say("records nothing: this call is free");
+      return;
+    }
+    constexpr int64_t kThousand = 1000;
+    auto dear = [&](int64_t input, int64_t output) {
+      Usage usage;
+      usage.model = x.ask.model;
+      usage.input = input;
+      usage.output = output;
+      return prices_.Of(usage, x.route->upstream->provider(), x.loop.clock().Wall());
+    };
+    Cost input = dear(kThousand, 0);
+    Cost output = dear(0, kThousand);
+    std::string text = DollarsText(input.nanodollars * kThousand) + " for a million tokens in, " +
+                       DollarsText(output.nanodollars * kThousand) + " out";
+    if (input.guessed) text += ": a guess, since the price of " + x.ask.model + " is not known";
+    x.explanation->Say(text)
+        .With("nanodollars-per-million-in", input.nanodollars * kThousand)
+        .With("nanodollars-per-million-out", output.nanodollars * kThousand)
+        .With("guessed", input.guessed);
+  }
 
   // Only answers to calls that produce tokens, and only 2xx.
   static bool Costs(const Exchange& x) {

@@ -112,6 +112,7 @@ Wish Cluster::WishOf(const Exchange& x) const {
 Task<std::expected<Unit, Refusal>> Cluster::Select(Exchange& x, std::string sticky, Duration wait) {
   Wish wish = WishOf(x);
   wish.sticky = std::move(sticky);
+  if (x.explanation != nullptr) co_return RehearseSelect(x, wish, wait);
   TimePoint since = loop_.Now();
   AccountPool::Taken taken = co_await shared_->pool->Take(loop_, std::move(wish), since + wait);
   shared_->metrics->Waited(loop_.Now() - since);
@@ -132,6 +133,7 @@ Task<std::expected<Answer, Refusal>> Cluster::Send(Exchange& x) {
     std::expected<Unit, Refusal> selected = co_await Select(x, "", Duration::zero());
     if (!selected) co_return std::unexpected(selected.error());
   }
+  if (x.explanation != nullptr) co_return RehearseSend(x);
   Sending sending(loop_, *connections_, *shared_, x, WishOf(x));
   std::expected<Answer, Refusal> answer = co_await sending.Run();
   co_return answer;

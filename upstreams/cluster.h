@@ -74,6 +74,10 @@ class Cluster final : public Upstream {
 
  private:
   Wish WishOf(const Exchange& x) const;
+  // Of an exchange that is only explained (cluster_explain.cc): the account that Select would give,
+  // if nothing but time changes, and what Send would send with it.
+  std::expected<Unit, Refusal> RehearseSelect(Exchange& x, const Wish& wish, Duration wait) const;
+  std::expected<Answer, Refusal> RehearseSend(Exchange& x) const;
 
   Loop& loop_;
   std::shared_ptr<const ClusterShared> shared_;

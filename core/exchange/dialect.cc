@@ -137,6 +137,17 @@ std::string BodyOf(Dialect dialect, const Refusal& refusal, std::string_view req
 
 }  // namespace
 
+std::string_view ErrorType(Dialect dialect, const Refusal& refusal) {
+  switch (dialect) {
+    case Dialect::kAnthropic: return AnthropicType(refusal);
+    case Dialect::kGemini:
+    case Dialect::kCodeAssist: return GoogleStatus(StatusOf(refusal));
+    case Dialect::kOpenai: return OpenaiType(StatusOf(refusal));
+    case Dialect::kPlain: break;
+  }
+  return "";
+}
+
 int StatusOf(const Refusal& refusal) {
   bool upstream = refusal.party == Party::kUpstream;
   switch (refusal.fault) {

@@ -36,6 +36,8 @@ struct Reply {
 };
 
 int StatusOf(const Refusal& refusal);
+// The dialect's word for it, as its bodies have it: "rate_limit_error"; "" where it has none.
+std::string_view ErrorType(Dialect dialect, const Refusal& refusal);
 // What an error of ours or of the way to the upstream means for the client.
 Refusal ToRefusal(const Error& error);
 Reply RefusalReply(Dialect dialect, const Refusal& refusal, std::string_view request_id);

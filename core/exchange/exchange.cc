@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/text.h"
+#include "core/exchange/explanation.h"
 #include "core/exchange/metrics.h"
 #include "core/exchange/path.h"
 #include "core/exchange/worker.h"
@@ -32,6 +33,7 @@ Exchange::Exchange(Worker& its_worker, std::unique_ptr<Stream> client, Head head
     : worker(its_worker),
       loop(its_worker.loop),
       table(its_worker.table),
+      explanation(its_worker.explanation),
       id("req_" + RandomHex(12)),
       request(std::move(head)),
       method(request.method),
@@ -40,7 +42,7 @@ Exchange::Exchange(Worker& its_worker, std::unique_ptr<Stream> client, Head head
       started_(loop.Now()),
       silence_(loop.timers(), *this) {
   worker.exchanges.PushBack(*this);
-  worker.metrics.OnStart();
+  if (explanation == nullptr) worker.metrics.OnStart();
   client_->Watch(this);
 }
 
@@ -68,7 +70,7 @@ Exchange::~Exchange() {
     for (size_t i = entered_; i > 0; --i) route->filters[i - 1]->OnFinish(*this, outcome);
   }
   FreeBody();
-  worker.metrics.OnFinish(*this);
+  if (explanation == nullptr) worker.metrics.OnFinish(*this);
 }
 
 void Exchange::End() {
@@ -189,6 +191,7 @@ void Exchange::Send(const Reply& reply) {
 void Exchange::RefuseWith(const Refusal& refusal) {
   outcome.end = Outcome::End::kRefused;
   outcome.why = refusal.message;
+  if (explanation != nullptr) explanation->Refuse(dialect, refusal);
   Send(RefusalReply(dialect, refusal, id));
 }
 

@@ -22,6 +22,7 @@
 
 namespace relay {
 
+class Explanation;
 struct KeyRecord;
 class Slot;
 class Worker;
@@ -71,7 +72,9 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   Worker& worker;
   Loop& loop;
   const std::shared_ptr<const RouteTable> table;  // what it began with, whatever is reloaded
-  const std::string id;                           // x-relay-request-id
+  // Where its decisions are told, and nothing of them done; null: it is served.
+  Explanation* const explanation;
+  const std::string id;  // x-relay-request-id
 
   Head request;              // credentials are stripped by auth; empty once the answer has begun
   const std::string method;  // of the request

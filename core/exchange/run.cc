@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/exchange/exchange.h"
+#include "core/exchange/explanation.h"
 #include "core/exchange/metrics.h"
 #include "core/exchange/path.h"
 #include "core/exchange/worker.h"
@@ -33,11 +34,32 @@ bool IsProbe(std::string_view method, std::string_view path) {
   return (method == "HEAD" || method == "GET") && path.ends_with("/api/hello");
 }
 
+// Which route it is, and which stand before it and are not.
+void ExplainRoute(const RouteTable& table, const RouteTable::Match& match,
+                  Explanation& explanation) {
+  if (match.route != nullptr) {
+    explanation.Set("route", match.route->name);
+    std::string how =
+        match.prefix.empty() ? "its very path" : "begins with " + std::string(match.prefix);
+    explanation.Say("route '" + match.route->name + "': " + how);
+  }
+  for (const Route& route : table.routes) {
+    if (&route == match.route) return;
+    std::string list;
+    for (const auto* group : {&route.prefixes, &route.paths}) {
+      for (const std::string& each : *group) list += (list.empty() ? "" : ", ") + each;
+    }
+    explanation.Say("not route '" + route.name + "', which is for " + list)
+        .With("passed", route.name);
+  }
+}
+
 }  // namespace
 
 Task<Unit> Exchange::Run() {
   if (!FindRoute()) co_return Unit{};
   for (const auto& filter : route->filters) {
+    if (explanation != nullptr) explanation->Begin(filter->name());
     ++entered_;
     Verdict verdict = co_await filter->OnRequest(*this);
     if (verdict.refused()) {
@@ -45,6 +67,7 @@ Task<Unit> Exchange::Run() {
       co_return Unit{};
     }
   }
+  if (explanation != nullptr) explanation->Begin("upstream");
   Result<Unit> loaded = co_await LoadBody();
   if (!loaded) {
     RefuseWith(ToRefusal(loaded.error()));
@@ -87,6 +110,7 @@ void Exchange::OnStoryEnd() noexcept {
 }
 
 bool Exchange::FindRoute() {
+  if (explanation != nullptr) explanation->Begin("route");
   Result<std::string> normal = NormalisePath(request.path());
   if (!normal) {
     RefuseWith(ToRefusal(normal.error()));
@@ -95,10 +119,12 @@ bool Exchange::FindRoute() {
   path = std::move(*normal);
   if (std::optional<Reply> reply = worker.endpoints.Answer(request, path)) {
     outcome.end = Outcome::End::kComplete;
+    if (explanation != nullptr) explanation->Say("the relay answers this path itself");
     Send(*reply);
     return false;
   }
   RouteTable::Match match = table->Find(path);
+  if (explanation != nullptr) ExplainRoute(*table, match, *explanation);
   if (match.route != nullptr) {
     route = match.route;
     std::string rest(AfterPrefix(path, match.prefix));
@@ -108,6 +134,7 @@ bool Exchange::FindRoute() {
   // Also where the client took a route's prefix for the relay's own path: HEAD /api/hello.
   if (IsProbe(method, path) || IsProbe(method, sent_path)) {
     outcome.end = Outcome::End::kComplete;
+    if (explanation != nullptr) explanation->Say("a client's first probe: answered at once");
     Send(Reply{.content_type = ""});
     return false;
   }

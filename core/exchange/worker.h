@@ -18,6 +18,7 @@
 namespace relay {
 
 class ExchangeMetrics;
+class Explanation;
 class KeyDirectory;
 class WrongKeys;
 
@@ -61,6 +62,8 @@ class Worker final : public ServerHandler {
   std::shared_ptr<const KeyDirectory> keys;
   std::vector<Network> trusted_proxies;  // of the listener
   WrongKeys* wrong_keys = nullptr;       // the process's; null: none are counted
+  // Its requests are not served but explained there; null: they are served.
+  Explanation* explanation = nullptr;
   List<Exchange, ExchangeTag> exchanges;
 
   void OnRequest(std::unique_ptr<Stream> stream, Head head) override {

@@ -21,6 +21,11 @@ WallTime FirstUse::Note(WallTime now) {
   return WallTime(milliseconds(millis));
 }
 
+WallTime FirstUse::Look(WallTime now) const {
+  int64_t millis = millis_.load(std::memory_order_relaxed);
+  return millis == 0 ? now : WallTime(milliseconds(millis));
+}
+
 std::shared_ptr<FirstUse> KeyUses::Of(std::string_view key) {
   std::lock_guard lock(mutex_);
   auto at = keys_.find(key);

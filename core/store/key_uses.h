@@ -23,6 +23,8 @@ class FirstUse {
   explicit FirstUse(StateBell& bell) : bell_(bell) {}
   // The moment of the first use, which is `now` if there was none yet.
   WallTime Note(WallTime now);
+  // The same, but `now` is none.
+  WallTime Look(WallTime now) const;
 
  private:
   friend class KeyUses;

@@ -64,6 +64,11 @@ bool KeyRecord::ExpiredAt(WallTime now) const {
   return first_use != nullptr && now - first_use->Note(now) >= expires_after_first_use;
 }
 
+bool KeyRecord::LooksExpiredAt(WallTime now) const {
+  if (now >= expires) return true;
+  return first_use != nullptr && now - first_use->Look(now) >= expires_after_first_use;
+}
+
 std::string_view KeyRecord::BoundIn(std::string_view cluster) const {
   for (const auto& [to, account] : bound) {
     if (to == cluster) return account;

@@ -53,6 +53,8 @@ struct KeyRecord {
   bool MayBeUsedFrom(const std::optional<IpAddress>& client) const;
   // Counts as a use of it.
   bool ExpiredAt(WallTime now) const;
+  // The same, but is no use.
+  bool LooksExpiredAt(WallTime now) const;
   // The account of that cluster that alone serves it; "": all do.
   std::string_view BoundIn(std::string_view cluster) const;
   const ServiceLimits* LimitsOn(std::string_view service) const;

@@ -121,6 +121,8 @@ class Limiter::Judge {
   const std::optional<Denied>& denied() const { return denied_; }
   // When to look again if nothing changes; max: only a change can help.
   TimePoint again() const { return again_; }
+  // When nothing denies it any more if nothing changes; max: that never comes by itself.
+  TimePoint passes() const { return stuck_ ? TimePoint::max() : again_; }
   // Whatever changes, it is not admitted before.
   TimePoint earliest() const { return earliest_; }
 
@@ -261,6 +263,7 @@ class Limiter::Judge {
       if (denied.spent && !denied_->spent) denied_ = denied;
       denied_->retry_after = longest;
     }
+    stuck_ = stuck_ || !passes;
     if (!passes) return;
     earliest_ = std::max(earliest_, now_ + *passes);
     TimePoint at = now_ + *retry_after;
@@ -277,6 +280,7 @@ class Limiter::Judge {
   std::array<std::unique_lock<std::mutex>, Slot::kMost> locks_;
   std::optional<Denied> denied_;
   TimePoint again_ = TimePoint::max();
+  bool stuck_ = false;  // something denies it that does not pass by itself
   TimePoint earliest_;
 };
 
@@ -305,8 +309,10 @@ void Limiter::ForgetIdleLocked() {
   look_at_ = std::max<size_t>(64, scopes_.size() * 2);
 }
 
-std::optional<Limiter::Denied> Limiter::Look(const Ask& ask, TimePoint now) {
-  return Judge(*this, ask, now, kNotWaiting).denied();
+std::optional<Limiter::Denied> Limiter::Look(const Ask& ask, TimePoint now, TimePoint* passes) {
+  Judge judge(*this, ask, now, kNotWaiting);
+  if (passes != nullptr) *passes = judge.passes();
+  return judge.denied();
 }
 
 std::optional<Limiter::Denied> Limiter::Admit(const Ask& ask, TimePoint now, Slot& slot) {

@@ -164,8 +164,21 @@ class Limiter {
   // Counts a start in all claims if all their limits allow it, else in none; `slot`, which is
   // empty, holds the places.
   std::optional<Denied> Admit(const Ask& ask, TimePoint now, Slot& slot);
-  // What Admit would say, counting nothing.
-  std::optional<Denied> Look(const Ask& ask, TimePoint now);
+  // What Admit would say, counting nothing. `passes`: from when on it would say so no more if
+  // nothing but time changes; max: only others can cure it.
+  std::optional<Denied> Look(const Ask& ask, TimePoint now, TimePoint* passes = nullptr);
+
+  // How one of a claim's limits stands.
+  struct Use {
+    Denied::What what = Denied::What::kRequests;
+    CostWindow window{};   // kCost
+    int64_t limit = 0;     // of requests, tokens or nanodollars
+    int64_t used = 0;      // of it; of concurrency: the requests in flight
+    int64_t reserved = 0;  // by requests in flight, of tokens and money
+    int64_t left() const { return limit - used - reserved; }
+  };
+  // Of all limits that the claim has.
+  std::vector<Use> Look(const Claim& claim, TimePoint now);
 
   using Admitted = std::expected<std::unique_ptr<Slot>, Denied>;
   // The same, but waits its turn until `deadline`: first come, first served among those that wait

@@ -12,9 +12,21 @@ void WrongKeys::ForgetLocked(TimePoint now) {
   }
 }
 
+IpAddress WrongKeys::PlaceOf(IpAddress from) {
+  if (!from.v4()) std::fill(from.bytes.begin() + 8, from.bytes.end(), uint8_t{0});
+  return from;
+}
+
+std::optional<Duration> WrongKeys::Look(const IpAddress& from, int allowed, TimePoint now) const {
+  std::lock_guard lock(mutex_);
+  auto at = places_.find(PlaceOf(from));
+  bool runs = at != places_.end() && now - at->second.began < kWindow;
+  if (!runs || at->second.count < allowed) return std::nullopt;
+  return at->second.began + kWindow - now;
+}
+
 std::optional<Duration> WrongKeys::Add(const IpAddress& from, int allowed, TimePoint now) {
-  IpAddress place = from;
-  if (!place.v4()) std::fill(place.bytes.begin() + 8, place.bytes.end(), uint8_t{0});
+  IpAddress place = PlaceOf(from);
   std::lock_guard lock(mutex_);
   auto at = places_.find(place);
   if (at == places_.end() || now - at->second.began >= kWindow) {

@@ -24,6 +24,8 @@ class WrongKeys {
   // One more. Nothing while there were no more than `allowed` in the minute that began with the
   // first of them; else the time until that minute ends.
   std::optional<Duration> Add(const IpAddress& from, int allowed, TimePoint now);
+  // What Add would say, counting nothing.
+  std::optional<Duration> Look(const IpAddress& from, int allowed, TimePoint now) const;
   size_t size() const;
 
  private:
@@ -33,6 +35,8 @@ class WrongKeys {
     TimePoint began{};
     int count = 0;
   };
+  // What is counted as one.
+  static IpAddress PlaceOf(IpAddress from);
   void ForgetLocked(TimePoint now);
 
   mutable std::mutex mutex_;

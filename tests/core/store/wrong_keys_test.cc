@@ -27,6 +27,16 @@ TEST(WrongKeys, TakesANetOfIPv6ForOneCustomer) {
   EXPECT_FALSE(wrong.Add(*IpAddress::Parse("2001:db8:0:2::1"), 1, kNow));
 }
 
+TEST(WrongKeys, ALookCountsNothing) {
+  WrongKeys wrong;
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(wrong.Look(kHere, 1, kNow));
+  EXPECT_EQ(wrong.size(), 0U);
+  EXPECT_FALSE(wrong.Add(kHere, 1, kNow));
+  EXPECT_EQ(wrong.Look(kHere, 1, kNow + 10s), Duration(50s));
+  EXPECT_EQ(wrong.Add(kHere, 1, kNow + 10s), Duration(50s));
+  EXPECT_FALSE(wrong.Look(kHere, 1, kNow + 60s)) << "the minute is over";
+}
+
 TEST(WrongKeys, ForgetsTheOldestWhereThereAreTooManyPlaces) {
   WrongKeys wrong;
   EXPECT_FALSE(wrong.Add(kHere, 1, kNow));

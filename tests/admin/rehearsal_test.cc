@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+#include "admin/rehearsal.h"
+
+#include <gtest/gtest.h>
+
+#include "admin/endpoints.h"
+#include "admin/explain.h"
+#include "tests/admin/fixture.h"
+
+namespace relay {
+namespace {
+
+constexpr std::string_view kConfig = R"(listeners: [{address: "127.0.0.1:0"}]
+keys:
+  - {name: alice, key: "${ALICE_KEY}", limits: {requests-per-minute: 2, cost-per-day: 25}}
+  - {name: bob, key: "${BOB_KEY}", services: gemini}
+  - {name: dora, key: "${DORA_KEY}", expires-after-first-use: 1h}
+clusters:
+  gemini: {provider: gemini}
+  claude:
+    provider: claude
+    accounts:
+      - {name: first, api-key: "${ACCOUNT_KEY}", priority: 10, proxy: "http://u:p-secret@127.0.0.1:3128"}
+      - {name: haiku, api-key: "${ACCOUNT_KEY}", models: [claude-haiku-*]}
+      - {name: plan, oauth-token: "${ACCOUNT_KEY}"}
+routes:
+  - name: gemini
+    match: {prefix: /gemini}
+    filters: [{auth: {service: gemini}}, {account-select: {}}]
+    cluster: gemini
+  - name: claude
+    match: {prefix: /api}
+    filters:
+      - auth: {service: claude}
+      - rate-limit: {}
+      - rewrite:
+          strip-prefix: true
+          set-headers: {x-gateway: gateway-secret}
+          model-map: {claude-3-*: claude-haiku-4-5}
+          set-fields: {temperature: 1}
+      - account-select: {}
+      - usage-record: {}
+    cluster: claude
+)";
+
+constexpr std::string_view kBody =
+    R"({"model":"claude-opus-5-5","max_tokens":500,"messages":[{"role":"user","content":"hi"}]})";
+
+class World {
+ public:
+  World() {
+    auto config = ConfigOf(kConfig, {{"ALICE_KEY", "cr_rehearsal-test-alice"},
+                                     {"BOB_KEY", "cr_rehearsal-test-bob"},
+                                     {"DORA_KEY", "cr_rehearsal-test-dora"},
+                                     {"ACCOUNT_KEY", "sk-ant-rehearsal-test"}});
+    auto made = Services::Make(config, clock, uint64_t{1} << 30);
+    EXPECT_TRUE(made);
+    services = std::move(*made);
+    endpoints = std::make_unique<ProcessEndpoints>(*services);
+  }
+  std::string Json(const RehearsedRequest& request) {
+    Explanation explanation(request.key);
+    Result<Unit> done = Rehearse(*services, *endpoints, request, explanation);
+    EXPECT_TRUE(done) << done.error().what;
+    return explanation.Json();
+  }
+  std::string Text(const RehearsedRequest& request) {
+    Result<std::string> text = ExplanationText(Json(request));
+    EXPECT_TRUE(text);
+    return text.value_or("");
+  }
+
+  ManualClock clock;
+  std::unique_ptr<Services> services;
+  std::unique_ptr<ProcessEndpoints> endpoints;
+};
+
+RehearsedRequest Message(std::string key, std::string_view body = kBody) {
+  RehearsedRequest request;
+  request.target = "/api/v1/messages";
+  request.key = std::move(key);
+  request.body = body;
+  return request;
+}
+
+TEST(Rehearsal, TellsEachStepOfARequestThatIsServed) {
+  World world;
+  RehearsedRequest request = Message("alice");
+  request.headers = {{"user-agent", "curl/8"}, {"x-my-token", "client-secret"}};
+  EXPECT_EQ(world.Text(request),
+            R"(served by claude/first (route claude, key alice, model claude-opus-5-5)
+route           route 'claude': begins with /api
+                not route 'gemini', which is for /gemini
+auth            key 'alice' may use claude
+rate-limit      key 'alice': requests-per-minute: 0 of 2 used, 2 left
+                key 'alice': cost-per-day: $0.00 of $25.00 used, $25.00 left
+                reserves 522 tokens and $0.010088 until it ends
+rewrite         path /api/v1/messages becomes /v1/messages
+                sets header x-gateway
+                sets field temperature
+account-select  first: chosen: the session begins on it
+                haiku: does not serve model claude-opus-5-5
+                plan: a subscription, which serves the vendor's own client alone
+usage-record    $4.00 for a million tokens in, $20.00 out
+upstream        POST https://api.anthropic.com/v1/messages by the proxy http://127.0.0.1:3128
+  user-agent: curl/8
+  x-my-token: ***
+  content-type: application/json
+  x-gateway: ***
+  accept-encoding: identity
+  x-api-key: ***
+  and a body of 104 bytes
+)");
+  EXPECT_EQ(world.Json(request).find("secret"), std::string::npos) << world.Json(request);
+}
+
+TEST(Rehearsal, TellsWhoRefusesAndWhy) {
+  World world;
+  EXPECT_EQ(world.Text(Message("bob")),
+            R"(refused by auth with 403 permission_error (route claude, key bob):
+  key 'bob' may not use claude
+route           route 'claude': begins with /api
+                not route 'gemini', which is for /gemini
+)");
+  std::string unknown = world.Text(Message("carol"));
+  EXPECT_NE(unknown.find("refused by auth with 401 authentication_error"), std::string::npos);
+  EXPECT_NE(unknown.find("there is no relay key 'carol'"), std::string::npos) << unknown;
+  EXPECT_NE(world.Text(Message("")).find("no credential came"), std::string::npos);
+  RehearsedRequest nowhere;
+  nowhere.target = "/v2/nothing";
+  EXPECT_EQ(world.Text(nowhere), R"(refused by route with 404:
+  no route for this path; see routes in relay.yaml
+route           not route 'gemini', which is for /gemini
+                not route 'claude', which is for /api
+)");
+}
+
+TEST(Rehearsal, OfAnotherModelTellsWhatIsSent) {
+  World world;
+  std::string text = world.Text(Message("alice", R"({"model":"claude-3-x","messages":[]})"));
+  EXPECT_NE(text.find("model claude-3-x becomes claude-haiku-4-5"), std::string::npos) << text;
+  EXPECT_NE(text.find("haiku: can serve, but another comes before it"), std::string::npos) << text;
+}
+
+TEST(Rehearsal, KnowsTheRelaysOwnPaths) {
+  World world;
+  RehearsedRequest request;
+  request.method = "GET";
+  request.target = "/health";
+  EXPECT_EQ(world.Text(request),
+            "answered by the relay itself\nroute           the relay answers this path itself\n");
+}
+
+TEST(Rehearsal, TakesAndCountsNothing) {
+  World world;
+  const std::string first = world.Json(Message("alice"));
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(world.Json(Message("alice")), first);
+  EXPECT_EQ(world.services->exchanges.active(), 0);
+  EXPECT_EQ(world.services->bodies.used(), 0U);
+  EXPECT_EQ(world.services->metrics.Text(true).find("relay_requests_total{"), std::string::npos);
+  std::shared_ptr<const Snapshot> snapshot = world.services->current();
+  for (const auto& cluster : snapshot->clusters) {
+    EXPECT_EQ(cluster->pool->in_flight(), 0);
+    EXPECT_TRUE(cluster->pool->TakeChangedSessions().empty());
+  }
+  // A first use that is only explained is none.
+  EXPECT_NE(world.Text(Message("dora")).find("served by"), std::string::npos);
+  world.clock.Advance(std::chrono::hours(2));
+  EXPECT_NE(world.Text(Message("dora")).find("served by"), std::string::npos);
+}
+
+TEST(Rehearsal, ARequestGoesThroughJson) {
+  RehearsedRequest request = Message("alice");
+  request.headers = {{"a", "1"}, {"a", "\"2\""}};
+  Result<RehearsedRequest> read = RehearsedRequest::Parse(request.Json());
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->Json(), request.Json());
+  for (std::string_view wrong :
+       {"[]", R"({"method":"GET"})", R"({"target":"x"})", R"({"target":"/","headers":[["a"]]})"}) {
+    EXPECT_FALSE(RehearsedRequest::Parse(wrong)) << wrong;
+  }
+}
+
+}  // namespace
+}  // namespace relay

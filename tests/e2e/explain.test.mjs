@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+//
+// `relay explain` beside a relay that runs, and without one: it tells what then happens, by what is known at that moment,
+// and changes nothing.
+
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import {after, before, describe, it} from 'node:test';
+
+import {askFor, kTurn} from './lib/asking.mjs';
+import {kAccounts, kRelayKey} from './lib/relay.mjs';
+import {kStraightOnly, openWorld} from './lib/ways.mjs';
+
+describe('relay explain', {skip: kStraightOnly}, () => {
+  let world;
+  let body;
+  before(async () => {
+    world = await openWorld({claude: ['key', 'second', 'oauth'], keyLimits: 'requests-per-minute: 2'});
+    body = path.join(world.folder, 'body.json');
+    fs.writeFileSync(body, JSON.stringify(kTurn));
+  });
+  after(() => world?.close());
+
+  const explain = (...args) => world.relay.command('explain', 'POST', '/api/v1/messages', '--body', body, ...args);
+  async function explained(...args) {
+    const told = await explain('--json', ...args);
+    assert.equal(told.stderr, '');
+    return JSON.parse(told.stdout);
+  }
+  const notesOf = (explanation, step) => explanation.steps.find(({name}) => name === step).notes;
+
+  it('tells a request that is served, and sends nothing', async () => {
+    const told = await explain('--key', 'alice');
+    assert.deepEqual([told.code, told.stderr], [0, '']);
+    const lines = told.stdout.split('\n');
+    assert.equal(lines[0], 'served by claude/team-api (route claude, key alice, model claude-opus-5-5)');
+    assert.match(told.stdout, /requests-per-minute: 0 of 2 used, 2 left/);
+    assert.match(told.stdout, /alice-max: a subscription, which serves the vendor's own client alone/);
+    assert.match(told.stdout, /x-api-key: \*\*\*/);
+    for (const secret of [kRelayKey, ...Object.values(kAccounts.claude).map(({value}) => value)]) {
+      assert.equal(told.stdout.includes(secret), false);
+    }
+    assert.equal((await world.mock.requests()).length, 0);
+  });
+
+  it('sees what the relay knows at that moment', async () => {
+    const subscription = await explained('--key', 'alice', '--header', 'user-agent: claude-cli/2.1');
+    assert.equal(subscription.account, 'claude/team-api');
+    assert.equal((await world.relay.command('accounts', 'pause', 'claude/team-api')).code, 0);
+    const paused = await explained('--key', 'alice');
+    assert.equal(paused.account, 'claude/spare-api');
+    assert.deepEqual(notesOf(paused, 'account-select').map(({account, outcome, why}) => [account, outcome, why]),
+      [['spare-api', 'chosen', undefined], ['team-api', 'barred', 'paused'], ['alice-max', 'barred', 'client']]);
+    assert.equal((await askFor(world, 'claude', {unstreamed: true})).status, 200);
+    const [request] = await world.mock.requests();
+    assert.equal(request.credential.value, kAccounts.claude.second.value);
+    const kept = await explained('--key', 'alice');
+    assert.deepEqual([kept.account, kept.sticky], ['claude/spare-api', 'kept']);
+    assert.equal((await world.relay.command('accounts', 'resume', 'claude/team-api')).code, 0);
+    assert.equal((await explained('--key', 'alice')).account, 'claude/spare-api');
+  });
+
+  it('tells a refusal before it comes, with exit code 1', async () => {
+    assert.equal((await askFor(world, 'claude', {unstreamed: true})).status, 200);
+    for (let i = 0; i < 3; ++i) {
+      const told = await explain('--key', 'alice');
+      assert.equal(told.code, 1);
+      assert.match(told.stdout, /^refused by rate-limit with 429 rate_limit_error \(route claude, key alice\):\n {2}key 'alice' is at its limit of 2 requests a minute; again in \d+ s\n/);
+    }
+    assert.equal((await askFor(world, 'claude', {unstreamed: true})).status, 429);
+  });
+
+  it('takes a key from a variable, and names none that is not there', async () => {
+    const unset = await explain('--key-env', 'NOT_SET_AT_ALL');
+    assert.deepEqual([unset.code, unset.stderr], [2, 'relay: the variable NOT_SET_AT_ALL of --key-env is not set\n']);
+    assert.equal((await explained('--key-env', 'RELAY_KEY')).key, 'alice');
+    const unknown = await explained('--key', 'nobody');
+    assert.deepEqual([unknown.refusal.status, unknown.refusal.by], [401, 'auth']);
+    assert.equal(notesOf(unknown, 'auth')[0].text, "there is no relay key 'nobody'");
+  });
+
+  it('tells by relay.yaml alone, while a relay runs and without one', async () => {
+    const offline = await explain('--key', 'alice', '--offline');
+    assert.equal(offline.code, 0, offline.stderr);
+    assert.match(offline.stderr, /alone/);
+    assert.match(offline.stdout, /requests-per-minute: 0 of 2 used/);
+    await world.relay.stop();
+    const alone = await explain('--key', 'alice');
+    assert.equal(alone.code, 0, alone.stderr);
+    assert.match(alone.stderr, /no relay runs/);
+    assert.equal(alone.stdout, offline.stdout);
+    const wrong = await world.relay.command('explain', 'POST');
+    assert.deepEqual([wrong.code, wrong.stderr], [2, "relay: 'explain' needs METHOD PATH: relay explain METHOD PATH\n"]);
+  });
+});

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+// What a cluster would do with a request that is only explained.
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/exchange/explanation.h"
+#include "upstreams/cluster.h"
+#include "upstreams/refusals.h"
+#include "upstreams/tokens.h"
+
+namespace relay {
+namespace {
+
+constexpr std::string_view kHidden = "***";
+
+// Of an account that was chosen, and not taken.
+class RehearsedLease final : public Lease {
+ public:
+  explicit RehearsedLease(std::shared_ptr<const Account> account) : account_(std::move(account)) {}
+  std::string_view account() const override { return account_->name; }
+  const Account& details() const { return *account_; }
+
+ private:
+  std::shared_ptr<const Account> account_;
+};
+
+// "12m 5s": no more than the two greatest units.
+std::string TimeText(Duration time) {
+  int64_t seconds = std::chrono::ceil<std::chrono::seconds>(time).count();
+  if (seconds < 60) return std::to_string(seconds) + "s";
+  if (seconds < 3600) {
+    return std::to_string(seconds / 60) + "m " + std::to_string(seconds % 60) + "s";
+  }
+  int64_t hours = seconds / 3600;
+  if (hours < 48) return std::to_string(hours) + "h " + std::to_string(seconds % 3600 / 60) + "m";
+  return std::to_string(hours / 24) + "d " + std::to_string(hours % 24) + "h";
+}
+
+std::string BarText(NoAccount::Why why, const Wish& wish) {
+  using Why = NoAccount::Why;
+  switch (why) {
+    case Why::kBound: return "the key is bound to another account";
+    case Why::kPaused: return "paused by a person";
+    case Why::kClient: return "a subscription, which serves the vendor's own client alone";
+    case Why::kCall: return "not of the kind that can do this call";
+    case Why::kModel: return "does not serve model " + wish.model;
+    case Why::kRefused: return "its credential is refused";
+    case Why::kExpired: return "its login is being renewed";
+    case Why::kLimited: return "at its limit";
+    case Why::kBusy: return "carries as many requests as it may";
+    default: return std::string(NameOf(why));
+  }
+}
+
+std::string ChosenText(const Decision& decision) {
+  switch (decision.session) {
+    case Decision::Session::kKept: return "the session is on it";
+    case Decision::Session::kNew: return "the session begins on it";
+    case Decision::Session::kMoved:
+      return "the session moves to it from " + decision.session_account;
+    case Decision::Session::kNone: break;
+  }
+  return "the best of those that can serve";
+}
+
+std::string OtherText(Decision::Outcome outcome) {
+  switch (outcome) {
+    case Decision::Outcome::kGuess: return "failed of late, and others are surer to serve";
+    case Decision::Outcome::kNotOwn: return "can serve, but the session is on another";
+    case Decision::Outcome::kPriority: return "can serve, but another comes before it";
+    case Decision::Outcome::kLoad: return "can serve, but carries more";
+    case Decision::Outcome::kRecent: return "can serve, but was used more recently";
+    default: return std::string(NameOf(outcome));
+  }
+}
+
+// What the pool says of each account, the chosen one first.
+class Telling {
+ public:
+  Telling(const ClusterShared& shared, const Wish& wish, const Decision& decision, TimePoint now)
+      : shared_(shared), wish_(wish), decision_(decision), now_(now), views_(shared.pool->Look()) {}
+
+  void TellTo(Explanation& explanation) const {
+    for (bool chosen : {true, false}) {
+      for (const Decision::Candidate& candidate : decision_.candidates) {
+        bool this_one = candidate.outcome == Decision::Outcome::kChosen;
+        if (this_one == chosen) Tell(candidate, explanation);
+      }
+    }
+    if (decision_.candidates.empty()) explanation.Say("the cluster has no account");
+  }
+
+ private:
+  void Tell(const Decision::Candidate& candidate, Explanation& explanation) const {
+    using Outcome = Decision::Outcome;
+    auto view = std::ranges::find(views_, candidate.name, &AccountPool::View::name);
+    auto account = std::ranges::find_if(
+        shared_.accounts, [&](const auto& one) { return one->name == candidate.name; });
+    bool barred = candidate.outcome == Outcome::kBarred;
+    std::string text = candidate.name + ": ";
+    if (candidate.outcome == Outcome::kChosen) {
+      text += "chosen: " + ChosenText(decision_);
+      if (candidate.guess) text += "; it failed of late, but no other can serve";
+    } else {
+      text += barred ? BarText(candidate.why, wish_) : OtherText(candidate.outcome);
+    }
+    bool rests = candidate.until > now_;
+    if (rests) text += ", for another " + TimeText(candidate.until - now_);
+    if (rests && view != views_.end() && !view->cause.empty()) text += " (" + view->cause + ")";
+    Explanation::Note& note = explanation.Say(text);
+    note.With("account", candidate.name).With("outcome", NameOf(candidate.outcome));
+    if (barred) note.With("why", NameOf(candidate.why));
+    if (account != shared_.accounts.end()) note.With("priority", (*account)->priority);
+    if (view != views_.end()) note.With("in-flight", view->in_flight);
+    if (rests) {
+      note.With("for-seconds",
+                int64_t{std::chrono::ceil<std::chrono::seconds>(candidate.until - now_).count()});
+    }
+  }
+
+  const ClusterShared& shared_;
+  const Wish& wish_;
+  const Decision& decision_;
+  const TimePoint now_;
+  const std::vector<AccountPool::View> views_;
+};
+
+void TellToken(TokenSource& tokens, WallTime now, Explanation& explanation) {
+  using Phase = TokenSource::View::Phase;
+  TokenSource::View view = tokens.Look();
+  if (view.phase == Phase::kRefused) {
+    explanation.Say("its login is refused: " + view.cause + "; another account is tried");
+  } else if (view.phase != Phase::kReady || now >= view.expires) {
+    explanation.Say("its token is renewed first, which may take a moment or fail");
+  }
+}
+
+Explanation::Sent SentOf(const Call& call, const Exchange& x) {
+  Explanation::Sent sent;
+  sent.method = call.head.method;
+  const Url& url = call.endpoint->url;
+  sent.url = (url.tls ? "https://" : "http://") + AuthorityOf(url) + std::string(call.head.target);
+  for (const Field& field : call.head.fields) {
+    bool hidden = x.explanation->Hides(field.name);
+    sent.fields.emplace_back(field.name, hidden ? kHidden : field.value);
+  }
+  sent.body_bytes = call.edits.SizeAfter(call.body ? call.body->size() : x.body.size());
+  return sent;
+}
+
+}  // namespace
+
+std::expected<Unit, Refusal> Cluster::RehearseSelect(Exchange& x, const Wish& wish,
+                                                     Duration wait) const {
+  Explanation& explanation = *x.explanation;
+  const TimePoint now = loop_.Now();
+  Decision decision = shared_->pool->Explain(wish, now);
+  // While all are busy a rest may end, and then it is chosen anew.
+  TimePoint then = now;
+  while (!decision.chosen && decision.none.why == NoAccount::Why::kBusy &&
+         decision.none.until > then && decision.none.until <= now + wait) {
+    then = decision.none.until;
+    decision = shared_->pool->Explain(wish, then);
+  }
+  Telling(*shared_, wish, decision, then).TellTo(explanation);
+  explanation.Set("sticky", NameOf(decision.session));
+  if (then > now) explanation.Say("waits " + TimeText(then - now) + " for it");
+  if (!decision.chosen) {
+    bool waits = decision.none.why == NoAccount::Why::kBusy && wait > Duration::zero();
+    if (waits) explanation.Say("waits up to " + TimeText(wait) + " for one that gets free");
+    return std::unexpected(RefusalOf(decision.none, shared_->config.name, x.ask.model, now));
+  }
+  auto chosen = std::ranges::find(decision.candidates, Decision::Outcome::kChosen,
+                                  &Decision::Candidate::outcome);
+  auto account = std::ranges::find_if(shared_->accounts, [&](const auto& one) {
+    return chosen != decision.candidates.end() && one->name == chosen->name;
+  });
+  if (account == shared_->accounts.end()) {
+    // A newer configuration is being put in force.
+    return std::unexpected(RefusalOf({}, shared_->config.name, x.ask.model, now));
+  }
+  explanation.Set("account", (*account)->cluster + "/" + (*account)->name);
+  x.facts.lease = std::make_unique<RehearsedLease>(*account);
+  return Unit{};
+}
+
+std::expected<Answer, Refusal> Cluster::RehearseSend(Exchange& x) const {
+  Explanation& explanation = *x.explanation;
+  const Account& account = static_cast<const RehearsedLease&>(*x.facts.lease).details();
+  if (account.tokens != nullptr) TellToken(*account.tokens, loop_.clock().Wall(), explanation);
+  Result<Call> call = shared_->provider->Prepare(account, Secret(kHidden), x);
+  if (!call) return std::unexpected(ToRefusal(call.error()));
+  Answer answer;
+  answer.head.status = 200;
+  answer.head.content_length = 0;
+  if (call->local) {
+    explanation.Say("answered here with " + std::to_string(call->local->status) +
+                    ": nothing is sent");
+    return answer;
+  }
+  Explanation::Sent sent = SentOf(*call, x);
+  std::string text = sent.method + " " + sent.url;
+  const ProxyUrl& proxy = call->endpoint->way.proxy;
+  if (!proxy.direct()) text += " by the proxy " + FormatProxyUrl(proxy);
+  explanation.Say(text);
+  explanation.Send(std::move(sent));
+  return answer;
+}
+
+}  // namespace relay
