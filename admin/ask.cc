@@ -11,9 +11,6 @@
 namespace relay {
 namespace {
 
-// A change waits for the store, which may be far away.
-constexpr Duration kPatience = std::chrono::seconds(20);
-
 // The message of an error's body, or all of it.
 std::string MessageOf(const std::string& body) {
   Result<JsonIndex> object = JsonIndex::Parse(body);
@@ -61,10 +58,10 @@ std::expected<RelayTarget, int> FindTarget(const Options& options, const Environ
 }
 
 std::expected<std::string, int> AskRelay(const Options& options, const Environment& environment,
-                                         const FetchRequest& request) {
+                                         const FetchRequest& request, Duration patience) {
   std::expected<RelayTarget, int> target = FindTarget(options, environment);
   if (!target) return std::unexpected(target.error());
-  return AnswerOf(*target, FetchUnix(target->socket(), request, kPatience));
+  return AnswerOf(*target, FetchUnix(target->socket(), request, patience));
 }
 
 std::expected<std::string, int> AnswerOf(const RelayTarget& target, Result<Fetched> fetched) {

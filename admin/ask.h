@@ -25,9 +25,11 @@ struct RelayTarget {
 std::expected<RelayTarget, int> FindTarget(const Options& options, const Environment& environment);
 
 // The body of the relay's good answer. What the relay refuses, in its words, and a relay that is
-// not there, are complained about: the exit code.
+// not there, are complained about: the exit code. A change waits for the store, which may be far
+// away.
 std::expected<std::string, int> AskRelay(const Options& options, const Environment& environment,
-                                         const FetchRequest& request);
+                                         const FetchRequest& request,
+                                         Duration patience = std::chrono::seconds(20));
 
 // The same of what was fetched from there already.
 std::expected<std::string, int> AnswerOf(const RelayTarget& target, Result<Fetched> fetched);

@@ -74,6 +74,9 @@ const CommandSpec kCommands[] = {
     {"keys rotate", Command::kKeys, "NAME", "replaces a key, and prints the new one this once"},
     {"keys delete", Command::kKeys, "NAME", "refuses a key, and hides it from the list"},
     {"keys restore", Command::kKeys, "NAME", "takes that back"},
+    {"alerts list", Command::kAlerts, "", "who is told of alerts, and how the last one went"},
+    {"alerts test", Command::kAlerts, "[NAME]", "tells all of them, or one, that this is a test",
+     "Prints what each receiver answered; exit code 1 when one did not take it."},
     {"rekey", Command::kRekey, "", "goes over to a new encryption key",
      "With a key file in the data folder, makes a new one. With secrets.encryption-key, give the "
      "new\n"
@@ -93,6 +96,7 @@ const CommandSpec kCommands[] = {
 // Those whose names have two words.
 constexpr CommandGroup kGroups[] = {
     {"accounts", "logs accounts in, adds, lists, tests, pauses and removes them"},
+    {"alerts", "who is told when something needs a person, and a test of it"},
     {"keys", "relay keys: make, list, change, disable, rotate and delete them"},
     {"state", "all that the store holds, to and from a file"},
 };
@@ -100,7 +104,8 @@ constexpr CommandGroup kGroups[] = {
 constexpr std::string_view kUnbuilt[] = {"import", "doctor"};
 
 const OptionSpec kOptions[] = {
-    {"--config", "FILE", "serve check explain usage health reload diff accounts keys rekey state",
+    {"--config", "FILE",
+     "serve check explain usage health reload diff accounts alerts keys rekey state",
      "instead of relay.yaml in this folder",
      [](Options& o, std::string_view value) -> Set {
        o.config = value;
@@ -119,12 +124,12 @@ const OptionSpec kOptions[] = {
        o.by = *by;
        return {};
      }},
-    {"--json", "", "explain usage accounts/list keys", "for programs",
+    {"--json", "", "explain usage accounts/list alerts keys", "for programs",
      [](Options& o, std::string_view) -> Set {
        o.json = true;
        return {};
      }},
-    {"--data", "FOLDER", "explain usage health reload diff accounts keys rekey",
+    {"--data", "FOLDER", "explain usage health reload diff accounts alerts keys rekey",
      "the relay's data folder, instead of looking it up in relay.yaml",
      [](Options& o, std::string_view value) -> Set {
        o.data = value;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "admin/account_commands.h"
+#include "admin/alerts_command.h"
 #include "admin/check.h"
 #include "admin/commands.h"
 #include "admin/explain.h"
@@ -41,6 +42,7 @@ int main(int count, char** words) {
     case relay::Command::kDiff: return relay::RunDiff(*options, environment);
     case relay::Command::kAccounts: return relay::RunAccounts(*options, environment);
     case relay::Command::kKeys: return relay::RunKeys(*options, environment);
+    case relay::Command::kAlerts: return relay::RunAlerts(*options, environment);
     case relay::Command::kRekey: return relay::RunRekey(*options, environment);
     case relay::Command::kState: return relay::RunState(*options, environment);
     case relay::Command::kFilters: return Print(relay::FiltersReference());

@@ -31,6 +31,7 @@ enum class Command : uint8_t {
   kDiff,
   kAccounts,
   kKeys,
+  kAlerts,
   kRekey,
   kState,
   kFilters,

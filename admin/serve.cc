@@ -17,7 +17,9 @@
 #include <vector>
 
 #include "admin/account_book.h"
+#include "admin/alerts.h"
 #include "admin/api/accounts.h"
+#include "admin/api/alerts.h"
 #include "admin/api/config.h"
 #include "admin/api/explain.h"
 #include "admin/api/keys.h"
@@ -236,6 +238,7 @@ class Process final {
   std::unique_ptr<TokenKeeper> keeper_;
   AccountBook accounts_;
   AccountsRoom accounts_room_{services_, accounts_, *keeper_, calls_};
+  Alerts alerts_{calls_, services_};
   Reloader reloader_;
   const std::shared_ptr<LoopDoor> door_ = std::make_shared<LoopDoor>(loop_);
   Objects objects_;
@@ -258,7 +261,10 @@ Process::Process(Services& services, const Options& options, const Environment& 
           TokenKeeper::Options{.run = RandomHex(8), .alone = IsEmbedded(services)})),
       accounts_(loop_, services, StoreOf(services, vault), vault),
       reloader_(loop_, services, options.config, environment,
-                [this](const ReloadOutcome& outcome) { endpoints_.SetReload(outcome); }),
+                [this](const ReloadOutcome& outcome) {
+                  endpoints_.SetReload(outcome);
+                  alerts_.OnReload(outcome);
+                }),
       objects_(loop_, door_, services,
                services.state == nullptr ? nullptr : services.state->store(), KeyringOf(services)) {
   api_.Add("GET", "/health",
@@ -267,6 +273,7 @@ Process::Process(Services& services, const Options& options, const Environment& 
   AddConfigApi(api_, loop_, reloader_);
   AddExplainApi(api_, services_, endpoints_);
   AddAccountsApi(api_, accounts_room_);
+  AddAlertsApi(api_, alerts_);
   AddRekeyApi(api_, objects_, KeyringOf(services_));
   if (services_.state == nullptr) return;
   services_.state->WhenMet(

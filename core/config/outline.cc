@@ -188,6 +188,7 @@ std::string TitleOf(const Path& path, size_t& used) {
   };
   used = 2;
   if (is(0, "keys")) return "key " + Quote(path[1]);
+  if (is(0, "alerts")) return "alert " + Quote(path[1]);
   if (is(0, "listeners")) return "listener " + path[1];
   if (is(0, "routes")) {
     if (!is(2, "filters")) return "route " + Quote(path[1]);

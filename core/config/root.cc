@@ -498,6 +498,7 @@ void Bind(Fields& f, ConfigDraft& c) {
   f.Optional("keys", c.key_drafts, "who may use the relay");
   f.Named("clusters", c.cluster_drafts, kName, "upstream services with their accounts");
   f.Required("routes", c.route_drafts, NonEmpty{}, "the first that matches wins");
+  f.Optional("alerts", c.alert_drafts, "who is told when something needs a person");
   f.Optional("tests", c.test_drafts, "run by `relay check`, and before every reload");
 }
 
@@ -511,8 +512,8 @@ Shape DescribeConfig() {
 static Outline OutlineOf(const Node& root, const std::vector<LeftOut>& left_out) {
   Outline outline = Outline::Of(root, DescribeConfig());
   for (const LeftOut& left : left_out) {
-    if (!left.account) {
-      outline.Remove({"keys", left.name});
+    if (left.kind != LeftOut::Kind::kAccount) {
+      outline.Remove({left.kind == LeftOut::Kind::kKey ? "keys" : "alerts", left.name});
       continue;
     }
     size_t slash = left.name.find('/');

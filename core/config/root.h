@@ -17,6 +17,7 @@
 #include "core/base/log.h"
 #include "core/base/secret.h"
 #include "core/config/account_rules.h"
+#include "core/config/alerts.h"
 #include "core/config/fields.h"
 #include "core/config/node.h"
 #include "core/config/outline.h"
@@ -240,11 +241,12 @@ struct TestConfig {
   Place place;
 };
 
-// A key or account without its credential, because ${NAME:=} was empty.
+// What has no credential or URL, because ${NAME:=} was empty.
 struct LeftOut {
+  enum class Kind : uint8_t { kKey, kAccount, kAlert };
   std::string what;  // "key 'alice'", "account 'claude/team-api'"
   std::string name;  // "alice", "claude/team-api"
-  bool account = false;
+  Kind kind = Kind::kKey;
   std::string variable;  // what to set: "RELAY_KEY"
   Place place;
 
@@ -268,6 +270,7 @@ struct Config {
   std::vector<KeyConfig> keys;  // without those left out
   std::vector<ClusterConfig> clusters;
   std::vector<RouteConfig> routes;  // first match wins
+  std::vector<AlertConfig> alerts;  // without those left out
   std::vector<TestConfig> tests;
   std::vector<LeftOut> left_out;
 

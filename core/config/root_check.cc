@@ -103,7 +103,7 @@ void FinishKeys(ConfigDraft& draft, Problems& problems) {
     names.Take(key.name, key.place);
     if (!key.emptied_by.empty()) {
       draft.left_out.push_back(
-          {"key " + Quote(key.name), key.name, false, key.emptied_by, key.place});
+          {"key " + Quote(key.name), key.name, LeftOut::Kind::kKey, key.emptied_by, key.place});
       continue;
     }
     for (const KeyConfig& other : draft.keys) {
@@ -118,8 +118,9 @@ void FinishKeys(ConfigDraft& draft, Problems& problems) {
 }
 
 bool IsLeftOut(const Config& config, const std::string& account) {
-  return std::ranges::any_of(
-      config.left_out, [&](const LeftOut& left) { return left.account && left.name == account; });
+  return std::ranges::any_of(config.left_out, [&](const LeftOut& left) {
+    return left.kind == LeftOut::Kind::kAccount && left.name == account;
+  });
 }
 
 // Once clusters are there.
@@ -154,8 +155,8 @@ void FinishClusters(ConfigDraft& draft, Problems& problems) {
         continue;
       }
       std::string name = cluster.name + "/" + account.name;
-      draft.left_out.push_back(
-          {"account " + Quote(name), name, true, account.emptied_by, account.place});
+      draft.left_out.push_back({"account " + Quote(name), name, LeftOut::Kind::kAccount,
+                                account.emptied_by, account.place});
     }
     draft.clusters.push_back(std::move(static_cast<ClusterConfig&>(cluster)));
   }
@@ -225,10 +226,11 @@ void FinishRoutes(ConfigDraft& draft, Problems& problems) {
   }
 }
 
-const LeftOut* FindLeftOut(const Config& config, bool account, std::string_view name) {
+const LeftOut* FindLeftOut(const Config& config, LeftOut::Kind kind, std::string_view name) {
+  bool account = kind == LeftOut::Kind::kAccount;
   for (const LeftOut& left : config.left_out) {
     bool same = left.name == name || (account && left.name.ends_with("/" + std::string(name)));
-    if (left.account == account && same) return &left;
+    if (left.kind == kind && same) return &left;
   }
   return nullptr;
 }
@@ -241,6 +243,19 @@ bool HasAccount(const Config& config, std::string_view name) {
     }
   }
   return false;
+}
+
+void FinishAlerts(ConfigDraft& draft, Problems& problems) {
+  Unique names("alert", problems);
+  for (AlertConfig& alert : draft.alert_drafts) {
+    names.Take(alert.name, alert.place);
+    if (alert.emptied_by.empty()) {
+      draft.alerts.push_back(std::move(alert));
+      continue;
+    }
+    draft.left_out.push_back({"alert " + Quote(alert.name), alert.name, LeftOut::Kind::kAlert,
+                              alert.emptied_by, alert.place});
+  }
 }
 
 void FinishTests(ConfigDraft& draft, Problems& problems) {
@@ -264,8 +279,11 @@ void FinishTests(ConfigDraft& draft, Problems& problems) {
       problems.Add(test.expect.route.place,
                    "there is no route " + Quote(out.route) + DidYouMean(out.route, routes));
     }
-    const LeftOut* key = FindLeftOut(draft, false, out.key);
-    const LeftOut* account = out.account.empty() ? nullptr : FindLeftOut(draft, true, out.account);
+    const LeftOut* key = FindLeftOut(draft, LeftOut::Kind::kKey, out.key);
+    const LeftOut* account = nullptr;
+    if (!out.account.empty()) {
+      account = FindLeftOut(draft, LeftOut::Kind::kAccount, out.account);
+    }
     if (key) out.skipped = key->Text();
     if (account && out.skipped.empty()) out.skipped = account->Text();
     if (!out.account.empty() && !account && !HasAccount(draft, out.account)) {
@@ -287,6 +305,7 @@ void FinishConfig(ConfigDraft& draft, const Node& root, const Environment& envir
   FinishClusters(draft, problems);
   CheckBound(draft, problems);
   FinishRoutes(draft, problems);
+  FinishAlerts(draft, problems);
   FinishTests(draft, problems);
 }
 

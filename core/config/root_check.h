@@ -58,6 +58,7 @@ struct ConfigDraft : Config {
   std::vector<KeyDraft> key_drafts;
   std::vector<ClusterDraft> cluster_drafts;
   std::vector<RouteDraft> route_drafts;
+  std::vector<AlertConfig> alert_drafts;
   std::vector<TestDraft> test_drafts;
 };
 

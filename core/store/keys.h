@@ -2,6 +2,7 @@
 // The directory of relay keys: an immutable snapshot, looked up by the HMAC of what a client sent.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -78,6 +79,10 @@ class KeyDirectory {
   std::shared_ptr<const KeyRecord> Find(std::string_view secret) const;
   // For tests in relay.yaml and for `explain`.
   std::shared_ptr<const KeyRecord> FindByName(std::string_view name) const;
+  // Each record, also of keys that are replaced and valid a little longer: those twice.
+  void ForEach(const std::function<void(const KeyRecord&)>& visit) const {
+    for (const Entry& entry : entries_) visit(*entry.record);
+  }
   size_t size() const { return entries_.size(); }
 
  private:

@@ -186,6 +186,14 @@ class Limiter {
   // when waiting until then cannot help. The limiter outlives the task.
   Task<Admitted> AdmitInTurn(Loop& loop, Ask ask, TimePoint deadline, size_t most);
 
+  // What a scope has spent: in the calendar's windows that hold today, and in the five hours that
+  // run. What is reserved is not in it.
+  struct Spent {
+    CostAmounts cost{};
+    int64_t five_hours = 0;
+  };
+  Spent SpentIn(LimitScope& scope) const;
+
   // The exchange of `slot` is over and used this; `output`: the tokens of a whole answer. Without
   // it the slot's end settles with nothing.
   void Settle(Slot& slot, const Charge& used, std::optional<int64_t> output = {});

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#include "admin/alert_book.h"
+
+#include <algorithm>
+
+#include "core/base/text.h"
+
+namespace relay {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The highest share of a budget that is told and has been reached; 0 for none.
+int ReachedOf(const AlertConfig& config, const AlertCondition& condition) {
+  if (condition.event != AlertEvent::kBudget) return 0;
+  int64_t reached = 0;
+  for (int64_t percent : config.budget_percent) {
+    if (condition.percent >= percent) reached = std::max(reached, percent);
+  }
+  return static_cast<int>(reached);
+}
+
+bool Wanted(const AlertConfig& config, const AlertCondition& condition) {
+  if (std::ranges::find(config.on, condition.event) == config.on.end()) return false;
+  return condition.event != AlertEvent::kBudget || ReachedOf(config, condition) > 0;
+}
+
+Alert::Severity SeverityOf(const AlertCondition& condition) {
+  switch (condition.event) {
+    case AlertEvent::kRefused:
+    case AlertEvent::kUnserved:
+    case AlertEvent::kStore:
+    case AlertEvent::kConfig: return Alert::Severity::kCritical;
+    case AlertEvent::kBudget:
+      return condition.percent >= 100 ? Alert::Severity::kCritical : Alert::Severity::kWarning;
+    default: return Alert::Severity::kWarning;
+  }
+}
+
+std::string_view EndOf(AlertEvent event) {
+  switch (event) {
+    case AlertEvent::kRefused: return "is no longer refused";
+    case AlertEvent::kLimited: return "is no longer at its limit";
+    case AlertEvent::kExpired: return "no longer lacks a token";
+    case AlertEvent::kBroken: return "no longer fails";
+    case AlertEvent::kOverloaded: return "is no longer short of capacity";
+    case AlertEvent::kUnserved: return "can serve again";
+    case AlertEvent::kStore: return "works again";
+    case AlertEvent::kConfig: return "is good again";
+    case AlertEvent::kBudget: return "";
+  }
+  return "";
+}
+
+Alert Began(const AlertCondition& condition, WallTime wall) {
+  return {.id = RandomHex(8),
+          .event = condition.event,
+          .phase = Alert::Phase::kBegan,
+          .severity = SeverityOf(condition),
+          .when = wall,
+          .subject = condition.subject,
+          .what = condition.what,
+          .details = condition.details,
+          .until = condition.until};
+}
+
+Alert Ended(const AlertCondition& condition, WallTime wall) {
+  return {.id = RandomHex(8),
+          .event = condition.event,
+          .phase = Alert::Phase::kEnded,
+          .severity = Alert::Severity::kInfo,
+          .when = wall,
+          .subject = condition.subject,
+          .what = std::string(EndOf(condition.event))};
+}
+
+}  // namespace
+
+Duration AlertBook::GapOf(AlertEvent event) {
+  return event == AlertEvent::kConfig ? 0s : 30s;
+}
+
+Duration AlertBook::HoldOf(AlertEvent event) {
+  switch (event) {
+    case AlertEvent::kBroken: return 30s;
+    case AlertEvent::kExpired:
+    case AlertEvent::kOverloaded: return 60s;
+    case AlertEvent::kUnserved: return 5s;
+    case AlertEvent::kStore: return 10s;
+    default: return 0s;
+  }
+}
+
+bool AlertBook::Due(const Entry& entry, int percent, const AlertConfig& config, TimePoint now) {
+  // More of a budget is spent than was told.
+  if (entry.told) return percent > entry.told_percent;
+  if (now - entry.began < HoldOf(entry.condition.event)) return false;
+  return entry.told_at == TimePoint() || now - entry.told_at >= config.quiet;
+}
+
+std::vector<Alert> AlertBook::Update(const AlertConfig& config,
+                                     const std::vector<AlertCondition>& now_true, TimePoint now,
+                                     WallTime wall) {
+  std::vector<Alert> alerts;
+  for (const AlertCondition& condition : now_true) {
+    if (!Wanted(config, condition)) continue;
+    auto [at, fresh] = entries_.try_emplace(condition.id);
+    Entry& entry = at->second;
+    if (fresh || entry.over) entry.began = now;
+    entry.over = false;
+    entry.seen = now;
+    entry.condition = condition;
+    int percent = ReachedOf(config, condition);
+    if (Due(entry, percent, config, now)) {
+      alerts.push_back(Began(condition, wall));
+      entry.told = true;
+      entry.told_at = now;
+    } else if (percent > entry.told_percent) {
+      continue;
+    }
+    entry.told_percent = percent;
+  }
+  for (auto at = entries_.begin(); at != entries_.end();) {
+    Entry& entry = at->second;
+    entry.over = entry.seen != now && now - entry.seen >= GapOf(entry.condition.event);
+    if (entry.over && entry.told && entry.condition.event != AlertEvent::kBudget) {
+      alerts.push_back(Ended(entry.condition, wall));
+    }
+    if (entry.over) entry.told = false;
+    // What was told is kept in mind for as long as it must not be told again.
+    bool known = entry.told_at != TimePoint() && now - entry.told_at < config.quiet;
+    at = entry.over && !known ? entries_.erase(at) : std::next(at);
+  }
+  return alerts;
+}
+
+}  // namespace relay

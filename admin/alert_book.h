@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// What one receiver of alerts has been told, and what to tell it next. An alert is a condition that
+// begins and ends: looked at again and again, told once each way. So nothing is missed between two
+// looks that still matters, and nothing that flaps is told each time.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "admin/alert.h"
+#include "core/base/clock.h"
+#include "core/config/alerts.h"
+
+namespace relay {
+
+// What is the case now.
+struct AlertCondition {
+  std::string id;  // the same for as long as it is the same trouble
+  AlertEvent event{};
+  std::string subject;
+  std::string what;
+  std::string details = {};
+  std::optional<WallTime> until = {};
+  int percent = 0;  // kBudget: of the limit
+};
+
+class AlertBook {
+ public:
+  // So long a condition may be absent without having ended: an account that is probed and fails
+  // again was never well.
+  static Duration GapOf(AlertEvent event);
+  // How long a condition must be the case before it is told. What may cure itself in a moment is
+  // given the moment.
+  static Duration HoldOf(AlertEvent event);
+
+  // Of all conditions that are the case, what `config` wants to be told now.
+  std::vector<Alert> Update(const AlertConfig& config, const std::vector<AlertCondition>& now_true,
+                            TimePoint now, WallTime wall);
+  size_t size() const { return entries_.size(); }
+
+ private:
+  struct Entry {
+    AlertCondition condition;
+    TimePoint began{};
+    TimePoint seen{};
+    TimePoint told_at{};  // epoch: never
+    int told_percent = 0;
+    bool told = false;  // that it began, and not yet that it ended
+    bool over = false;  // absent for longer than it may be
+  };
+  static bool Due(const Entry& entry, int percent, const AlertConfig& config, TimePoint now);
+
+  std::map<std::string, Entry, std::less<>> entries_;
+};
+
+}  // namespace relay

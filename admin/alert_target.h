@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// One receiver of alerts: what it is to be told waits in order, and is tried until it has it or is
+// given up. A receiver that is slow or away holds up nobody.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "admin/alert.h"
+#include "admin/alert_book.h"
+#include "core/async/event.h"
+#include "core/async/task.h"
+#include "core/metrics/metrics.h"
+#include "upstreams/vendor_call.h"
+
+namespace relay {
+
+// What came of one try.
+struct AlertOutcome {
+  bool sent = false;
+  bool passes = false;  // another try may go well
+  std::string detail;   // for people: "200", "404: no_service", why it was not reached
+  Duration wait{};      // before another try, as the receiver says; zero: it does not
+};
+
+class AlertTarget final : public Mortal {
+ public:
+  // More than these are not kept: the oldest are dropped.
+  static constexpr size_t kMostWaiting = 100;
+  static constexpr int kTries = 6;
+  static constexpr Duration kPatience = std::chrono::seconds(10);  // of one try
+  static constexpr Duration kMostWait = std::chrono::minutes(10);
+  // Before try number `failed` + 1, where the receiver does not say.
+  static Duration WaitAfter(int failed);
+
+  // Both outlive this. Dies in the loop's own phase.
+  AlertTarget(VendorCalls& calls, Metrics& metrics, AlertConfig config);
+
+  // What it has been told stays told.
+  void Reconfigure(AlertConfig config) { config_ = std::move(config); }
+  const AlertConfig& config() const { return config_; }
+  // Takes what is the case now, and tells what is new of it.
+  void Update(const std::vector<AlertCondition>& now_true);
+  void Tell(Alert alert);
+  // One try, beside what waits.
+  Task<AlertOutcome> Post(Alert alert);
+
+  size_t waiting() const { return waiting_.size(); }
+  // Of the last try; nothing before the first.
+  struct Last {
+    WallTime when{};
+    AlertOutcome outcome;
+  };
+  const std::optional<Last>& last() const { return last_; }
+
+ private:
+  Task<Unit> Run();
+  void Count(std::string_view result);
+  void Note(const Alert& alert, const AlertOutcome& outcome, bool given_up);
+
+  VendorCalls& calls_;
+  Metrics& metrics_;
+  AlertConfig config_;
+  AlertBook book_;
+  std::deque<Alert> waiting_;  // the first is being sent
+  std::optional<Last> last_;
+  Event wake_;
+  Waiter start_;
+  Task<Unit> task_;
+};
+
+}  // namespace relay

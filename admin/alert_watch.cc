@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+#include "admin/alert_watch.h"
+
+#include <array>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/config/units.h"
+#include "filters/limits.h"
+#include "upstreams/refusals.h"
+
+namespace relay {
+namespace {
+
+constexpr double kNanodollars = 1e9;
+
+std::string Dollars(int64_t nanodollars) {
+  return "$" +
+         FormatNumber(std::round(static_cast<double>(nanodollars) / kNanodollars * 100) / 100);
+}
+
+class Watch {
+ public:
+  explicit Watch(const Services& services)
+      : services_(services),
+        snapshot_(services.current()),
+        now_(services.clock.Now()),
+        wall_(services.clock.Wall()) {}
+
+  void LookAtAccounts() {
+    for (const auto& cluster : snapshot_->clusters) {
+      for (const AccountPool::View& view : cluster->pool->Look()) {
+        AddAccount(cluster->config.name, view);
+      }
+      AddCluster(*cluster);
+    }
+  }
+
+  void LookAtBudgets() {
+    snapshot_->keys->ForEach([this](const KeyRecord& key) {
+      if (key.disabled) return;
+      AddBudgets("key " + key.name, key.limits, *key.scope);
+      for (const KeyRecord::ServiceLimits& on : key.service_limits) {
+        AddBudgets("key " + key.name + " on " + on.service, on.limits, *on.scope);
+      }
+    });
+  }
+
+  void LookAtState() {
+    if (services_.state == nullptr) return;
+    LedgerKeeper::Status status = services_.state->status();
+    bool away = services_.state->store_status().link == StoreStatus::Link::kDisconnected;
+    if (away || status.store_fails) {
+      Add({.id = "store",
+           .event = AlertEvent::kStore,
+           .subject = "the store",
+           .what = away ? "is not to be reached; what is used is kept in memory"
+                        : "fails; what is used is kept in memory"});
+    }
+    if (status.journal_fails) {
+      Add({.id = "journal",
+           .event = AlertEvent::kStore,
+           .subject = "the journal",
+           .what = "cannot be written; a crash loses what the store has not been told"});
+    }
+  }
+
+  void LookAtFile(const std::string& refused) {
+    if (refused.empty()) return;
+    Add({.id = "config",
+         .event = AlertEvent::kConfig,
+         .subject = "the changed relay.yaml",
+         .what = "was refused, and what was in force stays",
+         .details = refused});
+  }
+
+  std::vector<AlertCondition> Take() { return std::move(found_); }
+
+ private:
+  void Add(AlertCondition condition) { found_.push_back(std::move(condition)); }
+
+  std::optional<WallTime> OnWall(TimePoint when) const {
+    if (when <= now_) return std::nullopt;
+    return wall_ + std::chrono::duration_cast<WallTime::duration>(when - now_);
+  }
+
+  static std::optional<std::pair<AlertEvent, std::string_view>> TroubleOf(
+      AccountPool::Health health) {
+    using Health = AccountPool::Health;
+    switch (health) {
+      case Health::kRefused:
+        return std::pair(AlertEvent::kRefused, "is refused by its vendor, and needs a person");
+      case Health::kLimited: return std::pair(AlertEvent::kLimited, "is at its limit");
+      case Health::kExpired: return std::pair(AlertEvent::kExpired, "has no valid token");
+      case Health::kBroken: return std::pair(AlertEvent::kBroken, "fails");
+      case Health::kOverloaded:
+        return std::pair(AlertEvent::kOverloaded, "is refused for lack of the vendor's capacity");
+      // A person paused it, or a request is about to find out.
+      default: return std::nullopt;
+    }
+  }
+
+  void AddAccount(const std::string& cluster, const AccountPool::View& view) {
+    auto trouble = TroubleOf(view.health);
+    if (!trouble) return;
+    std::string subject = "account " + cluster + "/" + view.name;
+    if (!view.family.empty()) subject += " (" + view.family + ")";
+    bool refused = trouble->first == AlertEvent::kRefused;
+    Add({.id = std::string(NameOf(trouble->first)) + " " + subject,
+         .event = trouble->first,
+         .subject = subject,
+         .what = std::string(trouble->second),
+         .details = view.cause,
+         // When a refused one is tried again says nothing of when it is well.
+         .until = refused ? std::nullopt : OnWall(view.until)});
+  }
+
+  // For the vendor's own client, which may use all there is.
+  void AddCluster(const ClusterShared& cluster) {
+    using Why = NoAccount::Why;
+    Wish wish;
+    wish.vendor_client = true;
+    auto serves = cluster.pool->CanServe(wish);
+    if (serves || serves.error().why == Why::kEmpty || serves.error().why == Why::kBusy) return;
+    const std::string& name = cluster.config.name;
+    Add({.id = "unserved " + name,
+         .event = AlertEvent::kUnserved,
+         .subject = "cluster " + name,
+         .what = "can serve nobody",
+         .details = RefusalOf(serves.error(), name, "", now_).message,
+         .until = OnWall(serves.error().until)});
+  }
+
+  void AddBudgets(const std::string& who, const RateLimits& limits, LimitScope& scope) {
+    if (!limits.any_cost()) return;
+    Limiter::Spent spent = services_.limiter.SpentIn(scope);
+    using What = Limiter::Denied::What;
+    if (limits.cost_per_5h > 0) {
+      AddBudget(who, NameOf(What::kFiveHours, {}), spent.five_hours, limits.cost_per_5h);
+    }
+    for (CostWindow window : kAllCostWindows) {
+      auto index = static_cast<size_t>(window);
+      if (limits.cost[index] <= 0) continue;
+      AddBudget(who, NameOf(What::kCost, window), spent.cost[index], limits.cost[index]);
+    }
+  }
+
+  void AddBudget(const std::string& who, std::string_view name, int64_t spent, int64_t limit) {
+    auto percent = static_cast<int>(static_cast<double>(spent) * 100 / static_cast<double>(limit));
+    if (percent == 0) return;
+    Add({.id = "budget " + who + " " + std::string(name),
+         .event = AlertEvent::kBudget,
+         .subject = who,
+         .what = "has spent " + std::to_string(percent) + "% of its " + std::string(name),
+         .details = Dollars(spent) + " of " + Dollars(limit),
+         .percent = percent});
+  }
+
+  const Services& services_;
+  const std::shared_ptr<const Snapshot> snapshot_;
+  const TimePoint now_;
+  const WallTime wall_;
+  std::vector<AlertCondition> found_;
+};
+
+}  // namespace
+
+std::vector<AlertCondition> AlertConditions(const Services& services, const std::string& refused) {
+  Watch watch(services);
+  watch.LookAtAccounts();
+  watch.LookAtBudgets();
+  watch.LookAtState();
+  watch.LookAtFile(refused);
+  return watch.Take();
+}
+
+}  // namespace relay

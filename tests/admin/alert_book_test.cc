@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "admin/alert_book.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace relay {
+namespace {
+
+using namespace std::chrono_literals;
+
+class AlertBookTest : public ::testing::Test {
+ protected:
+  static AlertCondition Of(AlertEvent event, std::string subject = "account claude/max") {
+    return {.id = std::string(NameOf(event)) + " " + subject,
+            .event = event,
+            .subject = subject,
+            .what = "is so"};
+  }
+  static AlertCondition Budget(int percent) {
+    AlertCondition condition = Of(AlertEvent::kBudget, "key alice");
+    condition.percent = percent;
+    return condition;
+  }
+  // What is told, as "subject phase".
+  std::vector<std::string> Look(const std::vector<AlertCondition>& now_true) {
+    std::vector<std::string> told;
+    for (const Alert& alert : book.Update(config, now_true, clock.Now(), clock.Wall())) {
+      told.push_back(alert.subject + (alert.phase == Alert::Phase::kEnded ? " ended" : " began"));
+      last = alert;
+    }
+    return told;
+  }
+  // Looks every second.
+  std::vector<std::string> LookFor(Duration time, const std::vector<AlertCondition>& now_true) {
+    std::vector<std::string> told;
+    for (Duration passed{}; passed < time; passed += 1s) {
+      std::ranges::copy(Look(now_true), std::back_inserter(told));
+      clock.Advance(1s);
+    }
+    return told;
+  }
+  using Told = std::vector<std::string>;
+
+  ManualClock clock;
+  AlertConfig config;
+  AlertBook book;
+  Alert last;
+};
+
+TEST_F(AlertBookTest, TellsOnceThatItBeganAndOnceThatItEnded) {
+  EXPECT_EQ(LookFor(60s, {Of(AlertEvent::kRefused)}), Told{"account claude/max began"});
+  EXPECT_EQ(last.severity, Alert::Severity::kCritical);
+  EXPECT_EQ(LookFor(60s, {}), Told{"account claude/max ended"});
+  EXPECT_EQ(last.what, "is no longer refused");
+  EXPECT_EQ(last.severity, Alert::Severity::kInfo);
+}
+
+TEST_F(AlertBookTest, LeavesAMomentToWhatMayCureItself) {
+  EXPECT_EQ(LookFor(29s, {Of(AlertEvent::kBroken)}), Told{});
+  EXPECT_EQ(LookFor(60s, {}), Told{});
+  EXPECT_EQ(LookFor(30s, {Of(AlertEvent::kBroken)}), Told{});
+  EXPECT_EQ(Look({Of(AlertEvent::kBroken)}), Told{"account claude/max began"});
+}
+
+// An account that rests for five seconds, is probed, and fails again.
+TEST_F(AlertBookTest, TakesWhatComesAndGoesForOneTrouble) {
+  Told told;
+  for (int i = 0; i < 20; ++i) {
+    std::ranges::copy(LookFor(5s, {Of(AlertEvent::kBroken)}), std::back_inserter(told));
+    std::ranges::copy(LookFor(10s, {}), std::back_inserter(told));
+  }
+  EXPECT_EQ(told, Told{"account claude/max began"});
+}
+
+TEST_F(AlertBookTest, IsQuietAboutWhatWasToldJustNow) {
+  config.quiet = 10min;
+  EXPECT_EQ(LookFor(10s, {Of(AlertEvent::kLimited)}), Told{"account claude/max began"});
+  EXPECT_EQ(LookFor(60s, {}), Told{"account claude/max ended"});
+  EXPECT_EQ(LookFor(8min, {Of(AlertEvent::kLimited)}), Told{});
+  // It still is the case when the quiet is over.
+  EXPECT_EQ(LookFor(1min, {Of(AlertEvent::kLimited)}), Told{"account claude/max began"});
+}
+
+TEST_F(AlertBookTest, TellsOfABudgetAtEachShareOfIt) {
+  EXPECT_EQ(Look({Budget(79)}), Told{});
+  EXPECT_EQ(Look({Budget(80)}), Told{"key alice began"});
+  EXPECT_EQ(last.severity, Alert::Severity::kWarning);
+  EXPECT_EQ(LookFor(60s, {Budget(95)}), Told{});
+  EXPECT_EQ(LookFor(60s, {Budget(104)}), Told{"key alice began"});
+  EXPECT_EQ(last.severity, Alert::Severity::kCritical);
+  // A new day: nobody needs to be told that there is money again.
+  EXPECT_EQ(LookFor(1h, {Budget(3)}), Told{});
+  EXPECT_EQ(Look({Budget(100)}), Told{"key alice began"});
+  EXPECT_EQ(Look({Budget(100)}), Told{});
+}
+
+TEST_F(AlertBookTest, TellsOnlyWhatIsWanted) {
+  config.on = {AlertEvent::kBudget};
+  config.budget_percent = {50};
+  EXPECT_EQ(LookFor(60s, {Of(AlertEvent::kRefused), Budget(49)}), Told{});
+  EXPECT_EQ(Look({Of(AlertEvent::kRefused), Budget(50)}), Told{"key alice began"});
+}
+
+TEST_F(AlertBookTest, ForgetsWhatIsOver) {
+  for (int i = 0; i < 100; ++i) {
+    Look({Of(AlertEvent::kLimited, "account claude/" + std::to_string(i))});
+    clock.Advance(1s);
+  }
+  EXPECT_EQ(book.size(), 100U);
+  LookFor(16min, {});
+  EXPECT_EQ(book.size(), 0U);
+}
+
+}  // namespace
+}  // namespace relay
