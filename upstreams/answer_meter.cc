@@ -86,7 +86,7 @@ Usage AnswerMeter::Finish(bool complete) const noexcept {
   if (!active_) return usage;
   uint64_t said = readable_ ? text_bytes_ : std::max(text_bytes_, bytes_);
   if (seen_) {
-    if (!final_) {
+    if (!final_ && !(complete && may_end_)) {
       usage.output = std::max(usage.output, TokensOfBytes(said));
       usage.estimated = true;
     }

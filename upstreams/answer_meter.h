@@ -28,6 +28,7 @@ class AnswerMeter : public UsageMeter {
   bool seen() const final { return seen_; }
   // JSON tells its usage anywhere, so it ends with its last bracket; events in their last one.
   bool ended() const final { return form_ == Form::kJson ? picker_.complete() : ended_; }
+  bool may_end() const final { return may_end_ || ended(); }
   bool ended_error() const final { return error_; }
 
  protected:
@@ -47,6 +48,7 @@ class AnswerMeter : public UsageMeter {
   bool seen_ = false;   // something was
   bool final_ = false;  // its counts of output are the last word
   bool ended_ = false;
+  bool may_end_ = false;
   bool error_ = false;
   bool guess_input_ = false;  // a whole answer that tells no usage has used its input all the same
 

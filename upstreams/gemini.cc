@@ -269,9 +269,15 @@ class Gemini final : public Provider {
 
   std::unique_ptr<UsageMeter> Meter(const Exchange& x) const override {
     if (x.ask.operation != Operation::kGenerate) return nullptr;
+    JsonIndex request = x.json;
+    if (x.path.starts_with(kInternal)) {
+      if (auto inside = JsonIndex::Object(x.json.Find("request"))) request = std::move(*inside);
+    }
+    JsonValue candidates = ValueAt(request, {"generationConfig", "candidateCount"});
     return MakeGeminiMeter({.model = x.ask.model,
                             .request_bytes = static_cast<int64_t>(x.body.size()),
-                            .generates = true});
+                            .generates = true,
+                            .candidates = candidates.Int().value_or(1)});
   }
 
  protected:

@@ -164,7 +164,8 @@ Task<Result<Answer>> Sending::Begin(const Call& call) {
 
 // When another account is to take the place of one whose stream has not begun.
 TimePoint Sending::ContentDeadline(const Call& call) const {
-  return call.streams ? sent_ + config_.timeouts.first_content : TimePoint::max();
+  const std::optional<Duration>& within = config_.timeouts.first_content;
+  return call.streams && within ? sent_ + *within : TimePoint::max();
 }
 
 // Takes another account for a stream that is late; false: it is waited on, since none is sure to
@@ -194,7 +195,9 @@ Sending::Attempt Sending::WithoutToken(const NoToken& why) {
 Task<Sending::Attempt> Sending::Try(const Account& account) {
   AccessToken token;
   if (account.tokens != nullptr) {
-    TimePoint deadline = std::min(until_, loop_.Now() + kTokenPatience);
+    TimePoint deadline = loop_.Now() + kTokenPatience;
+    // What was refused is replaced for the same try, however long that took.
+    if (refused_token_ == 0) deadline = std::min(deadline, until_);
     TokenSource::Taken taken = co_await account.tokens->Take(loop_, deadline, refused_token_);
     if (!taken) co_return WithoutToken(taken.error());
     token = std::move(*taken);
@@ -350,8 +353,7 @@ bool Sending::RenewsToken(const Attempt& attempt) {
   bool ended = judgement.kind == Kind::kExpired ||
                (judgement.kind == Kind::kRefused && judgement.status == 401);
   bool logs_in = lease().details()->tokens != nullptr;
-  if (!attempt.answer || !ended || !logs_in || refused_token_ != 0 || loop_.Now() >= until_)
-    return false;
+  if (!attempt.answer || !ended || !logs_in || refused_token_ != 0) return false;
   refused_token_ = token_;
   shared_.metrics->Count(lease().account(), Reason::kExpired);
   Log(LogLevel::kInfo, "token refused",

@@ -15,6 +15,7 @@ struct MeterSeed {
   std::string model;          // of the request
   int64_t request_bytes = 0;  // of its body: what was read is guessed from it
   bool generates = true;      // false: count_tokens and the like, which cost nothing
+  int64_t candidates = 1;     // answers that were asked for at once
 };
 
 // Anthropic Messages, streamed or not.

@@ -67,13 +67,16 @@ constexpr size_t kEmbedding = 4 * kMeanings;
 
 class GeminiMeter final : public AnswerMeter {
  public:
-  explicit GeminiMeter(MeterSeed seed) : AnswerMeter(std::move(seed), Paths()) {}
+  explicit GeminiMeter(MeterSeed seed) : AnswerMeter(seed, Paths()), candidates_(seed.candidates) {}
 
  protected:
   void OnValue(size_t path, std::string_view raw, size_t size) override;
 
  private:
   void Replace(std::string_view raw);
+
+  const int64_t candidates_;
+  int64_t finished_ = 0;  // of them
 };
 
 void GeminiMeter::OnValue(size_t path, std::string_view raw, size_t size) {
@@ -89,7 +92,10 @@ void GeminiMeter::OnValue(size_t path, std::string_view raw, size_t size) {
     case kFinishReason:
     case kBlockReason:
       // null and FINISH_REASON_UNSPECIFIED are said of what goes on.
-      if (!Unquote(raw).empty() && !raw.ends_with("_UNSPECIFIED\"")) ended_ = true;
+      if (Unquote(raw).empty() || raw.ends_with("_UNSPECIFIED\"")) break;
+      may_end_ = true;
+      // A prompt that is blocked has no candidate.
+      if (path % kMeanings == kBlockReason || ++finished_ >= candidates_) ended_ = true;
       break;
     case kError: error_ = raw != "null"; break;
     default: AddText(size); break;

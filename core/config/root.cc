@@ -327,7 +327,7 @@ static void Bind(Fields& f, ClusterTimeouts& t) {
   f.Optional("first-byte", t.first_byte, kTimeout, "from the request's end to the answer's head");
   f.Optional("first-content", t.first_content, kTimeout,
              "from the request's end to a stream's first event; then an account that can serve "
-             "takes its place, within failover's bounds");
+             "takes its place, within failover's bounds; without it none does");
   f.Optional("idle", t.idle, kTimeout, "between two pieces of an answer");
 }
 
@@ -368,6 +368,11 @@ void Bind(Fields& f, ClusterDraft& c) {
   f.Optional("rules", c.rules,
              "what answers mean for their account; the first that matches counts, then the "
              "relay's own");
+  if (c.timeouts.first_content && *c.timeouts.first_content >= c.failover.within) {
+    f.Warn("timeouts", "says first-content: " + FormatDuration(*c.timeouts.first_content) +
+                           ", which moves nothing, since failover ends within " +
+                           FormatDuration(c.failover.within));
+  }
   bool gemini = c.provider == ProviderKind::kGemini;
   c.endpoint = endpoint.value_or(
       Url{true, gemini ? "generativelanguage.googleapis.com" : "api.anthropic.com", 443, ""});

@@ -159,7 +159,7 @@ struct AccountConfig {
 struct ClusterTimeouts {
   Duration connect = std::chrono::seconds(5);
   Duration first_byte = std::chrono::seconds(600);
-  Duration first_content = std::chrono::seconds(600);  // of a stream; moves it, ends nothing
+  std::optional<Duration> first_content;  // of a stream; moves it, ends nothing; none: never
   Duration idle = std::chrono::seconds(300);
 };
 

@@ -279,7 +279,7 @@ void Exchange::FinishAnswer(const Error* why) {
   if (events_ && meter_ != nullptr) {
     // The dialect's own end decides, not the transport's.
     bool said_end = meter_->ended() || meter_->ended_error();
-    if (why == nullptr && !said_end) why = &kTooEarly;
+    if (why == nullptr && !said_end && !meter_->may_end()) why = &kTooEarly;
     if (why != nullptr && said_end && BetweenEvents()) why = nullptr;
   }
   if (why != nullptr) {

@@ -32,6 +32,9 @@ class UsageMeter {
   virtual bool seen() const = 0;
   // The dialect's own end has come: message_stop, finishReason, a whole JSON text.
   virtual bool ended() const = 0;
+  // What came may be the end, if the transport ends here as well: some of the answers that were
+  // asked for at once are whole, and others never began.
+  virtual bool may_end() const { return ended(); }
   // An error event came inside the answer.
   virtual bool ended_error() const = 0;
 };

@@ -387,5 +387,33 @@ TEST(Gemini, RefusesACompressedAnswerThatWouldHaveToBeChanged) {
   EXPECT_EQ(world.status(), 502);
 }
 
+TEST(GeminiCandidates, AStreamEndsWhenAllHaveOrTheTransportDoes) {
+  const std::string going = "data: {\"candidates\":[{\"index\":1,\"content\":{}}]}\r\n\r\n";
+  const std::string first =
+      "data: {\"candidates\":[{\"index\":0,\"finishReason\":\"STOP\"}]}\r\n\r\n";
+  const std::string second =
+      "data: {\"candidates\":[{\"index\":1,\"finishReason\":\"STOP\"}]}\r\n\r\n";
+  const std::string plain = R"({"contents":[],"generationConfig":{"candidateCount":2}})";
+  for (const std::string& events : {first + second, first}) {
+    ClusterWorld world({KeyAccount("a", "k-a")}, ProviderKind::kGemini);
+    world.vendor.otherwise = Events(events);
+    world.Ask("POST /v1beta/models/m:streamGenerateContent?alt=sse", plain);
+    EXPECT_EQ(world.filter->last_end, Outcome::End::kComplete);
+    EXPECT_THAT(world.body(), Not(HasSubstr("error")));
+  }
+  ClusterWorld world({KeyAccount("a", "k-a")}, ProviderKind::kGemini);
+  world.vendor.otherwise = Events(going);
+  world.Ask("POST /v1beta/models/m:streamGenerateContent?alt=sse", plain);
+  EXPECT_EQ(world.filter->last_end, Outcome::End::kUpstreamCut);
+  // What breaks off after the first candidate's end has not ended.
+  world.vendor.otherwise = {
+      "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+      "content-length: 5000\r\n\r\n" +
+          first + going,
+      Then::kClose};
+  world.Ask("POST /v1beta/models/m:streamGenerateContent?alt=sse", plain);
+  EXPECT_EQ(world.filter->last_end, Outcome::End::kUpstreamCut);
+}
+
 }  // namespace
 }  // namespace relay

@@ -28,10 +28,11 @@ Scripted Gives(const std::string& number, int seconds = 28800) {
 // credential in the head.
 class LoginAccount : public testing::Test {
  protected:
-  explicit LoginAccount(bool spare = false)
+  explicit LoginAccount(bool spare = false, const std::vector<AccountRule>& rules = {})
       : world(spare ? std::vector{RefreshedAccount("login", "seed"), KeyAccount("spare", "sk-b")}
                     : std::vector{RefreshedAccount("login", "seed")},
-              ProviderKind::kClaude, [](ClusterConfig& config) {
+              ProviderKind::kClaude, [&rules](ClusterConfig& config) {
+                config.rules = rules;
                 config.oauth.token_url = config.endpoint;
                 for (size_t i = 0; i < config.accounts.size(); ++i) {
                   config.accounts[i].priority = static_cast<int>(i);
@@ -50,6 +51,18 @@ class LoginAccount : public testing::Test {
 class LoginAndSpare : public LoginAccount {
  protected:
   LoginAndSpare() : LoginAccount(true) {}
+};
+
+class LoginWithRule : public LoginAccount {
+ protected:
+  LoginWithRule() : LoginAccount(false, {OddMeansEnded()}) {}
+  static AccountRule OddMeansEnded() {
+    AccountRule rule;
+    rule.match.statuses = {"400"};
+    rule.match.errors = {"odd_*"};
+    rule.action = RuleAction::kExpired;
+    return rule;
+  }
 };
 
 TEST_F(LoginAccount, ServesTheVendorsClientWithAFreshToken) {
@@ -77,6 +90,32 @@ TEST_F(LoginAccount, R36A401RefreshesOnceAndRetriesOnTheSameAccount) {
   EXPECT_EQ(world.Look(0).health, Health::kReady);
   // The bytes were the same both times.
   EXPECT_EQ(world.vendor.requests[1].body, world.vendor.requests[3].body);
+}
+
+// A token ends by the clock: that the vendor took long to say so blames nobody.
+TEST_F(LoginAndSpare, A401AfterFailoversTimeRefreshesAllTheSame) {
+  Will(Gives("1"));
+  Will(Gives("2"));
+  world.vendor.Answer("at-1", {"", Then::kWait});
+  world.vendor.Answer("at-2", Events(kStart + kStop));
+  Ask();
+  world.Advance(world.config.failover.within + std::chrono::seconds(1));
+  world.vendor.Say(Json(401, kAuthError).bytes);
+  world.Settle();
+  EXPECT_EQ(world.status(), 200);
+  EXPECT_THAT(world.asked(), ElementsAre("", "at-1", "", "at-2"));
+  EXPECT_EQ(world.Look(0).health, Health::kReady);
+}
+
+TEST_F(LoginWithRule, ATokenThatARuleCallsEndedIsRefreshed) {
+  Will(Gives("1"));
+  Will(Gives("2"));
+  world.vendor.Answer("at-1", Json(400, R"({"error":{"type":"odd_error","message":"x"}})"));
+  world.vendor.Answer("at-2", Events(kStart + kStop));
+  Ask();
+  EXPECT_EQ(world.status(), 200);
+  EXPECT_THAT(world.asked(), ElementsAre("", "at-1", "", "at-2"));
+  EXPECT_EQ(world.Look(0).health, Health::kReady);
 }
 
 TEST_F(LoginAndSpare, ASecond401BlamesTheAccountAndFailsOver) {

@@ -18,8 +18,9 @@ using Maker = std::function<std::unique_ptr<UsageMeter>(MeterSeed)>;
 
 class MeterTest : public ::testing::Test {
  protected:
-  void Begin(const Maker& make, AnswerInfo head = {200, "text/event-stream", ""}) {
-    meter_ = make({"asked", kRequestBytes, true});
+  void Begin(const Maker& make, AnswerInfo head = {200, "text/event-stream", ""},
+             int64_t candidates = 1) {
+    meter_ = make({"asked", kRequestBytes, true, candidates});
     meter_->OnHead(head);
   }
   // In pieces that are gone afterwards.

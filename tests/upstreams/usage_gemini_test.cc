@@ -123,6 +123,38 @@ TEST_F(GeminiMeter, AnErrorInAGeminiStreamIsSeen) {
   }
 }
 
+// A piece of one of several candidates.
+std::string Candidate(int index, std::string_view finish, int told) {
+  std::string reason = finish.empty() ? "" : R"("finishReason":")" + std::string(finish) + R"(",)";
+  return R"(data: {"candidates":[{"content":{"parts":[{"text":"abcd"}]},)" + reason +
+         R"("index":)" + std::to_string(index) +
+         R"(}],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":)" +
+         std::to_string(told) + R"(,"totalTokenCount":)" + std::to_string(9 + told) + "}}\r\n\r\n";
+}
+
+TEST_F(GeminiMeter, SeveralCandidatesHaveEndedWhenTheLastHas) {
+  Begin(MakeGeminiMeter, {200, "text/event-stream", ""}, 2);
+  Feed(Candidate(0, "", 10) + Candidate(1, "", 20) + Candidate(0, "STOP", 30));
+  EXPECT_FALSE(meter_->ended());
+  EXPECT_TRUE(meter_->may_end());
+  EXPECT_TRUE(meter_->Finish(false).estimated);
+  Feed(Candidate(1, "MAX_TOKENS", 40));
+  EXPECT_TRUE(meter_->ended());
+  EXPECT_EQ(meter_->Finish(true).output, 40);
+  EXPECT_FALSE(meter_->Finish(true).estimated);
+}
+
+TEST_F(GeminiMeter, FewerCandidatesThanAskedForEndWithTheTransport) {
+  Begin(MakeGeminiMeter, {200, "text/event-stream", ""}, 4);
+  Feed(Candidate(0, "", 10));
+  EXPECT_FALSE(meter_->may_end());
+  Feed(Candidate(0, "STOP", 30));
+  EXPECT_FALSE(meter_->ended());
+  EXPECT_TRUE(meter_->may_end());
+  EXPECT_EQ(meter_->Finish(true).output, 30);
+  EXPECT_FALSE(meter_->Finish(true).estimated);
+}
+
 TEST_F(GeminiMeter, ABlockedGeminiPromptEndsTheStream) {
   Begin(MakeGeminiMeter);
   Feed(R"(data: {"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":9,)"
