@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <iostream>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <vector>
 
@@ -247,6 +248,12 @@ std::expected<NewAccount, std::string> NewAccountOf(const Options& options) {
   return account;
 }
 
+void AddTags(std::string_view tags, JsonText& json) {
+  json.Key("tags").BeginArray();
+  for (const auto tag : std::views::split(tags, ',')) json.String(std::string_view(tag));
+  json.EndArray();
+}
+
 int Add(const Relay& relay, const Options& options, const Environment& environment) {
   auto account = NewAccountOf(options);
   if (!account) return Complain(account.error());
@@ -264,6 +271,8 @@ int Add(const Relay& relay, const Options& options, const Environment& environme
   json.Field("api_key", *key);
   if (options.priority >= 0) json.Field("priority", options.priority);
   if (options.concurrency >= 0) json.Field("concurrency", options.concurrency);
+  if (options.weight >= 0) json.Field("weight", options.weight);
+  if (!options.tags.empty()) AddTags(options.tags, json);
   WipeString(*key);
   auto body = relay.Ask("POST", "/admin/v1/accounts", json.EndObject().Take());
   if (!body) return Complain(body.error());

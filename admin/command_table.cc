@@ -191,6 +191,15 @@ const OptionSpec kOptions[] = {
      [](Options& o, std::string_view value) -> Set {
        return TakeNumber("--concurrency", value, o.concurrency);
      }},
+    {"--weight", "NUMBER", "accounts/add", "its share of the load; 1 without it",
+     [](Options& o, std::string_view value) -> Set {
+       return TakeNumber("--weight", value, o.weight);
+     }},
+    {"--tags", "NAME,…", "accounts/add", "groups that it is in",
+     [](Options& o, std::string_view value) -> Set {
+       o.tags = value;
+       return {};
+     }},
     {"--model", "NAME", "accounts/test", "instead of one that the vendor lists",
      [](Options& o, std::string_view value) -> Set {
        o.model = value;

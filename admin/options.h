@@ -66,6 +66,8 @@ struct Options {
   bool accept_terms = false;
   int priority = -1;  // -1: not said
   int concurrency = -1;
+  int weight = -1;
+  std::string tags;             // with commas
   std::string url;              // health: "http://127.0.0.1:3000"
   bool deleted = false;         // keys list: also those that were deleted
   bool purge = false;           // keys delete: for good

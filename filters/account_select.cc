@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 // account-select: reads the request and takes a lease on an account of the cluster that can serve
 // it, the session's own if possible.
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
+#include "core/config/texts.h"
 #include "core/exchange/exchange.h"
 #include "core/store/keys.h"
 #include "filters/read_request.h"
@@ -28,26 +31,48 @@ std::span<const Word<Sticky>> WordsOf(Sticky) {
 struct AccountSelectOptions {
   Sticky sticky = Sticky::kSession;
   Duration wait = 5s;
+  std::vector<std::string> tags;
+  Place tags_place;
 };
 
 void Bind(Fields& f, AccountSelectOptions& o) {
   f.Optional("sticky", o.sticky, "what stays on one account as long as that account can serve");
   f.Optional("wait", o.wait, Range{Duration(0), Duration(5min)},
              "for a place while all accounts are busy");
+  f.Optional("tags", o.tags, OneOrMany{}, NonEmpty{},
+             Fits{IsName, "must be lower-case letters, digits, '-', '_' or '.' (64 at most)"},
+             "only accounts that have one of these; without it all");
+  o.tags_place = f.PlaceOf("tags");
+}
+
+// An account of the store may have a tag that none of the file has.
+void CheckSite(const AccountSelectOptions& o, const FilterSite& site, Problems& problems) {
+  if (o.tags.empty() || site.cluster == nullptr) return;
+  auto has_one = [&](const AccountConfig& account) {
+    return std::ranges::any_of(account.tags, [&](const std::string& tag) {
+      return std::ranges::find(o.tags, tag) != o.tags.end();
+    });
+  };
+  if (std::ranges::any_of(site.cluster->accounts, has_one)) return;
+  problems.Warn(o.tags_place, "no account of cluster '" + site.cluster->name +
+                                  "' in this file has one of these tags; until the store has one, "
+                                  "route '" +
+                                  site.route.name + "' serves nobody");
 }
 
 class AccountSelectFilter final : public Filter {
  public:
   AccountSelectFilter(const AccountSelectOptions& o, const FilterContext& context)
-      : options_(o), cluster_(context.cluster) {}
+      : options_(o),
+        tags_(std::make_shared<const std::vector<std::string>>(o.tags)),
+        cluster_(context.cluster) {}
   std::string_view name() const override { return "account-select"; }
 
   Task<Verdict> OnRequest(Exchange& x) override {
     Result<Unit> read = co_await ReadRequest(x);
     if (!read) co_return Verdict::Refuse(ToRefusal(read.error()));
-    std::string sticky = StickyOf(x);
-    std::expected<Unit, Refusal> selected =
-        co_await cluster_.Select(x, std::move(sticky), options_.wait);
+    Cluster::Selection selection{StickyOf(x), tags_, options_.wait};
+    std::expected<Unit, Refusal> selected = co_await cluster_.Select(x, std::move(selection));
     if (!selected) co_return Verdict::Refuse(std::move(selected.error()));
     co_return Verdict::Continue();
   }
@@ -62,6 +87,7 @@ class AccountSelectFilter final : public Filter {
   }
 
   const AccountSelectOptions options_;
+  const std::shared_ptr<const std::vector<std::string>> tags_;
   Cluster& cluster_;
 };
 

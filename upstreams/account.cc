@@ -87,6 +87,8 @@ Account AccountOf(const ClusterConfig& cluster, const AccountConfig& from, Token
   account.project = from.project;
   account.priority = from.priority;
   account.concurrency = from.concurrency;
+  account.weight = from.weight;
+  account.tags = from.tags;
   account.models = from.models;
   return account;
 }

@@ -60,6 +60,8 @@ struct Account {
   std::string project;                   // Code Assist: what `project` in a body becomes
   int priority = 50;                     // lower first
   int concurrency = 0;                   // 0: no bound
+  int weight = 0;                        // its share of the load; 0: not given
+  std::vector<std::string> tags;         // groups that it is in
   std::vector<std::string> models;       // globs; empty: all
 
   bool operator==(const Account&) const = default;

@@ -2,8 +2,10 @@
 #include "upstreams/account_choice.h"
 
 #include <algorithm>
-#include <tuple>
+#include <chrono>
+#include <cmath>
 
+#include "core/config/texts.h"
 #include "core/store/keys.h"
 
 namespace relay {
@@ -39,11 +41,15 @@ void AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar) {
 // What makes one account better than another that could serve as well: the smaller.
 struct Rank {
   explicit Rank(const AccountState& state)
-      : priority(state.account->priority), load(state.in_flight), used(state.last_used) {}
+      : priority(state.account->priority),
+        load(state.in_flight / state.capacity),
+        recent(state.use.value() / state.capacity),
+        used(state.last_used) {}
   auto operator<=>(const Rank&) const = default;
 
   int priority;
-  int load;
+  double load;
+  double recent;
   uint64_t used;
 };
 
@@ -51,6 +57,19 @@ Decision::Outcome OutcomeOf(const Rank& rank, const Rank& chosen) {
   if (rank.priority != chosen.priority) return Decision::Outcome::kPriority;
   if (rank.load != chosen.load) return Decision::Outcome::kLoad;
   return Decision::Outcome::kRecent;
+}
+
+double HalvesIn(Duration time) {
+  using Seconds = std::chrono::duration<double>;
+  return Seconds(time) / Seconds(UseOfLate::kHalf);
+}
+
+bool HasTag(const Account& account, std::string_view tag) {
+  return std::ranges::find(account.tags, tag) != account.tags.end();
+}
+
+bool HasOneOf(const Account& account, const std::vector<std::string>& tags) {
+  return std::ranges::any_of(tags, [&](const std::string& tag) { return HasTag(account, tag); });
 }
 
 class Chooser {
@@ -159,6 +178,7 @@ std::string_view NameOf(NoAccount::Why why) {
   switch (why) {
     case Why::kEmpty: return "empty";
     case Why::kBound: return "bound";
+    case Why::kTag: return "tag";
     case Why::kClient: return "client";
     case Why::kCall: return "call";
     case Why::kModel: return "model";
@@ -205,6 +225,14 @@ void NoAccount::Add(const NoAccount& other) {
   }
 }
 
+void UseOfLate::Add(TimePoint since, TimePoint now) {
+  value_ += std::exp2(HalvesIn(now - since));
+}
+
+void UseOfLate::Age(Duration by) {
+  value_ *= std::exp2(-HalvesIn(by));
+}
+
 bool Trouble::Concerns(const Wish& wish) const {
   if (health == AccountHealth::kLimited && !wish.generates) return false;
   return family.empty() || family == wish.family;
@@ -215,6 +243,11 @@ const Decision::Candidate* Decision::Find(std::string_view account) const {
   return found == candidates.end() ? nullptr : &*found;
 }
 
+bool IsBoundTo(const Account& account, std::string_view bound) {
+  std::string_view tag = TagOf(bound);
+  return tag.empty() ? account.name == bound : HasTag(account, tag);
+}
+
 Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint now) {
   Bar bar;
   if (state.account == nullptr) {
@@ -222,8 +255,10 @@ Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint n
     return bar;
   }
   const Account& account = *state.account;
-  if (!wish.bound.empty() && state.name != wish.bound) {
+  if (!wish.bound.empty() && !IsBoundTo(account, wish.bound)) {
     bar.why = Why::kBound;
+  } else if (wish.tags != nullptr && !wish.tags->empty() && !HasOneOf(account, *wish.tags)) {
+    bar.why = Why::kTag;
   } else if (account.paused) {
     bar.why = Why::kPaused;
   } else if (account.kind == Account::Kind::kSubscription && !wish.vendor_client) {

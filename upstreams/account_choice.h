@@ -45,9 +45,11 @@ struct Wish {
   std::string sticky;                 // scope and session; "": none
   bool vendor_client = false;         // subscription accounts serve only these
   std::optional<Account::Kind> only;  // the call exists for this kind alone
-  std::string bound;                  // the account that alone may serve it; "": any
+  std::string bound;                  // who alone may serve it: a name or "tag:…"; "": any
   bool generates = true;              // else the account's limit, which counts tokens, is no bar
   std::vector<size_t> tried;          // accounts that failed this request already
+  // An account must have one of these; null or empty: any may serve.
+  std::shared_ptr<const std::vector<std::string>> tags = {};
 };
 
 // Why nobody can serve: the reason that is nearest to being cured. That an account would fail is
@@ -56,6 +58,7 @@ struct NoAccount {
   enum class Why : uint8_t {
     kEmpty,     // the cluster has no account
     kBound,     // bound to another account
+    kTag,       // none has a tag that the route asks for
     kClient,    // only subscriptions, and the client is not the vendor's
     kCall,      // only accounts of a kind for which the call does not exist
     kModel,     // none that serves the model
@@ -97,11 +100,28 @@ struct Incident {
   std::string cause;
 };
 
+// How often an account was used of late: each use counts half as much every kHalf. Kept so that
+// two are compared without asking the time.
+class UseOfLate {
+ public:
+  static constexpr Duration kHalf = std::chrono::hours(1);
+  // `since`: of all uses that are compared; it moves on by Age once in a while.
+  void Add(TimePoint since, TimePoint now);
+  // As if everything had been counted from `by` later on.
+  void Age(Duration by);
+  double value() const { return value_; }
+
+ private:
+  double value_ = 0;
+};
+
 // What a pool knows of an account.
 struct AccountState {
   std::string name;
   std::shared_ptr<const Account> account;  // null: not among those that there are
+  double capacity = 1;                     // its share of the load, among the others'
   int in_flight = 0;
+  UseOfLate use;
   uint64_t last_used = 0;  // the pool's turn then
   int failures = 0;        // in a row
   std::vector<Trouble> troubles;
@@ -110,6 +130,9 @@ struct AccountState {
   Duration first_content{};
   std::deque<Incident> incidents;  // the newest first
 };
+
+// Whether a key's `bind`, an account's name or "tag:…", means it.
+bool IsBoundTo(const Account& account, std::string_view bound);
 
 // What stands against an account for a request.
 struct Bar {
@@ -129,8 +152,8 @@ struct Decision {
     kGuess,     // may well fail, and another is sure to serve, or will be soon
     kNotOwn,    // the session has another account
     kPriority,  // another comes first
-    kLoad,      // another carries less
-    kRecent,    // another was used less recently
+    kLoad,      // another carries less, each by its capacity
+    kRecent,    // another was used less of late, each by its capacity
   };
   struct Candidate {
     std::string name;
@@ -160,8 +183,9 @@ struct Decision {
 std::string_view NameOf(Decision::Outcome outcome);
 std::string_view NameOf(Decision::Session session);
 
-// The session's account, then priority, then least in flight, then least recently used. An account
-// that rests by a guess, or is being probed, serves where no other can. `session`: the account that
+// The session's account, then priority, then least in flight, then least used of late, both
+// relative to the account's capacity. An account that rests by a guess, or is being probed, serves
+// where no other can. `session`: the account that
 // the wish's session has. A decision is filled in where one is given, and changes nothing.
 std::expected<size_t, NoAccount> ChooseAccount(std::span<const AccountState> states,
                                                std::optional<size_t> session, const Wish& wish,

@@ -10,7 +10,8 @@ AccountLease::~AccountLease() {
   pool_->Release(index_, probe_);
 }
 
-AccountPool::AccountPool(const Accounts& accounts, const Clock& clock) : clock_(clock) {
+AccountPool::AccountPool(const Accounts& accounts, const Clock& clock)
+    : clock_(clock), use_since_(clock.Now()) {
   free_slots_.reserve(kMostSessions + 1);
   Reconfigure(accounts);
 }
@@ -27,7 +28,31 @@ void AccountPool::Reconfigure(const Accounts& accounts) {
     }
     known->account = account;
   }
+  ShareLocked();
   WakeAllLocked();
+}
+
+// Weights and places are not the same measure: places count where there is nothing else.
+void AccountPool::ShareLocked() {
+  bool by_places = std::ranges::all_of(states_, [](const State& state) {
+    return state.account == nullptr ||
+           (state.account->weight == 0 && state.account->concurrency > 0);
+  });
+  for (State& state : states_) {
+    if (state.account == nullptr) continue;
+    int share = by_places ? state.account->concurrency : state.account->weight;
+    state.capacity = std::max(share, 1);
+  }
+}
+
+void AccountPool::CountUseLocked(State& state, TimePoint now) {
+  // Long before a double has no room for what doubles every UseOfLate::kHalf.
+  constexpr Duration kAge = UseOfLate::kHalf * 256;
+  if (now - use_since_ > kAge) {
+    for (State& each : states_) each.use.Age(now - use_since_);
+    use_since_ = now;
+  }
+  state.use.Add(use_since_, now);
 }
 
 std::optional<size_t> AccountPool::AccountOfSessionLocked(const Wish& wish, TimePoint now) const {
@@ -54,6 +79,7 @@ AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, Ti
   Choice choice{index, 0, BarOf(state, index, wish, now).guess, state.account};
   ++state.in_flight;
   state.last_used = ++turn_;
+  CountUseLocked(state, now);
   for (Trouble& trouble : state.troubles) {
     bool over = now >= trouble.until && trouble.probe == 0;
     if (over && trouble.Concerns(wish)) {
@@ -70,14 +96,14 @@ AccountPool::Taken AccountPool::TryTake(const Wish& wish, Decision* decision) {
     std::lock_guard lock(mutex_);
     choice = ChooseLocked(wish, clock_.Now(), decision);
   }
-  return LeaseOf(std::move(choice), wish.sticky);
+  return LeaseOf(std::move(choice), wish);
 }
 
-AccountPool::Taken AccountPool::LeaseOf(Choosing choice, const std::string& sticky) {
+AccountPool::Taken AccountPool::LeaseOf(Choosing choice, const Wish& wish) {
   if (!choice) return std::unexpected(choice.error());
   Changed();
   return std::make_unique<AccountLease>(shared_from_this(), std::move(choice->account),
-                                        choice->index, choice->probe, choice->guess, sticky);
+                                        choice->index, choice->probe, choice->guess, wish);
 }
 
 std::expected<Unit, NoAccount> AccountPool::CanServe(const Wish& wish) {
@@ -90,7 +116,7 @@ std::expected<Unit, NoAccount> AccountPool::CanServe(const Wish& wish) {
 Decision AccountPool::Explain(const Wish& wish, TimePoint now) {
   Decision decision;
   std::lock_guard lock(mutex_);
-  (void)FindLocked(wish, now, &decision);
+  [[maybe_unused]] auto found = FindLocked(wish, now, &decision);
   return decision;
 }
 
@@ -124,7 +150,7 @@ class AccountPool::Ticket final : public WaitTicket {
         if (linked()) pool_.waiting_.Leave(*this);
       }
     }
-    return pool_.LeaseOf(std::move(choice), wish_.sticky);
+    return pool_.LeaseOf(std::move(choice), wish_);
   }
 
   // Under the pool's mutex, as are the next two.

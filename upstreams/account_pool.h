@@ -57,20 +57,23 @@ class AccountLease final : public Lease {
   // `probe`: names it as the one request that finds out whether a rest is over; 0: it is not.
   // `guess`: the account failed others of late, and was taken since no other could serve.
   AccountLease(std::shared_ptr<AccountPool> pool, std::shared_ptr<const Account> account,
-               size_t index, uint64_t probe, bool guess, std::string sticky)
+               size_t index, uint64_t probe, bool guess, const Wish& wish)
       : pool_(std::move(pool)),
         account_(std::move(account)),
         index_(index),
         probe_(probe),
         guess_(guess),
-        sticky_(std::move(sticky)) {}
+        sticky_(wish.sticky),
+        tags_(wish.tags) {}
   ~AccountLease() override;
   std::string_view account() const override { return account_->name; }
   // As it was when the lease was taken, whatever is reconfigured.
   const std::shared_ptr<const Account>& details() const { return account_; }
   size_t index() const { return index_; }
   bool guess() const { return guess_; }
+  // What another account that takes its place must obey, too.
   const std::string& sticky() const { return sticky_; }
+  const std::shared_ptr<const std::vector<std::string>>& tags() const { return tags_; }
 
  private:
   std::shared_ptr<AccountPool> pool_;
@@ -79,6 +82,7 @@ class AccountLease final : public Lease {
   uint64_t probe_;
   bool guess_;
   std::string sticky_;
+  std::shared_ptr<const std::vector<std::string>> tags_;
 };
 
 class AccountPool : public std::enable_shared_from_this<AccountPool> {
@@ -197,10 +201,12 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   std::expected<size_t, NoAccount> FindLocked(const Wish& wish, TimePoint now,
                                               Decision* decision = nullptr) const;
   Choosing ChooseLocked(const Wish& wish, TimePoint now, Decision* decision);
-  Taken LeaseOf(Choosing choice, const std::string& sticky);
+  Taken LeaseOf(Choosing choice, const Wish& wish);
   Choice OccupyLocked(size_t index, const Wish& wish, TimePoint now);
   void Release(size_t index, uint64_t probe);
   void ReleaseLocked(size_t index, uint64_t probe);
+  void ShareLocked();
+  void CountUseLocked(State& state, TimePoint now);
   bool ReportLocked(size_t index, const Judgement& judgement, const Wish& wish);
   void WakeAllLocked();
   void Remember(const std::string& sticky, size_t index, TimePoint now);
@@ -230,6 +236,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   StateBell* bell_ = nullptr;
   WaitQueue<Ticket> waiting_;
   uint64_t turn_ = 0;
+  TimePoint use_since_;  // of each UseOfLate
 };
 
 }  // namespace relay

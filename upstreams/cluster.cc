@@ -109,12 +109,14 @@ Wish Cluster::WishOf(const Exchange& x) const {
   return wish;
 }
 
-Task<std::expected<Unit, Refusal>> Cluster::Select(Exchange& x, std::string sticky, Duration wait) {
+Task<std::expected<Unit, Refusal>> Cluster::Select(Exchange& x, Selection selection) {
   Wish wish = WishOf(x);
-  wish.sticky = std::move(sticky);
-  if (x.explanation != nullptr) co_return RehearseSelect(x, wish, wait);
+  wish.sticky = std::move(selection.sticky);
+  wish.tags = std::move(selection.tags);
+  if (x.explanation != nullptr) co_return RehearseSelect(x, wish, selection.wait);
   TimePoint since = loop_.Now();
-  AccountPool::Taken taken = co_await shared_->pool->Take(loop_, std::move(wish), since + wait);
+  AccountPool::Taken taken =
+      co_await shared_->pool->Take(loop_, std::move(wish), since + selection.wait);
   shared_->metrics->Waited(loop_.Now() - since);
   if (!taken) {
     co_return std::unexpected(
@@ -130,7 +132,8 @@ Task<std::expected<Answer, Refusal>> Cluster::Send(Exchange& x) {
     if (Result<Unit> read = ReadBody(x); !read) co_return std::unexpected(ToRefusal(read.error()));
   }
   if (x.facts.lease == nullptr) {
-    std::expected<Unit, Refusal> selected = co_await Select(x, "", Duration::zero());
+    Selection any;
+    std::expected<Unit, Refusal> selected = co_await Select(x, any);
     if (!selected) co_return std::unexpected(selected.error());
   }
   if (x.explanation != nullptr) co_return RehearseSend(x);

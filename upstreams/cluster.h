@@ -64,9 +64,14 @@ class Cluster final : public Upstream {
   Task<std::expected<Answer, Refusal>> Send(Exchange& x) override;
   Duration idle_timeout() const override;
 
-  // A first lease, for account-select; waits up to `wait` while all that could serve are busy.
-  // `sticky`: scope and session, "" for none. Puts it into x.facts.
-  Task<std::expected<Unit, Refusal>> Select(Exchange& x, std::string sticky, Duration wait);
+  // What a route asks of the choice.
+  struct Selection {
+    std::string sticky;                                         // scope and session; "": none
+    std::shared_ptr<const std::vector<std::string>> tags = {};  // as Wish has them
+    Duration wait{};  // at most so long, while all that could serve are busy
+  };
+  // A first lease, for account-select. Puts it into x.facts.
+  Task<std::expected<Unit, Refusal>> Select(Exchange& x, Selection selection);
   AccountPool& pool() const { return *shared_->pool; }
   // Ends the connections of accounts that this cluster has no more. Not from within a callback of
   // a connection.

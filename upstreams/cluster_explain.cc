@@ -45,6 +45,7 @@ std::string BarText(NoAccount::Why why, const Wish& wish) {
   using Why = NoAccount::Why;
   switch (why) {
     case Why::kBound: return "the key is bound to another account";
+    case Why::kTag: return "has no tag that the route asks for";
     case Why::kPaused: return "paused by a person";
     case Why::kClient: return "a subscription, which serves the vendor's own client alone";
     case Why::kCall: return "not of the kind that can do this call";
@@ -73,8 +74,8 @@ std::string OtherText(Decision::Outcome outcome) {
     case Decision::Outcome::kGuess: return "failed of late, and others are surer to serve";
     case Decision::Outcome::kNotOwn: return "can serve, but the session is on another";
     case Decision::Outcome::kPriority: return "can serve, but another comes before it";
-    case Decision::Outcome::kLoad: return "can serve, but carries more";
-    case Decision::Outcome::kRecent: return "can serve, but was used more recently";
+    case Decision::Outcome::kLoad: return "can serve, but carries more for its weight";
+    case Decision::Outcome::kRecent: return "can serve, but was used more of late";
     default: return std::string(NameOf(outcome));
   }
 }

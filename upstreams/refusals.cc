@@ -22,6 +22,12 @@ Refusal RefusalOf(const NoAccount& none, std::string_view cluster, std::string_v
                         " to which the key is bound is not there; see bind: of the key";
       refusal.final = true;
       break;
+    case NoAccount::Why::kTag:
+      refusal.message = "no account of cluster " + name +
+                        " has a tag that this route asks for; see tags: of account-select and of "
+                        "the accounts";
+      refusal.final = true;
+      break;
     case NoAccount::Why::kClient:
       refusal.fault = Fault::kForbidden;
       refusal.message = "cluster " + name +

@@ -45,6 +45,7 @@ Sending::Sending(Loop& loop, UpstreamConnections& connections, const ClusterShar
 
 Task<std::expected<Answer, Refusal>> Sending::Run() {
   wish_.sticky = lease().sticky();
+  wish_.tags = lease().tags();
   while (true) {
     ++x_.outcome.attempts;
     Attempt attempt = co_await Try(*lease().details());

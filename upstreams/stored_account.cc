@@ -33,6 +33,12 @@ std::string WriteStoredAccount(const StoredAccount& account, const Vault& vault)
   if (!config.project.empty()) json.Field("project", config.project);
   json.Field("priority", config.priority);
   json.Field("concurrency", config.concurrency);
+  if (config.weight != 0) json.Field("weight", config.weight);
+  if (!config.tags.empty()) {
+    json.Key("tags").BeginArray();
+    for (const std::string& tag : config.tags) json.String(tag);
+    json.EndArray();
+  }
   if (account.paused) json.Field("paused", true);
   if (!account.who.empty()) json.Field("who", account.who);
   json.Field(
@@ -70,6 +76,9 @@ Result<StoredAccount> ReadStoredAccount(std::string_view id, std::string_view te
   if (!config.project.empty() && !IsCredential(config.project)) return fail("its project");
   config.priority = NumberIn(*json, "priority", config.priority);
   config.concurrency = NumberIn(*json, "concurrency", 0);
+  config.weight = NumberIn(*json, "weight", 0);
+  JsonArray tags(json->Find("tags"));
+  while (JsonValue tag = tags.Next()) config.tags.push_back(tag.String().value_or(""));
   account.paused = json->Find("paused").Bool().value_or(false);
   account.who = json->Find("who").String().value_or("");
   account.terms = WallTime(std::chrono::seconds(

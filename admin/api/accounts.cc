@@ -58,6 +58,10 @@ void AddAccount(JsonText& json, const Snapshot& snapshot, const ClusterShared& c
   bool file = FileAccount(snapshot, account.cluster, account.name) != nullptr;
   json.Field("source", file ? "file" : "store");
   json.Field("priority", account.priority).Field("concurrency", account.concurrency);
+  if (account.weight != 0) json.Field("weight", account.weight);
+  json.Key("tags").BeginArray();
+  for (const std::string& tag : account.tags) json.String(tag);
+  json.EndArray();
   if (!account.project.empty()) json.Field("project", account.project);
   const StoredAccount* stored = AccountBook::Find(snapshot, account.cluster + "/" + account.name);
   if (stored != nullptr && !stored->who.empty()) json.Field("who", stored->who);
@@ -116,6 +120,13 @@ Task<Reply> Add(AccountsRoom& room, ApiRequest& request) {
       std::clamp<int64_t>(json->Find("priority").Int().value_or(50), 0, 1'000'000));
   account.config.concurrency = static_cast<int>(
       std::clamp<int64_t>(json->Find("concurrency").Int().value_or(0), 0, 1'000'000));
+  account.config.weight =
+      static_cast<int>(std::clamp<int64_t>(json->Find("weight").Int().value_or(0), 0, 1'000));
+  JsonArray tags(json->Find("tags"));
+  while (JsonValue tag = tags.Next()) account.config.tags.push_back(tag.String().value_or(""));
+  if (!std::ranges::all_of(account.config.tags, IsName)) {
+    co_return ApiError(400, "a tag is lower-case letters, digits, '-', '_' or '.'");
+  }
   const std::shared_ptr<const Snapshot> snapshot = room.services.current();
   if (FindCluster(*snapshot, account.cluster) == nullptr) {
     co_return ApiError(404, "relay.yaml has no cluster '" + account.cluster + "'");

@@ -201,8 +201,14 @@ std::unexpected<ApiFault> KeysApi::NoSuchKey(const std::string& name) const {
 std::optional<ApiFault> KeysApi::CheckBound(const KeyTerms& terms) const {
   std::shared_ptr<const Snapshot> snapshot = services_.current();
   for (const auto& [cluster, account] : terms.bind) {
-    if (FindAccount(*snapshot, cluster, account.value).account != nullptr) continue;
-    return ApiFault{400, "'bind': there is no account " + Quote(cluster + "/" + account.value)};
+    std::shared_ptr<const ClusterShared> shared = FindCluster(*snapshot, cluster);
+    bool there = shared != nullptr && std::ranges::any_of(shared->accounts, [&](const auto& one) {
+                   return IsBoundTo(*one, account.value);
+                 });
+    if (there) continue;
+    std::string what = TagOf(account.value).empty() ? "there is no account "
+                                                    : "there is no account with that tag: ";
+    return ApiFault{400, "'bind': " + what + Quote(cluster + "/" + account.value)};
   }
   return std::nullopt;
 }

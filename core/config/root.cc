@@ -35,6 +35,7 @@ void RefuseUnbuilt(Fields& f, std::string_view part) {
 }
 
 const Fits kName{IsName, "must be lower-case letters, digits, '-', '_' or '.' (64 at most)"};
+const Fits kBound{IsBound, "must be the name of an account, or tag: and a tag"};
 const Fits kPrefix{IsPrefix, "must be like /api: '/' first, none at its end, no '//', '..' or '%'"};
 const Fits kPlainPath{IsPlainPath, "must be like /api/hello: '/' first, no '//', '..' or '%'"};
 const Fits kNoPlaceholder{IsNoPlaceholder, "must not be the placeholder of a guide", false};
@@ -213,8 +214,9 @@ void Bind(Fields& f, KeyTerms& t) {
              "clients of these alone; see trusted-proxies of the listener");
   f.Optional("clients", t.clients, OneOrMany{}, NonEmpty{}, kClient,
              "these alone, by their User-Agent");
-  f.Optional("bind", t.bind, NonEmpty{}, kName,
-             "by cluster: the account that alone serves this key");
+  f.Optional(
+      "bind", t.bind, NonEmpty{}, kBound,
+      "by cluster: the account that alone serves this key, or tag:NAME, those with that tag");
   f.Optional("tags", t.tags, OneOrMany{}, NonEmpty{}, kName, "for the operator");
   for (const auto& [service, limits] : t.service_limits) {
     const Node* at = f.NodeOf("service-limits");
@@ -291,6 +293,11 @@ void Bind(Fields& f, AccountDraft& a) {
              "Code Assist: the account's Google Cloud project");
   f.Optional("priority", a.priority, Range{0, 1'000'000}, "lower first");
   f.Optional("concurrency", a.concurrency, Range{1, 1'000'000}, "requests at once");
+  f.Optional("weight", a.weight, Range{1, 1'000},
+             "its share of the load beside accounts of its priority; 1 without it, or concurrency "
+             "where no account of the cluster has a weight and each has a concurrency");
+  f.Optional("tags", a.tags, OneOrMany{}, NonEmpty{}, kName,
+             "groups that it is in, for bind of keys and tags of account-select");
   f.Optional("models", a.models, OneOrMany{}, NonEmpty{}, kModelGlob, "only these; without it all");
   f.Optional("endpoint", a.endpoint, "instead of the cluster's");
   f.Optional("proxy", a.proxy, "instead of the cluster's; direct for none");

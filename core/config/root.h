@@ -126,7 +126,7 @@ struct KeyTerms {
   Duration expires_after_first_use{};          // zero: never
   std::vector<std::string> allowed_addresses;  // nets; empty: from everywhere
   std::vector<std::string> clients;            // names, or globs of User-Agent; empty: all
-  std::vector<std::pair<std::string, At<std::string>>> bind;  // cluster -> the account it uses
+  std::vector<std::pair<std::string, At<std::string>>> bind;  // cluster -> an account or "tag:…"
   std::vector<std::string> tags;
 };
 void Bind(Fields& f, KeyTerms& t);
@@ -147,6 +147,8 @@ struct AccountConfig {
   std::string project;              // Code Assist, with a login
   int priority = 50;                // lower first
   int concurrency = 0;              // 0: no bound
+  int weight = 0;                   // its share of the load; 0: not given
+  std::vector<std::string> tags;    // groups of accounts, for keys and routes
   std::vector<std::string> models;  // globs; empty: all
   std::optional<Url> endpoint;      // else the cluster's
   std::optional<ProxyUrl> proxy;    // else the cluster's

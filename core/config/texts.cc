@@ -37,6 +37,16 @@ bool IsName(std::string_view text) {
                      [](char c) { return IsLowerAlnum(c) || c == '-' || c == '_' || c == '.'; });
 }
 
+std::string_view TagOf(std::string_view bound) {
+  constexpr std::string_view kTag = "tag:";
+  return bound.starts_with(kTag) ? bound.substr(kTag.size()) : std::string_view();
+}
+
+bool IsBound(std::string_view text) {
+  std::string_view tag = TagOf(text);
+  return IsName(tag.empty() ? text : tag);
+}
+
 bool IsPlainPath(std::string_view text) {
   if (!text.starts_with('/') || text.find("//") != text.npos) return false;
   for (size_t at = 0; at < text.size();) {

@@ -8,6 +8,9 @@ namespace relay {
 
 // Of keys, clusters, accounts, routes, filters: [a-z0-9][a-z0-9-_.]*, at most 64.
 bool IsName(std::string_view text);
+// What a key may be bound to: an account's name, or "tag:" and a tag.
+bool IsBound(std::string_view text);
+std::string_view TagOf(std::string_view bound);  // "": an account's name
 // What a request's normalised path can equal (RFC 3986 §3.3 without '%'): from '/', without empty
 // or dot segments.
 bool IsPlainPath(std::string_view text);

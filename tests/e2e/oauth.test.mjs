@@ -476,7 +476,7 @@ describe('relay accounts', () => {
   it('adds, tests, pauses, resets and removes an API key, and keeps all of it over a restart', async () => {
     let relay = await startRelay();
     const typed = async (child) => child.stdin.write('sk-ant-api03-typed-key\n');
-    const added = await relay.command(['accounts', 'add', 'claude/typed', '--priority', '7'], typed);
+    const added = await relay.command(['accounts', 'add', 'claude/typed', '--priority', '7', '--weight', '3', '--tags', 'team,eu'], typed);
     assert.equal(added.code, 0, added.stderr);
     assert.equal((await relay.command(['accounts', 'add', 'claude/typed'], typed)).code, 1);
     assert.equal((await relay.ask('claude', {'user-agent': 'any'})).status, 200);
@@ -489,6 +489,7 @@ describe('relay accounts', () => {
     relay = await startRelay();
     const [account] = await relay.list();
     assert.deepEqual([account.name, account.state, account.priority, account.source], ['typed', 'paused', 7, 'store']);
+    assert.deepEqual([account.weight, account.tags], [3, ['team', 'eu']]);
     assert.equal((await relay.command(['accounts', 'resume', 'typed'])).code, 0);
     assert.equal((await relay.ask('claude')).status, 200);
     await control('revoke', {credential: 'sk-ant-api03-typed-key'});

@@ -83,6 +83,20 @@ TEST(AccountSelect, TakesTurnsWithoutStickiness) {
   EXPECT_EQ(AccountFor(*world, kAlice, "s1"), first);
 }
 
+TEST(AccountSelect, AsksOnlyAccountsWithATagOfTheRoute) {
+  auto world = MakeWorld("{tags: [eu]}",
+                         "[{name: a, api-key: sk-a}, {name: b, api-key: sk-b, tags: [eu]}, "
+                         "{name: c, api-key: sk-c, tags: [us, eu]}]");
+  for (int i = 0; i < 4; ++i) EXPECT_NE(AccountFor(*world, kAlice, std::to_string(i)), "a");
+}
+
+TEST(AccountSelect, SaysThatNoAccountHasTheTag) {
+  auto world = MakeWorld("{tags: [eu]}");
+  world->Ask(kMessages, kAlice, R"({"model":"m"})");
+  EXPECT_EQ(world->status(), 503);
+  EXPECT_THAT(world->answer_body(), HasSubstr("tags:"));
+}
+
 TEST(AccountSelect, KeepsAKeysPassthroughOnOneAccount) {
   auto world = MakeWorld("{sticky: none}");
   std::string first = AccountFor(*world, kAlice, "", "POST /api/v1/files");

@@ -78,6 +78,70 @@ TEST(AccountChoice, SaysForEachAccountWhyItWasNotChosen) {
   EXPECT_EQ(WordsOf(p.Ask(only("used")))["best"], "bound");
 }
 
+// Who holds what was taken, by name.
+std::map<std::string, int> HeldAfter(Pool& p, int requests) {
+  std::vector<AccountPool::Taken> held;
+  std::map<std::string, int> counts;
+  for (int i = 0; i < requests; ++i) {
+    held.push_back(p.pool->TryTake({}));
+    ++counts[std::string((*held.back())->account())];
+  }
+  return counts;
+}
+
+TEST(AccountChoice, SpreadsWhatIsInFlightByWeight) {
+  std::vector<Account> accounts = {MakeAccount("a"), MakeAccount("b"), MakeAccount("c", 50, 90)};
+  accounts[0].weight = 3;
+  Pool p(std::move(accounts));
+  EXPECT_EQ(HeldAfter(p, 50), (std::map<std::string, int>{{"a", 30}, {"b", 10}, {"c", 10}}));
+}
+
+TEST(AccountChoice, SpreadsByConcurrencyWhereNoAccountHasAWeightAndEachHasIt) {
+  Pool bounded({MakeAccount("a", 50, 40), MakeAccount("b", 50, 10)});
+  EXPECT_EQ(HeldAfter(bounded, 25), (std::map<std::string, int>{{"a", 20}, {"b", 5}}));
+  Pool mixed({MakeAccount("a", 50, 40), MakeAccount("b")});
+  EXPECT_EQ(HeldAfter(mixed, 20), (std::map<std::string, int>{{"a", 10}, {"b", 10}}));
+}
+
+TEST(AccountChoice, SpreadsWhatComesOneByOneByWeightAndForgets) {
+  std::vector<Account> accounts = {MakeAccount("a"), MakeAccount("b")};
+  accounts[0].weight = 3;
+  Pool p(std::move(accounts));
+  std::map<std::string, int> counts;
+  for (int i = 0; i < 40; ++i) ++counts[p.Next()];
+  EXPECT_EQ(counts, (std::map<std::string, int>{{"a", 30}, {"b", 10}}));
+  // A session counts as its account's use; what it used is forgotten by and by.
+  std::string own = p.Next(Sticky("s"));
+  for (int i = 0; i < 64; ++i) EXPECT_EQ(p.Next(Sticky("s")), own);
+  for (int i = 0; i < 8; ++i) EXPECT_NE(p.Next(), own);
+  p.clock.Advance(std::chrono::hours(24 * 300));
+  counts.clear();
+  for (int i = 0; i < 8; ++i) ++counts[p.Next()];
+  EXPECT_EQ(counts, (std::map<std::string, int>{{"a", 6}, {"b", 2}}));
+}
+
+TEST(AccountChoice, TakesTheTagsOfTheRouteAndOfTheKey) {
+  std::vector<Account> accounts = {MakeAccount("a", 1), MakeAccount("b", 2), MakeAccount("c", 3)};
+  accounts[1].tags = {"team", "eu"};
+  accounts[2].tags = {"team"};
+  Asked p(std::move(accounts));
+  Wish wish;
+  wish.bound = "tag:team";
+  EXPECT_EQ(p.Next(wish), "b");
+  EXPECT_EQ(WordsOf(p.Ask(wish))["a"], "bound");
+  wish.tried = {1};
+  EXPECT_EQ(p.Next(wish), "c");
+  wish.tags =
+      std::make_shared<const std::vector<std::string>>(std::vector<std::string>{"us", "eu"});
+  EXPECT_EQ(p.Refusal(wish), Why::kTried);
+  EXPECT_EQ(WordsOf(p.Ask(wish))["c"], "tag");
+  wish.bound.clear();
+  wish.tried.clear();
+  EXPECT_EQ(p.Next(wish), "b");
+  wish.bound = "c";
+  EXPECT_EQ(p.Refusal(wish), Why::kTag);
+}
+
 TEST(AccountChoice, SaysWhatBecomesOfTheSession) {
   Asked p({MakeAccount("a"), MakeAccount("b")});
   EXPECT_EQ(p.Ask().session, Decision::Session::kNone);

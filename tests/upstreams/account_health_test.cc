@@ -49,8 +49,8 @@ TEST(AccountHealth, NeverParksTheLastUsableAccountByAGuess) {
   EXPECT_EQ(p.Next(), "b");
   EXPECT_EQ(p.Next(), "b");
   EXPECT_TRUE(p.pool->Report(1, {.kind = Kind::kOverloaded}));
-  EXPECT_EQ(p.Next(), "a");
-  EXPECT_EQ(p.Next(), "b");
+  // By their use of late, as if both were ready.
+  for (const char* next : {"a", "a", "b"}) EXPECT_EQ(p.Next(), next);
   for (int i = 0; i < 20; ++i) p.pool->Report(1, {.kind = Kind::kBroken});
   // A limit is no guess, and leaves the other as the last.
   EXPECT_TRUE(p.pool->Report(0, {.kind = Kind::kLimited}));

@@ -35,7 +35,8 @@ class SelectFilter final : public Filter {
     Result<Unit> read = cluster_.ReadBody(x);
     if (!read) co_return Verdict::Refuse(ToRefusal(read.error()));
     if (on_read) on_read(x);
-    std::expected<Unit, Refusal> selected = co_await cluster_.Select(x, x.ask.session, wait);
+    Cluster::Selection selection{.sticky = x.ask.session, .tags = tags, .wait = wait};
+    std::expected<Unit, Refusal> selected = co_await cluster_.Select(x, std::move(selection));
     if (!selected) co_return Verdict::Refuse(selected.error());
     co_return Verdict::Continue();
   }
@@ -44,6 +45,7 @@ class SelectFilter final : public Filter {
     last_attempts = outcome.attempts;
     ++finished;
   }
+  std::shared_ptr<const std::vector<std::string>> tags;
   Duration wait{};
   std::function<void(Exchange&)> on_read;
   Outcome::End last_end = Outcome::End::kFailed;

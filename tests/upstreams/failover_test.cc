@@ -51,6 +51,19 @@ TEST(Failover, R36MovesToTheNextAccountOnEachFault) {
   }
 }
 
+TEST(Failover, StaysWithinTheTagsOfTheRoute) {
+  std::vector<AccountConfig> accounts = Three();
+  accounts[0].tags = {"eu"};
+  accounts[2].tags = {"us", "eu"};
+  ClusterWorld world(accounts);
+  world.filter->tags =
+      std::make_shared<const std::vector<std::string>>(std::vector<std::string>{"eu"});
+  world.vendor.otherwise = Json(529, kOverloaded);
+  world.AskClaude(true);
+  EXPECT_EQ(world.status(), 529);
+  EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-c"));
+}
+
 TEST(Failover, PassesTheVendorsLastWordWhenNobodyElseCanServe) {
   ClusterWorld world({KeyAccount("a", "sk-a")});
   world.vendor.otherwise = Json(529, kOverloaded, {"x-from: vendor"});

@@ -24,6 +24,8 @@ TEST(StoredAccount, KeepsAKeyAndTellsItToNobody) {
   account.config.api_key = Secret("sk-ant-api03-secret");
   account.config.priority = 7;
   account.config.concurrency = 3;
+  account.config.weight = 4;
+  account.config.tags = {"team", "eu"};
   account.paused = true;
   std::string text = WriteStoredAccount(account, TheVault());
   EXPECT_THAT(text, Not(HasSubstr("secret")));
@@ -33,6 +35,8 @@ TEST(StoredAccount, KeepsAKeyAndTellsItToNobody) {
   EXPECT_EQ(read->config.api_key.Reveal(), "sk-ant-api03-secret");
   EXPECT_EQ(read->config.priority, 7);
   EXPECT_EQ(read->config.concurrency, 3);
+  EXPECT_EQ(read->config.weight, 4);
+  EXPECT_EQ(read->config.tags, (std::vector<std::string>{"team", "eu"}));
   EXPECT_TRUE(read->paused);
   EXPECT_TRUE(read->serves());
   EXPECT_FALSE(read->config.login);

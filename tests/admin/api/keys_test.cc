@@ -182,6 +182,8 @@ TEST(KeysApi, AKeyIsBoundToAnAccountThatIsThere) {
   EXPECT_EQ(relay.Ask("POST", "/keys", R"({"name":"alice","bind":{"claude":"team"}})").status, 201);
   EXPECT_EQ(relay.Say("PATCH", "/keys/alice", "", R"({"bind":{"claude":"tame"}})"),
             "'bind': there is no account 'claude/tame'");
+  EXPECT_EQ(relay.Say("PATCH", "/keys/alice", "", R"({"bind":{"claude":"tag:tame"}})"),
+            "'bind': there is no account with that tag: 'claude/tag:tame'");
 }
 
 TEST(KeysApi, ADeletedKeyIsNotRotated) {
