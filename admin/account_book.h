@@ -1,53 +1,39 @@
 // SPDX-License-Identifier: MIT
-// The accounts that people added while the relay runs, and which of all are paused: in the store,
-// and from there in the snapshot in force. Used on the main thread.
+// The accounts that people added while the relay runs, and which of all are paused: objects of the
+// store (objects.h), and from there in the snapshot in force. Used on the main thread.
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
+#include <string_view>
 
-#include "admin/services.h"
-#include "core/async/loop_door.h"
-#include "core/store/store.h"
+#include "admin/objects.h"
 #include "upstreams/stored_account.h"
 
 namespace relay {
 
+// Puts the accounts of the directory in the place of those in `stored`. Objects that cannot be read
+// are logged and left out.
+void TakeAccounts(const Directory& directory, const Vault& vault, StoredObjects& stored);
+
 class AccountBook {
  public:
-  // All outlive this. `store` and `vault` null: nothing can be added.
-  AccountBook(Loop& loop, Services& services, Store* store, const Vault* vault);
-  ~AccountBook();
+  // `objects` outlives this.
+  explicit AccountBook(Objects& objects) : objects_(objects) {}
 
-  // Brings what is stored into force: before it returns where the store is in this machine, else
-  // as soon as it can.
-  void Load();
   // Changes an account in the store and in force. `change` gets what there is, which may be
-  // nothing, and gives what is to be there instead; it may be called again. Errors (kClient:
-  // `change`'s own; kRelay: the store).
+  // nothing, and gives what is to be there instead; it may be called again. Faults: `change`'s own
+  // errors (kClient), and those of Objects::Change.
   using Change =
       std::function<Result<std::optional<StoredAccount>>(std::optional<StoredAccount> now)>;
-  Task<Result<Unit>> Write(std::string id, Change change);
+  Task<ApiResult<Unit>> Write(std::string id, Change change);
   // Of the snapshot in force; null: there is none.
   static const StoredAccount* Find(const Snapshot& snapshot, std::string_view id);
-  bool can_write() const { return store_ != nullptr; }
+  bool can_write() const { return objects_.can_write(); }
 
  private:
-  Task<Result<Directory>> Read();
-  Task<Unit> LoadLater();
-  void Take(const Directory& directory);
-  Result<Unit> Publish(std::vector<StoredAccount> accounts);
-
-  Loop& loop_;
-  Services& services_;
-  Store* store_;
-  const Vault* vault_;
-  std::shared_ptr<LoopDoor> door_;
-  Waiter start_;
-  Task<Unit> loading_;
+  Objects& objects_;
 };
 
 }  // namespace relay

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "admin/account_book.h"
 #include "admin/stored_key.h"
 #include "core/base/log.h"
 #include "core/store/sealed_fields.h"
@@ -74,6 +75,7 @@ Result<Unit> Objects::Publish() {
   std::shared_ptr<const Snapshot> current = services_.current();
   auto stored = std::make_shared<StoredObjects>(*current->stored);
   TakeKeys(contact_->directory, services_.zone(), *stored);
+  TakeAccounts(contact_->directory, vault(), *stored);
   auto built = services_.Build(current->config, std::move(stored));
   if (!built) return std::unexpected(std::move(built.error()));
   services_.Publish(std::move(*built));

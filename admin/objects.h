@@ -3,7 +3,6 @@
 // on its version, then in memory, then a new snapshot for every worker. Used on one loop's thread.
 #pragma once
 
-#include <expected>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "admin/api/router.h"
 #include "admin/keyring.h"
 #include "admin/services.h"
 #include "core/async/loop_door.h"
@@ -18,14 +18,6 @@
 #include "core/store/store.h"
 
 namespace relay {
-
-// Why a request to the admin API cannot be done.
-struct ApiFault {
-  int status = 400;
-  std::string message;
-};
-template <class T>
-using ApiResult = std::expected<T, ApiFault>;
 
 // Puts the keys of the directory, and what it says of relay.yaml's, in the place of those in
 // `stored`. Objects that cannot be read are logged and left out.
@@ -54,6 +46,10 @@ class Objects {
   const Directory* directory() const { return contact_ ? &contact_->directory : nullptr; }
   const StoredObject* Find(std::string_view kind, std::string_view id) const;
   const Secret& pepper() const { return contact_->pepper; }
+  // Once the store was met.
+  const Vault& vault() const { return *keyring_->vault(); }
+  // There is a store to write to, which may not have been met yet.
+  bool can_write() const { return store_ != nullptr; }
 
   // 503 where there is no store to write to, or it does not answer. When it returns without a
   // fault, no worker begins anything with what was there before.

@@ -194,10 +194,9 @@ Result<Unit> WritePorts(const std::string& file, const std::vector<Address>& add
 // would be lost.
 constexpr Duration kTokenGrace = TokenKeeper::kPatience + std::chrono::seconds(10);
 
-// Where secrets may be kept: a store, and a key to seal them with.
-Store* StoreOf(Services& services, const Vault* vault) {
-  bool can = services.state != nullptr && vault != nullptr;
-  return can ? services.state->store() : nullptr;
+// Null where nothing is kept.
+Store* StoreOf(const Services& services) {
+  return services.state == nullptr ? nullptr : services.state->store();
 }
 
 Keyring* KeyringOf(const Services& services) {
@@ -211,9 +210,7 @@ bool IsEmbedded(const Services& services) {
 
 class Process final {
  public:
-  // `vault` may be null; it outlives this.
-  Process(Services& services, const Options& options, const Environment& environment,
-          const Vault* vault);
+  Process(Services& services, const Options& options, const Environment& environment);
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   ~Process();
@@ -224,6 +221,7 @@ class Process final {
   Result<Unit> Run();
 
  private:
+  void OnMet(Contact contact);
   void OnSignal(int number);
   void OnDrained();
   void OnEnd() { loop_.Stop(); }
@@ -236,12 +234,12 @@ class Process final {
   Resolver resolver_{loop_};
   VendorCalls calls_{loop_, resolver_, services_.tls()};
   std::unique_ptr<TokenKeeper> keeper_;
-  AccountBook accounts_;
-  AccountsRoom accounts_room_{services_, accounts_, *keeper_, calls_};
   Alerts alerts_{calls_, services_};
   Reloader reloader_;
   const std::shared_ptr<LoopDoor> door_ = std::make_shared<LoopDoor>(loop_);
   Objects objects_;
+  AccountBook accounts_{objects_};
+  AccountsRoom accounts_room_{services_, accounts_, *keeper_, calls_};
   ApiRouter api_;
   KeysApi keys_api_{api_, objects_, services_};
   std::unique_ptr<ControlSocket> control_;
@@ -251,22 +249,20 @@ class Process final {
   bool draining_ = false;
 };
 
-Process::Process(Services& services, const Options& options, const Environment& environment,
-                 const Vault* vault)
+Process::Process(Services& services, const Options& options, const Environment& environment)
     : services_(services),
       options_(options),
       endpoints_(services),
       keeper_(std::make_unique<TokenKeeper>(
-          calls_, services.tokens, StoreOf(services, vault), vault, services.clock,
+          calls_, services.tokens, StoreOf(services),
+          [keyring = KeyringOf(services)] { return keyring->vault(); }, services.clock,
           TokenKeeper::Options{.run = RandomHex(8), .alone = IsEmbedded(services)})),
-      accounts_(loop_, services, StoreOf(services, vault), vault),
       reloader_(loop_, services, options.config, environment,
                 [this](const ReloadOutcome& outcome) {
                   endpoints_.SetReload(outcome);
                   alerts_.OnReload(outcome);
                 }),
-      objects_(loop_, door_, services,
-               services.state == nullptr ? nullptr : services.state->store(), KeyringOf(services)) {
+      objects_(loop_, door_, services, StoreOf(services), KeyringOf(services)) {
   api_.Add("GET", "/health",
            [this](ApiRequest&) -> Task<Reply> { return Reply{.body = endpoints_.HealthText()}; });
   AddUsageApi(api_, services_.ledger);
@@ -279,12 +275,18 @@ Process::Process(Services& services, const Options& options, const Environment& 
   services_.state->WhenMet(
       [this, door = door_, here = std::this_thread::get_id()](Contact contact) {
         if (std::this_thread::get_id() == here) {
-          objects_.Meet(std::move(contact));
+          OnMet(std::move(contact));
           return;
         }
         auto found = std::make_shared<Contact>(std::move(contact));
-        door->Post([this, found] { objects_.Meet(std::move(*found)); });
+        door->Post([this, found] { OnMet(std::move(*found)); });
       });
+}
+
+// Accounts and their tokens are known before they are used, if the store is there at the start.
+void Process::OnMet(Contact contact) {
+  objects_.Meet(std::move(contact));
+  keeper_->ReadAll();
 }
 
 // What is open is buried while all that it uses is there.
@@ -299,7 +301,6 @@ Process::~Process() {
 }
 
 Result<Unit> Process::Prepare(const DataFolder* folder) {
-  accounts_.Load();
   keeper_->ReadAll();
   const std::shared_ptr<const Snapshot> snapshot = services_.current();
   const Config& config = *snapshot->config;
@@ -400,9 +401,7 @@ Result<Unit> Serve(const std::shared_ptr<const Config>& config, const Problems& 
   auto state = State::Open(*config, site, SystemClock::Get(), (*services)->Kept());
   if (!state) return std::unexpected(state.error());
   (*services)->state = std::move(*state);
-  const Keyring* keyring = KeyringOf(**services);
-  Process process(**services, options, environment,
-                  keyring == nullptr ? nullptr : keyring->vault());
+  Process process(**services, options, environment);
   Result<Unit> ready = process.Prepare(folder ? folder->get() : nullptr);
   if (!ready) return ready;
   return process.Run();

@@ -154,7 +154,7 @@ Task<Result<Unit>> TokenKeeper::Story::Read() {
     if (!stored) co_return std::unexpected(stored.error());
     version = stored->version;
     if (version != 0) {
-      Result<TokenRecord> known = ReadTokenRecord(stored->value, id(), *keeper_.vault_);
+      Result<TokenRecord> known = ReadTokenRecord(stored->value, id(), keeper_.vault());
       if (!known) co_return std::unexpected(known.error());
       ours = known->seed == seed;
       if (ours) record = std::move(*known);
@@ -205,7 +205,7 @@ Task<Result<TokenKeeper::Story::Claim>> TokenKeeper::Story::TakeClaim() {
       claimed.claim = keeper_.options_.run;
       claimed.claimed = wall();
       FaultPoint("token-claim");
-      std::string value = WriteTokenRecord(claimed, id(), *keeper_.vault_);
+      std::string value = WriteTokenRecord(claimed, id(), keeper_.vault());
       Result<ObjectWritten> written = co_await keeper_.Write(id(), kept_.version, std::move(value));
       if (!written) co_return std::unexpected(written.error());
       if (!written->conflict) {
@@ -262,7 +262,7 @@ Task<Unit> TokenKeeper::Story::Keep(TokenRecord record) {
   const WallTime claimed = kept_.record.claimed;
   int failures = 0;
   while (keeper_.store_ != nullptr) {
-    std::string value = WriteTokenRecord(record, id(), *keeper_.vault_);
+    std::string value = WriteTokenRecord(record, id(), keeper_.vault());
     Result<ObjectWritten> written = co_await keeper_.Write(id(), kept_.version, std::move(value));
     if (written && !written->conflict) {
       FaultPoint("token-stored");
@@ -345,12 +345,12 @@ class TokenKeeper::Alarm final : public Timer {
   TokenSource* const key_;
 };
 
-TokenKeeper::TokenKeeper(VendorCalls& calls, Tokens& tokens, Store* store, const Vault* vault,
-                         const Clock& clock, Options options)
+TokenKeeper::TokenKeeper(VendorCalls& calls, Tokens& tokens, Store* store,
+                         std::function<const Vault*()> vault, const Clock& clock, Options options)
     : calls_(calls),
       tokens_(tokens),
       store_(store),
-      vault_(vault),
+      vault_(std::move(vault)),
       clock_(clock),
       options_(std::move(options)),
       door_(std::make_shared<LoopDoor>(calls.loop())) {
@@ -459,7 +459,7 @@ Task<Result<Unit>> TokenKeeper::Put(std::string id, Secret seed, TokenAnswer ans
   for (int tries = 0; tries < kPutTries; ++tries) {
     Result<StoredObject> stored = co_await Load(id);
     if (!stored) co_return std::unexpected(stored.error());
-    std::string value = WriteTokenRecord(record, id, *vault_);
+    std::string value = WriteTokenRecord(record, id, vault());
     Result<ObjectWritten> written = co_await Write(id, stored->version, std::move(value));
     if (!written) co_return std::unexpected(written.error());
     if (written->conflict) continue;

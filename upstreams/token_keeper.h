@@ -29,9 +29,10 @@ class TokenKeeper {
     std::string run;    // names this process's run in claims
     bool alone = true;  // nobody else uses the store: claims of other runs are of dead ones
   };
-  // All of them outlive this, whose loop is that of `calls`. `store` and `vault` null: tokens last
-  // as long as the process.
-  TokenKeeper(VendorCalls& calls, Tokens& tokens, Store* store, const Vault* vault,
+  // All of them outlive this, whose loop is that of `calls`. `store` null: tokens last as long as
+  // the process. `vault` gives what they are sealed with, as soon as objects can be read of the
+  // store: not null then.
+  TokenKeeper(VendorCalls& calls, Tokens& tokens, Store* store, std::function<const Vault*()> vault,
               const Clock& clock, Options options);
   TokenKeeper(const TokenKeeper&) = delete;
   TokenKeeper& operator=(const TokenKeeper&) = delete;
@@ -62,6 +63,7 @@ class TokenKeeper {
   class Alarm;
 
   Loop& loop() { return calls_.loop(); }
+  const Vault& vault() const { return *vault_(); }
   void Start(std::shared_ptr<TokenSource> source, Work work);
   void Ended();
   void SetAlarm(const std::shared_ptr<TokenSource>& source);
@@ -73,7 +75,7 @@ class TokenKeeper {
   VendorCalls& calls_;
   Tokens& tokens_;
   Store* store_;
-  const Vault* vault_;
+  const std::function<const Vault*()> vault_;
   const Clock& clock_;
   const Options options_;
   std::shared_ptr<LoopDoor> door_;

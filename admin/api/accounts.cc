@@ -148,7 +148,7 @@ Task<Reply> Add(AccountsRoom& room, ApiRequest& request) {
     }
     return account;
   };
-  Result<Unit> written = co_await room.book.Write(id, change);
+  ApiResult<Unit> written = co_await room.book.Write(id, change);
   if (!written) co_return ReplyOf(written.error());
   co_return Reply{.status = 201,
                   .body = JsonText().BeginObject().Field("account", id).EndObject().Take()};
@@ -169,7 +169,7 @@ Task<Reply> SetPaused(AccountsRoom& room, ApiRequest& request, bool pause) {
     if (!pause && !now->serves()) return std::optional<StoredAccount>();
     return now;
   };
-  Result<Unit> written = co_await room.book.Write(id, change);
+  ApiResult<Unit> written = co_await room.book.Write(id, change);
   if (!written) co_return ReplyOf(written.error());
   co_return Reply{.body = R"({"ok":true})"};
 }
@@ -194,10 +194,10 @@ Task<Reply> Remove(AccountsRoom& room, ApiRequest& request) {
   auto change = [](std::optional<StoredAccount>) -> Result<std::optional<StoredAccount>> {
     return std::optional<StoredAccount>();
   };
-  Result<Unit> written = co_await room.book.Write(id, change);
+  ApiResult<Unit> written = co_await room.book.Write(id, change);
   if (!written) co_return ReplyOf(written.error());
   Result<Unit> dropped = co_await room.keeper.Drop(id);
-  if (!dropped) co_return ReplyOf(dropped.error());
+  if (!dropped) co_return ReplyOf(FaultOf(dropped.error()));
   co_return Reply{.body = R"({"ok":true})"};
 }
 
@@ -249,13 +249,6 @@ const AccountConfig* FileAccount(const Snapshot& snapshot, std::string_view clus
   auto account = std::find_if(config->accounts.begin(), config->accounts.end(),
                               [&](const AccountConfig& one) { return one.name == name; });
   return account == config->accounts.end() ? nullptr : &*account;
-}
-
-Reply ReplyOf(const Error& error) {
-  if (error.party == Party::kClient) {
-    return ApiError(error.fault == Fault::kForbidden ? 409 : 400, error.what);
-  }
-  return ApiError(error.party == Party::kUpstream ? 502 : 503, error.what);
 }
 
 void AddAccountsApi(ApiRouter& router, AccountsRoom& room) {

@@ -50,7 +50,5 @@ std::shared_ptr<const ClusterShared> FindCluster(const Snapshot& snapshot,
 // The account of that name in relay.yaml; null: there is none.
 const AccountConfig* FileAccount(const Snapshot& snapshot, std::string_view cluster,
                                  std::string_view name);
-// 409, 404, 400 or 503, as the error says.
-Reply ReplyOf(const Error& error);
 
 }  // namespace relay

@@ -21,10 +21,6 @@ std::unexpected<ApiFault> No(int status, std::string message) {
   return std::unexpected(ApiFault{status, std::move(message)});
 }
 
-Reply ReplyOf(const ApiFault& fault) {
-  return ApiError(fault.status, fault.message);
-}
-
 // The body as an object; an empty one is {}.
 ApiResult<JsonIndex> BodyOf(const ApiRequest& request) {
   static constexpr std::string_view kNothing = "{}";

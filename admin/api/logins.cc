@@ -134,7 +134,7 @@ Task<Result<LoggedIn>> Redeem(AccountsRoom& room, const ClusterConfig& cluster,
 }
 
 // Tokens first, so that an account never stands there without them.
-Task<Result<Unit>> Keep(AccountsRoom& room, const Login& login, LoggedIn& result) {
+Task<ApiResult<Unit>> Keep(AccountsRoom& room, const Login& login, LoggedIn& result) {
   std::string id = login.cluster + "/" + login.name;
   const std::shared_ptr<const Snapshot> snapshot = room.services.current();
   const AccountConfig* file = FileAccount(*snapshot, login.cluster, login.name);
@@ -142,7 +142,7 @@ Task<Result<Unit>> Keep(AccountsRoom& room, const Login& login, LoggedIn& result
   if (login.kind == LoginKind::kLogin) {
     Secret seed = file == nullptr ? Secret() : file->refresh_token;
     Result<Unit> put = co_await room.keeper.Put(id, std::move(seed), std::move(result.tokens));
-    if (!put) co_return put;
+    if (!put) co_return std::unexpected(FaultOf(put.error()));
     FaultPoint("login-stored");
   }
   auto change = [&](std::optional<StoredAccount> now) -> Result<std::optional<StoredAccount>> {
@@ -157,7 +157,7 @@ Task<Result<Unit>> Keep(AccountsRoom& room, const Login& login, LoggedIn& result
     now->config.project = result.project;
     return now;
   };
-  Result<Unit> written = co_await room.book.Write(id, change);
+  ApiResult<Unit> written = co_await room.book.Write(id, change);
   co_return written;
 }
 
@@ -194,8 +194,8 @@ Task<Reply> End(AccountsRoom& room, ApiRequest& request) {
   const Account account = AccountFor(*snapshot, cluster->config, login);
   Result<LoggedIn> result =
       co_await Redeem(room, cluster->config, account, login, std::move(*code));
-  if (!result) co_return ReplyOf(result.error());
-  Result<Unit> kept = co_await Keep(room, login, *result);
+  if (!result) co_return ReplyOf(FaultOf(result.error()));
+  ApiResult<Unit> kept = co_await Keep(room, login, *result);
   if (!kept) co_return ReplyOf(kept.error());
   cluster->pool->Reset(login.name);
   Log(LogLevel::kInfo, "account logged in", {{"account", login.cluster + "/" + login.name}});

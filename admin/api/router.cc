@@ -65,6 +65,17 @@ Reply ApiError(int status, std::string_view message) {
   return Reply{.status = status, .body = body.Take()};
 }
 
+Reply ReplyOf(const ApiFault& fault) {
+  return ApiError(fault.status, fault.message);
+}
+
+ApiFault FaultOf(const Error& error) {
+  if (error.party == Party::kClient) {
+    return {error.fault == Fault::kForbidden ? 409 : 400, error.what};
+  }
+  return {error.party == Party::kUpstream ? 502 : 503, error.what};
+}
+
 void ApiRouter::Add(std::string_view method, std::string_view pattern, Handler handler) {
   entries_.push_back({std::string(method), Segments(pattern), std::move(handler)});
 }

@@ -4,12 +4,14 @@
 // open it, the page has sessions.
 #pragma once
 
+#include <expected>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/async/task.h"
+#include "core/base/error.h"
 #include "core/exchange/dialect.h"
 
 namespace relay {
@@ -28,6 +30,17 @@ struct ApiRequest {
 
 // {"error":{"message":…}}
 Reply ApiError(int status, std::string_view message);
+
+// Why a request to the admin API cannot be done.
+struct ApiFault {
+  int status = 400;
+  std::string message;
+};
+template <class T>
+using ApiResult = std::expected<T, ApiFault>;
+Reply ReplyOf(const ApiFault& fault);
+// 409 or 400 for an error of who asked, 502 for a vendor's, else 503.
+ApiFault FaultOf(const Error& error);
 
 class ApiRouter {
  public:

@@ -366,7 +366,7 @@ describe('kill -9 at each step of a refresh', () => {
     const lost = dying.ask('claude').catch(() => {});
     await until('the request for a token', async () => (await mock.records({path: '/v1/oauth/token', wait: 0})).length > 0);
     dying.child.kill('SIGKILL');
-    await lost;
+    await Promise.all([lost, dying.child.ended]);
     const relay = await startRelay({accounts: seeded('claude')});
     assert.equal((await relay.ask('claude')).status, 200);
   });
@@ -471,6 +471,25 @@ describe('relay accounts', () => {
     await control('oauth', {onboarding: {tier: 'standard-tier', project: 'my-own', polls: 1}});
     const named = await login(relay, 'gemini', pasteCode, ['--project', 'my-own']);
     assert.equal(named.code, 0, named.stderr);
+  });
+
+  it('keeps accounts and tokens in a store that is there only after the first start', async () => {
+    const file = path.join(folder, 'data', 'relay.db');
+    fs.mkdirSync(file, {recursive: true});
+    let relay = await startRelay({accounts: seeded('claude')});
+    const typed = async (child) => child.stdin.write('sk-ant-api03-typed-key\n');
+    const early = await relay.command(['accounts', 'add', 'claude/typed'], typed);
+    assert.equal(early.code, 1);
+    assert.match(early.stderr, /has not been reached yet; try again later/);
+    assert.equal((await relay.ask('claude')).status, 503, 'what the store has of the token is not known');
+    fs.rmdirSync(file);
+    await until('an account is taken', async () => (await relay.command(['accounts', 'add', 'claude/typed'], typed)).code === 0);
+    await until('a token is got', async () => (await relay.command(['accounts', 'test', 'claude/seeded'])).code === 0);
+    await relay.stop();
+    relay = await startRelay({accounts: seeded('claude')});
+    const accounts = await relay.list();
+    assert.deepEqual(accounts.map(({name}) => name).sort(), ['seeded', 'typed']);
+    assert.equal(accounts.find(({name}) => name === 'seeded').token.state, 'ready', 'it was kept');
   });
 
   it('adds, tests, pauses, resets and removes an API key, and keeps all of it over a restart', async () => {

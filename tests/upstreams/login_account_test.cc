@@ -45,7 +45,8 @@ class LoginAccount : public testing::Test {
   MemoryStore store;
   Vault vault{Secret("0123456789abcdef0123456789abcdef")};
   VendorCalls calls{world.loop, world.resolver, nullptr};
-  TokenKeeper keeper{calls, world.tokens, &store, &vault, world.clock, {"run", true}};
+  TokenKeeper keeper{calls,       world.tokens, &store, [this] { return &vault; },
+                     world.clock, {"run", true}};
 };
 
 class LoginAndSpare : public LoginAccount {

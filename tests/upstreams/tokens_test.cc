@@ -100,8 +100,9 @@ class TokensTest : public ::testing::Test {
     Settle();
   }
   void StartKeeper(bool alone = true, std::string run = "run-1") {
-    keeper = std::make_unique<TokenKeeper>(calls, tokens, &store, &vault, clock,
-                                           TokenKeeper::Options{std::move(run), alone});
+    keeper = std::make_unique<TokenKeeper>(
+        calls, tokens, &store, [this] { return &vault; }, clock,
+        TokenKeeper::Options{std::move(run), alone});
   }
   void Settle() {
     for (int i = 0; i < 40; ++i) loop.Turn();
@@ -427,7 +428,7 @@ TEST_F(TokensTest, OneReplicaRefreshesForAll) {
   keeper.reset();
   StartKeeper(false, "replica-1");
   relay::Tokens others(clock);
-  TokenKeeper other(calls, others, &store, &vault, clock, {"replica-2", false});
+  TokenKeeper other(calls, others, &store, [this] { return &vault; }, clock, {"replica-2", false});
   Will({"", Then::kWait});
   auto mine = tokens.Source(SpecOf("seed"), {});
   auto theirs = others.Source(SpecOf("seed"), {});
@@ -502,8 +503,8 @@ TEST_F(TokensTest, WhatAnotherKeySealedIsNotOverwritten) {
   askers.clear();
   keeper.reset();
   Vault wrong{Secret("ffffffffffffffffffffffffffffffff")};
-  keeper = std::make_unique<TokenKeeper>(calls, tokens, &store, &wrong, clock,
-                                         TokenKeeper::Options{"run-2", true});
+  keeper = std::make_unique<TokenKeeper>(
+      calls, tokens, &store, [&] { return &wrong; }, clock, TokenKeeper::Options{"run-2", true});
   Asker& asker = Ask(tokens.Source(SpecOf("seed"), {}));
   EXPECT_FALSE(*asker.taken);
   EXPECT_EQ(store.objects().at(0).value, before);
