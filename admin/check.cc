@@ -47,7 +47,7 @@ TestOutcome Judge(const TestConfig& test, const Explanation& seen, const std::st
   std::string request = test.method + " " + test.path;
   if (!test.key.empty()) request += " (key " + test.key + ")";
   if (!why.empty()) return {Kind::kFailed, head + "FAILED: " + request + ": " + why};
-  const int status = seen.refused() ? seen.status() : 200;
+  const int status = seen.status() == 0 ? 200 : seen.status();
   const std::string route = seen.Get("route");
   const std::string account = seen.Get("account");
   std::string wrong;

@@ -44,7 +44,9 @@ std::string OutcomeText(const JsonIndex& json) {
   Result<JsonIndex> refusal = JsonIndex::Object(json.Find("refusal"));
   if (!refusal) {
     std::string account = TextIn(json, "account");
-    return (account.empty() ? "answered by the relay itself" : "served by " + account) +
+    std::optional<int64_t> status = json.Find("answered").Int();
+    return (status ? "answered by the relay itself with " + std::to_string(*status)
+                   : "served by " + account) +
            KnownOf(json) + "\n";
   }
   std::string type = TextIn(*refusal, "type");

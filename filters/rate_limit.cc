@@ -252,7 +252,7 @@ class RateLimitFilter final : public Filter {
   // What Admit would come to, if nothing but time changes.
   Verdict Rehearse(Exchange& x, const Limiter::Ask& ask) {
     TimePoint passes{};
-    TimePoint now = x.loop.Now();
+    const TimePoint now = x.loop.Now();
     std::optional<Limiter::Denied> denied = limiter_.Look(ask, now, &passes);
     if (!denied) return Verdict::Continue();
     std::string why = Explain(WhoOf(x, *denied), *denied);
@@ -266,10 +266,17 @@ class RateLimitFilter final : public Filter {
       int64_t millis = std::chrono::ceil<std::chrono::milliseconds>(passes - now).count();
       x.explanation->Say("waits " + std::to_string(millis) + " ms, since " + why)
           .With("wait-ms", millis);
+      x.explanation->Wait(passes - now);
       return Verdict::Continue();
     }
-    x.explanation->Say(full ? "as many wait for it as may"
-                            : "waits its turn, and is refused if it does not come in time");
+    if (full) {
+      x.explanation->Say("as many wait for it as may");
+    } else {
+      // Which limit it is then may be another than now.
+      x.explanation->Say("waits its turn, and is refused if it does not come in time")
+          .With("wait-at-most-ms",
+                std::chrono::floor<std::chrono::milliseconds>(options_.wait).count());
+    }
     return Refuse(x, *denied);
   }
 

@@ -159,7 +159,7 @@ Explanation::Sent SentOf(const Call& call, const Exchange& x) {
 std::expected<Unit, Refusal> Cluster::RehearseSelect(Exchange& x, const Wish& wish,
                                                      Duration wait) const {
   Explanation& explanation = *x.explanation;
-  const TimePoint now = loop_.Now();
+  const TimePoint now = loop_.Now() + explanation.waited();
   Decision decision = shared_->pool->Explain(wish, now);
   // While all are busy a rest may end, and then it is chosen anew.
   TimePoint then = now;
@@ -170,7 +170,11 @@ std::expected<Unit, Refusal> Cluster::RehearseSelect(Exchange& x, const Wish& wi
   }
   Telling(*shared_, wish, decision, then).TellTo(explanation);
   explanation.Set("sticky", NameOf(decision.session));
-  if (then > now) explanation.Say("waits " + TimeText(then - now) + " for it");
+  if (then > now) {
+    explanation.Say("waits " + TimeText(then - now) + " for it")
+        .With("wait-ms", int64_t{std::chrono::ceil<std::chrono::milliseconds>(then - now).count()});
+    explanation.Wait(then - now);
+  }
   if (!decision.chosen) {
     bool waits = decision.none.why == NoAccount::Why::kBusy && wait > Duration::zero();
     if (waits) explanation.Say("waits up to " + TimeText(wait) + " for one that gets free");
@@ -200,8 +204,7 @@ std::expected<Answer, Refusal> Cluster::RehearseSend(Exchange& x) const {
   answer.head.status = 200;
   answer.head.content_length = 0;
   if (call->local) {
-    explanation.Say("answered here with " + std::to_string(call->local->status) +
-                    ": nothing is sent");
+    explanation.Answer(call->local->status);
     return answer;
   }
   Explanation::Sent sent = SentOf(*call, x);

@@ -36,10 +36,19 @@ void Explanation::Refuse(Dialect dialect, const Refusal& refusal) {
   refused_by_ = steps_.empty() ? "" : steps_.back().name;
 }
 
+void Explanation::Answer(int status) {
+  answered_ = status;
+  Say("answered here with " + std::to_string(status) + ": nothing is sent");
+}
+
 std::string Explanation::Json() const {
   JsonText json;
-  json.BeginObject().Field("served", !refused());
+  json.BeginObject().Field("served", status() < 400);
   for (const auto& [name, value] : results_) json.Field(name, value);
+  if (waited_ > Duration::zero()) {
+    json.Field("wait-ms", int64_t{std::chrono::ceil<std::chrono::milliseconds>(waited_).count()});
+  }
+  if (answered_ != 0) json.Field("answered", answered_);
   if (refusal_) {
     json.Key("refusal").BeginObject().Field("by", refused_by_).Field("status", status());
     json.Field("type", error_type_).Field("message", refusal_->message);

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/exchange/dialect.h"
 
@@ -48,6 +49,11 @@ class Explanation {
   std::string Get(std::string_view name) const;  // "" where nothing was set
   // This step refuses the request.
   void Refuse(Dialect dialect, const Refusal& refusal);
+  // Here it would wait so long. All who look behind see what there is by then.
+  void Wait(Duration time) { waited_ += time; }
+  Duration waited() const { return waited_; }
+  // The relay answers it itself, and asks no upstream.
+  void Answer(int status);
   // The head that would go out to `url`, without what must not be seen.
   struct Sent {
     std::string method;
@@ -62,7 +68,7 @@ class Explanation {
 
   bool refused() const { return refusal_.has_value(); }
   // What the client would see; 0 where the upstream's answer decides.
-  int status() const { return refusal_ ? StatusOf(*refusal_) : 0; }
+  int status() const { return refusal_ ? StatusOf(*refusal_) : answered_; }
   const std::optional<Sent>& sent() const { return sent_; }
   // {"served":…,"route":…,"steps":[…],"request":…}
   std::string Json() const;
@@ -79,6 +85,8 @@ class Explanation {
   std::optional<Refusal> refusal_;
   std::string error_type_;  // of the refusal, in the client's dialect
   std::string refused_by_;
+  Duration waited_{};
+  int answered_ = 0;  // by the relay itself; 0: it is not
   std::optional<Sent> sent_;
   std::vector<std::string> hidden_;
 };

@@ -119,7 +119,7 @@ bool Exchange::FindRoute() {
   path = std::move(*normal);
   if (std::optional<Reply> reply = worker.endpoints.Answer(request, path)) {
     outcome.end = Outcome::End::kComplete;
-    if (explanation != nullptr) explanation->Say("the relay answers this path itself");
+    if (explanation != nullptr) explanation->Answer(reply->status);
     Send(*reply);
     return false;
   }
@@ -134,7 +134,7 @@ bool Exchange::FindRoute() {
   // Also where the client took a route's prefix for the relay's own path: HEAD /api/hello.
   if (IsProbe(method, path) || IsProbe(method, sent_path)) {
     outcome.end = Outcome::End::kComplete;
-    if (explanation != nullptr) explanation->Say("a client's first probe: answered at once");
+    if (explanation != nullptr) explanation->Answer(200);
     Send(Reply{.content_type = ""});
     return false;
   }

@@ -148,7 +148,8 @@ TEST(Rehearsal, KnowsTheRelaysOwnPaths) {
   request.method = "GET";
   request.target = "/health";
   EXPECT_EQ(world.Text(request),
-            "answered by the relay itself\nroute           the relay answers this path itself\n");
+            "answered by the relay itself with 200\n"
+            "route           answered here with 200: nothing is sent\n");
 }
 
 TEST(Rehearsal, TakesAndCountsNothing) {
