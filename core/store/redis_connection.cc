@@ -2,10 +2,10 @@
 #include "core/store/redis_connection.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "core/base/log.h"
+#include "core/store/redis_errors.h"
 
 namespace relay {
 namespace {
@@ -13,79 +13,13 @@ namespace {
 // At this pace at least a command gets to the server; more time is for what it takes longer for.
 constexpr size_t kBytesPerSecond = size_t{256} << 10;
 
-std::string NameOf(const RedisOptions& options) {
-  return "Redis at " + options.host + ":" + std::to_string(options.port);
-}
-
 std::string CommandOf(std::initializer_list<std::string_view> words) {
   std::string command;
   AppendCommand(command, {words.begin(), words.size()});
   return command;
 }
 
-// What a server refuses for now; all else wants a person.
-bool PassesByItself(std::string_view text) {
-  constexpr std::array<std::string_view, 7> kPassing = {
-      "LOADING", "OOM ", "MISCONF", "BUSY", "READONLY", "MASTERDOWN", "max number of clients"};
-  return std::ranges::any_of(kPassing, [&](std::string_view mark) { return text.contains(mark); });
-}
-
-struct Meaning {
-  std::string_view mark;  // in the server's text
-  std::string_view says;
-};
-// The words of Redis and Valkey (errorstats of `redis-cli info errorstats` names them), and of
-// Upstash for its own limit.
-constexpr std::array kMeanings = {
-    Meaning{"WRONGPASS",
-            "refuses user name and password; set REDIS_PASSWORD (and REDIS_USERNAME) "
-            "to those of the server"},
-    Meaning{"invalid password", "refuses the password; set REDIS_PASSWORD to the server's"},
-    Meaning{"without any password configured",
-            "has no password for this user, but one is configured here; leave it out"},
-    Meaning{"no password is set", "has no password, but one is configured here; leave it out"},
-    Meaning{"NOAUTH", "wants a password; set REDIS_PASSWORD"},
-    Meaning{"NOPERM", "does not let this user do that; give it the rights ~relay:* +@all"},
-    Meaning{"READONLY", "is a read-only replica; give the address of the primary"},
-    Meaning{"OOM ", "has no memory left (maxmemory); give it more, or another eviction policy"},
-    Meaning{"LOADING", "is still loading its data"},
-    Meaning{"MASTERDOWN", "is a replica that has lost its primary"},
-    Meaning{"MISCONF", "cannot write its data to its disk; see the server's log"},
-    Meaning{kPlanSpent,
-            "has had all the commands that its plan allows; usage stays in memory until it takes "
-            "commands again"},
-    Meaning{"max number of clients", "has too many connections (maxclients)"},
-    Meaning{"DB index is out of range", "has no database of that number"},
-    Meaning{"MOVED ", "is a cluster, which relay does not speak with; take a single primary"},
-    Meaning{"CROSSSLOT", "is a cluster, which relay does not speak with; take a single primary"},
-    Meaning{"WRONGTYPE",
-            "has something else under relay's names (relay:…); give relay a database "
-            "of its own"},
-    Meaning{"BUSY", "is busy with somebody's script"},
-    Meaning{"unknown command", "does not know a command that relay needs (Redis 6 or newer does)"},
-};
-
-// What the server says itself may repeat what it was sent: only its first words.
-std::string FirstWords(std::string_view text) {
-  std::string words;
-  for (char c : text.substr(0, std::min<size_t>(text.find_first_of("`'\""), 80))) {
-    words += c >= ' ' && c <= '~' ? c : '.';
-  }
-  return words;
-}
-
 }  // namespace
-
-Error ExplainRedis(const RespReply& reply, const RedisOptions& options) {
-  Error error{Party::kRelay, Fault::kInternal, NameOf(options) + " ", true};
-  for (const Meaning& meaning : kMeanings) {
-    if (reply.text.find(meaning.mark) == std::string::npos) continue;
-    error.what += meaning.says;
-    return error;
-  }
-  error.what += "answers '" + FirstWords(reply.text) + "'";
-  return error;
-}
 
 // --- One connection ------------------------------------------------------------------------------
 
@@ -231,7 +165,7 @@ RedisConnection::~RedisConnection() {
 // The transport's own words name the host already.
 std::unexpected<Error> RedisConnection::Blame(Error why) const {
   if (why.what.find(options_.host) == std::string::npos) {
-    why.what = NameOf(options_) + " " + why.what;
+    why.what = RedisName(options_) + " " + why.what;
   }
   why.party = Party::kRelay;
   return std::unexpected(std::move(why));
@@ -276,7 +210,7 @@ Task<Result<RespReply>> RedisConnection::Ask(std::string command) {
   }
   Result<RespReply> reply = std::move(*answer->reply);
   if (reply && reply->Is(RespReply::Kind::kError) && !reply->text.starts_with("NOSCRIPT")) {
-    refused_ = !PassesByItself(reply->text);
+    refused_ = !RedisErrorPasses(reply->text);
     co_return std::unexpected(ExplainRedis(*reply, options_));
   }
   co_return std::move(reply);
@@ -349,7 +283,7 @@ void RedisConnection::OnOpened() {
   open_ = true;
   wanted_ = false;
   if (std::exchange(told_, false)) {
-    Log(LogLevel::kInfo, "redis connected", {{"server", NameOf(options_)}});
+    Log(LogLevel::kInfo, "redis connected", {{"server", RedisName(options_)}});
   }
   for (Waiting& waiting : std::exchange(waiting_, {})) {
     Call(std::move(waiting.command), std::move(waiting.done));

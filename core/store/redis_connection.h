@@ -35,12 +35,6 @@ struct RedisOptions {
   Duration command_timeout = std::chrono::seconds(2);     // without a byte of the answer
 };
 
-// How Upstash refuses every command of a month in which the plan's are used up.
-inline constexpr std::string_view kPlanSpent = "max requests limit exceeded";
-
-// What a server's error reply means and what to do about it; every one of them retryable.
-Error ExplainRedis(const RespReply& reply, const RedisOptions& options);
-
 class RedisConnection;
 
 // Has the first word on each new connection, behind AUTH and SELECT.

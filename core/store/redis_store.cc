@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/log.h"
+#include "core/store/redis_errors.h"
 #include "core/store/redis_replies.h"
 #include "core/store/redis_scripts.h"
 

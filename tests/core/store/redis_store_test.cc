@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "core/net/tls_context.h"
+#include "core/store/redis_errors.h"
 #include "tests/core/net/certificates.h"
 #include "tests/core/store/entries.h"
 #include "tests/core/store/redis_server.h"
