@@ -84,6 +84,9 @@ ProcessEndpoints::ProcessEndpoints(Services& services)
                                      "What the month comes to if it goes on like this")),
       month_budget_(services.metrics.MakeGauge("relay_state_commands_month_budget",
                                                "What relay.yaml allows for a month; 0: no bound")),
+      month_idle_(services.metrics.MakeGauge(
+          "relay_state_commands_month_idle",
+          "What a month costs in which nothing is asked of this relay; 0 with one replica")),
       flush_interval_(services.metrics.MakeGauge(
           "relay_state_flush_interval_seconds",
           "How often the store is told; longer than configured while commands run low")),
@@ -214,6 +217,7 @@ void ProcessEndpoints::UpdateStateSeries() {
   month_used_.Set(static_cast<double>(store.month_used));
   month_forecast_.Set(static_cast<double>(store.month_forecast));
   month_budget_.Set(static_cast<double>(store.month_budget));
+  month_idle_.Set(static_cast<double>(store.month_idle));
   flush_interval_.Set(SecondsOf(store.flush_every));
   int64_t lost = services_.ledger.lost();
   lost_.Add(static_cast<double>(lost - std::exchange(lost_told_, lost)));

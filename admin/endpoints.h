@@ -66,6 +66,7 @@ class ProcessEndpoints final : public Endpoints {
   Gauge month_used_;
   Gauge month_forecast_;
   Gauge month_budget_;
+  Gauge month_idle_;
   Gauge flush_interval_;
   Counter lost_;
   int64_t lost_told_ = 0;

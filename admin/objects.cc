@@ -6,6 +6,7 @@
 
 #include "admin/account_book.h"
 #include "admin/stored_key.h"
+#include "core/async/event.h"
 #include "core/base/log.h"
 #include "core/store/sealed_fields.h"
 #include "core/store/store_call.h"
@@ -15,6 +16,8 @@ namespace {
 
 // Others who change the same object at the same time; each of them gets on with it.
 constexpr int kTries = 50;
+// When what others changed could not be read.
+constexpr Duration kFollowAgain = std::chrono::seconds(1);
 
 std::unexpected<ApiFault> Refuse(int status, std::string message) {
   return std::unexpected(ApiFault{status, std::move(message)});
@@ -49,6 +52,15 @@ void TakeKeys(const Directory& directory, const Zone& zone, StoredObjects& store
   }
 }
 
+Objects::Objects(Loop& loop, std::shared_ptr<LoopDoor> door, Services& services, Store* store,
+                 Keyring* keyring, Heard heard)
+    : loop_(loop),
+      door_(std::move(door)),
+      services_(services),
+      store_(store),
+      keyring_(keyring),
+      heard_(std::move(heard)) {}
+
 void Objects::Meet(Contact contact) {
   contact_ = std::move(contact);
   services_.SetPepper(contact_->pepper);
@@ -61,6 +73,9 @@ void Objects::Meet(Contact contact) {
   if (auto published = Publish(); !published) {
     Log(LogLevel::kError, "objects are not put in force", {{"why", published.error().what}});
   }
+  store_->WatchObjects([this, door = door_](int64_t version) {
+    door->Post([this, version] { OnChanged(version); });
+  });
 }
 
 const StoredObject* Objects::Find(std::string_view kind, std::string_view id) const {
@@ -79,6 +94,7 @@ Result<Unit> Objects::Publish() {
   auto built = services_.Build(current->config, std::move(stored));
   if (!built) return std::unexpected(std::move(built.error()));
   services_.Publish(std::move(*built));
+  published_ = contact_->directory.version;
   return Unit{};
 }
 
@@ -87,13 +103,65 @@ Task<ApiResult<Unit>> Objects::Reload() {
   Result<Directory> loaded = co_await CallStore<Directory>(loop_, door_, load);
   if (!loaded) co_return StoreFails(loaded.error());
   // What was written meanwhile is newer than what was read.
-  if (loaded->version >= contact_->directory.version) contact_->directory = std::move(*loaded);
+  if (loaded->version < contact_->directory.version) co_return Unit{};
+  Directory before = std::exchange(contact_->directory, std::move(*loaded));
+  for (const StoredObject& object : contact_->directory.objects) {
+    auto known = std::ranges::find_if(before.objects, [&](const StoredObject& one) {
+      return one.kind == object.kind && one.id == object.id;
+    });
+    if (known == before.objects.end() || known->version != object.version) heard_(object);
+  }
   co_return Unit{};
 }
 
-void Objects::Apply(const ObjectWrite& write, int64_t version) {
+// --- What others change ------------------------------------------------------------------------
+
+void Objects::OnChanged(int64_t version) {
+  newest_ = std::max(newest_, version);
+  FollowIfBehind();
+}
+
+// What is being written here is told of as well, mostly before it is known here.
+void Objects::FollowIfBehind() {
+  if (following_ || writing_ > 0 || !behind()) return;
+  following_ = true;
+  follow_ = Follow();
+  follow_.StartOn(
+      loop_, follow_start_,
+      [](void* objects) noexcept { static_cast<Objects*>(objects)->following_ = false; }, this);
+}
+
+Task<Unit> Objects::Follow() {
+  while (behind()) {
+    const int64_t wanted = newest_;
+    ApiResult<Unit> reloaded;
+    if (wanted > contact_->directory.version) reloaded = co_await Reload();
+    if (!reloaded) {
+      Log(LogLevel::kError, "what was changed elsewhere is not known yet",
+          {{"why", reloaded.error().message}});
+      co_await Sleep(loop_, kFollowAgain);
+      continue;
+    }
+    const int64_t version = contact_->directory.version;
+    // A store that was set back has lower versions than it told of.
+    if (newest_ == wanted) newest_ = version;
+    if (Result<Unit> published = Publish(); !published) {
+      Log(LogLevel::kError, "objects are not put in force", {{"why", published.error().what}});
+    }
+    published_ = version;
+    Log(LogLevel::kInfo, "objects read anew", {{"version", version}});
+  }
+  co_return Unit{};
+}
+
+// --- What is changed here ----------------------------------------------------------------------
+
+void Objects::Apply(const ObjectWrite& write, const ObjectWritten& written) {
   Directory& directory = contact_->directory;
-  directory.version = std::max(directory.version, version);
+  // Where others have written in between, more is missing than this.
+  if (written.directory == directory.version + 1) directory.version = written.directory;
+  newest_ = std::max(newest_, written.directory);
+  int64_t version = written.version;
   auto at = std::ranges::find_if(directory.objects, [&](const StoredObject& object) {
     return object.kind == write.kind && object.id == write.id;
   });
@@ -114,7 +182,7 @@ Task<ApiResult<bool>> Objects::Write(ObjectWrite write) {
                               written.error().what + "; look at it before you rely on it");
   }
   if (!written->conflict) {
-    Apply(write, written->version);
+    Apply(write, *written);
     co_return true;
   }
   ApiResult<Unit> reloaded = co_await Reload();
@@ -129,6 +197,7 @@ Task<ApiResult<Unit>> Objects::Change(std::string kind, std::string id, Edit edi
                      "store and a data folder that it may write to");
   }
   if (!contact_) co_return Refuse(503, "the store has not been reached yet; try again later");
+  const Writing writing(*this);
   for (int i = 0; i < kTries; ++i) {
     const StoredObject* present = Find(kind, id);
     ApiResult<std::optional<std::string>> value = edit(present);

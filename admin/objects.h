@@ -3,6 +3,7 @@
 // on its version, then in memory, then a new snapshot for every worker. Used on one loop's thread.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -25,22 +26,20 @@ void TakeKeys(const Directory& directory, const Zone& zone, StoredObjects& store
 
 class Objects {
  public:
+  // Hears of an object that somebody else has changed, once it is in force.
+  using Heard = std::function<void(const StoredObject& object)>;
   // Of the object as it is (null: there is none), what it is to be; nothing removes it. May be
   // asked more than once, when others change the object too.
   using Edit = std::function<ApiResult<std::optional<std::string>>(const StoredObject* present)>;
 
   // `door` leads to `loop`. All outlive it; `store` and `keyring` are null where nothing is kept.
   Objects(Loop& loop, std::shared_ptr<LoopDoor> door, Services& services, Store* store,
-          Keyring* keyring)
-      : loop_(loop),
-        door_(std::move(door)),
-        services_(services),
-        store_(store),
-        keyring_(keyring) {}
+          Keyring* keyring, Heard heard);
   Objects(const Objects&) = delete;
   Objects& operator=(const Objects&) = delete;
 
-  // What the store was found to hold; also when that was later than the start.
+  // What the store was found to hold; also when that was later than the start. From then on what
+  // others change is in force here, too, as soon as the store tells of it.
   void Meet(Contact contact);
   // Null before.
   const Directory* directory() const { return contact_ ? &contact_->directory : nullptr; }
@@ -58,10 +57,30 @@ class Objects {
   Task<ApiResult<int64_t>> SealAllAnew();
 
  private:
+  // A change is under way.
+  class Writing {
+   public:
+    explicit Writing(Objects& objects) : objects_(objects) { ++objects_.writing_; }
+    Writing(const Writing&) = delete;
+    Writing& operator=(const Writing&) = delete;
+    ~Writing() {
+      --objects_.writing_;
+      objects_.FollowIfBehind();
+    }
+
+   private:
+    Objects& objects_;
+  };
+
+  // Brings the directory up to what the store has, unless it is.
   Task<ApiResult<Unit>> Reload();
+  bool behind() const { return std::max(newest_, contact_->directory.version) > published_; }
+  void OnChanged(int64_t version);
+  void FollowIfBehind();
+  Task<Unit> Follow();
   // Writes once. True: done; false: somebody else was first, and what is there was read anew.
   Task<ApiResult<bool>> Write(ObjectWrite write);
-  void Apply(const ObjectWrite& write, int64_t version);
+  void Apply(const ObjectWrite& write, const ObjectWritten& written);
   Result<Unit> Publish();
 
   Loop& loop_;
@@ -69,7 +88,16 @@ class Objects {
   Services& services_;
   Store* const store_;
   Keyring* const keyring_;
+  const Heard heard_;
   std::optional<Contact> contact_;
+  // Versions of the directory: the newest that was told of, which others may have made, and that of
+  // the snapshot in force. What is in memory stands between them.
+  int64_t newest_ = 0;
+  int64_t published_ = 0;
+  int writing_ = 0;  // changes under way, of which the store tells, too
+  bool following_ = false;
+  Waiter follow_start_;
+  Task<Unit> follow_;
 };
 
 }  // namespace relay

@@ -262,7 +262,10 @@ Process::Process(Services& services, const Options& options, const Environment& 
                   endpoints_.SetReload(outcome);
                   alerts_.OnReload(outcome);
                 }),
-      objects_(loop_, door_, services, StoreOf(services), KeyringOf(services)) {
+      objects_(loop_, door_, services, StoreOf(services), KeyringOf(services),
+               [this](const StoredObject& object) {
+                 if (keeper_ != nullptr) keeper_->Changed(object);
+               }) {
   api_.Add("GET", "/health",
            [this](ApiRequest&) -> Task<Reply> { return Reply{.body = endpoints_.HealthText()}; });
   AddUsageApi(api_, services_.ledger);

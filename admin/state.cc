@@ -59,6 +59,7 @@ Result<RedisStore::Options> OptionsOf(const RedisConfig& config) {
   }
   options.flush_every = config.flush_interval;
   options.commands_per_month = config.commands_per_month;
+  options.replicas = config.replicas;
   return options;
 }
 

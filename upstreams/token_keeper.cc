@@ -399,6 +399,19 @@ void TokenKeeper::ReadAll() {
   for (const auto& source : tokens_.All()) source->BeginRead(false);
 }
 
+void TokenKeeper::Changed(const StoredObject& object) {
+  if (object.kind != TokenRecord::kKind) return;
+  Result<TokenRecord> record = ReadTokenRecord(object.value, object.id, vault());
+  for (const auto& source : tokens_.All()) {
+    const TokenSource::Kept& kept = source->kept_;
+    // Who has read nothing yet will. And a claim alone is no news, nor forgives what was refused.
+    if (source->spec().id != object.id || !kept.read) continue;
+    bool same = record && record->refresh == kept.record.refresh &&
+                record->access == kept.record.access && record->seed == kept.record.seed;
+    if (!same) source->BeginRead(true);
+  }
+}
+
 void TokenKeeper::SetAlarm(const std::shared_ptr<TokenSource>& source) {
   std::erase_if(alarms_, [](const auto& entry) { return entry.second->source() == nullptr; });
   std::unique_ptr<Alarm>& alarm = alarms_[source.get()];

@@ -48,6 +48,9 @@ class TokenKeeper {
   void Begin(std::shared_ptr<TokenSource> source, Work work);
   // Looks at what is stored once more, and forgets what went wrong.
   void Reread(const std::shared_ptr<TokenSource>& source) { source->BeginRead(true); }
+  // Somebody else has written this, which may be another token of an account: then it is used from
+  // now on.
+  void Changed(const StoredObject& object);
   // Looks at what is stored of all sources, so that their state is known before they are used.
   void ReadAll();
   // Tokens of a login, for an account whose seed is `seed`. Stored, and given to sources that there

@@ -53,7 +53,6 @@ void Bind(Fields& f, RedisConfig& r) {
   std::optional<HostPort> address;
   Secret url;
   CommandBudget budget;
-  int replicas = 1;
   const Fits no_placeholder{IsNoPlaceholder, "must not be the placeholder of a guide", false};
   f.Optional("address", address, "host:port of Redis 6 or newer, or of Valkey");
   f.Optional("url", url, NonEmpty{}, "all in one instead: redis:// or rediss:// (TLS)");
@@ -65,12 +64,12 @@ void Bind(Fields& f, RedisConfig& r) {
   f.Optional("flush-interval", r.flush_interval, Range{100ms, 10min},
              "how often is told what was used");
   f.Optional("budget", budget, "where commands are billed");
-  f.Optional("replicas", replicas, Range{1, 100}, "relays that share this database");
+  f.Optional("replicas", r.replicas, Range{1, 100}, "relays that share this database");
   f.Optional("on-outage", r.on_outage, "whether new requests are served without the store");
   r.ca_place = f.PlaceOf("ca");
   r.commands_per_month = budget.commands_per_month;
   if (f.describing()) return;
-  if (replicas > 1) f.Complain("replicas", "above 1 is not built yet; run one relay");
+  if (r.replicas > 1) f.Complain("replicas", "above 1 is not built yet; run one relay");
   if (f.Fine("url")) {
     RefuseBesideUrl(f);
     auto parsed = ParseRedisUrl(url.Reveal());

@@ -17,7 +17,9 @@ Store* LateStore::Find(const Done<T>& done) {
     return nullptr;
   }
   store_ = std::move(*opened);
+  std::lock_guard watch_lock(watch_mutex_);
   there_ = store_.get();
+  if (watch_) store_->WatchObjects(std::exchange(watch_, {}));
   return store_.get();
 }
 
@@ -70,6 +72,15 @@ void LateStore::LoadObjects(Done<Directory> done) {
 
 void LateStore::WriteObject(ObjectWrite write, Done<ObjectWritten> done) {
   if (Store* store = Opened(done)) store->WriteObject(std::move(write), std::move(done));
+}
+
+void LateStore::WatchObjects(std::function<void(int64_t version)> changed) {
+  std::lock_guard lock(watch_mutex_);
+  if (Store* store = there_) {
+    store->WatchObjects(std::move(changed));
+  } else {
+    watch_ = std::move(changed);
+  }
 }
 
 }  // namespace relay

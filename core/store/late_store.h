@@ -32,6 +32,7 @@ class LateStore final : public Store {
   void PutStates(std::vector<StateBlob> blobs, Done<Unit> done) override;
   void LoadObjects(Done<Directory> done) override;
   void WriteObject(ObjectWrite write, Done<ObjectWritten> done) override;
+  void WatchObjects(std::function<void(int64_t version)> changed) override;
 
  private:
   // Null, and `done` has the error: it is still not to be had.
@@ -51,6 +52,8 @@ class LateStore final : public Store {
   const Store* const coming_;
   std::mutex opening_;
   std::unique_ptr<Store> store_;
+  std::mutex watch_mutex_;  // guards the next, and the change of there_
+  std::function<void(int64_t)> watch_;
   std::atomic<Store*> there_{nullptr};  // store_, once and for all
 };
 

@@ -111,10 +111,10 @@ void MemoryStore::WriteObject(ObjectWrite write, Done<ObjectWritten> done) {
     if (present != write.expected) {
       written = {true, present};
     } else if (write.value) {
-      written.version = ++version_;
+      written.version = written.directory = ++version_;
       objects_[name] = {write.kind, write.id, written.version, std::move(*write.value)};
     } else if (at != objects_.end()) {
-      ++version_;
+      written.directory = ++version_;
       objects_.erase(at);
     }
   }

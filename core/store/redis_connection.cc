@@ -19,6 +19,11 @@ std::string CommandOf(std::initializer_list<std::string_view> words) {
   return command;
 }
 
+// RESP2 gives what is published the shape of a reply.
+bool IsMessage(const RespReply& reply) {
+  return reply.items.size() == 3 && reply.items[0].text == "message";
+}
+
 }  // namespace
 
 // --- One connection ------------------------------------------------------------------------------
@@ -82,6 +87,10 @@ class RedisConnection::Session final : public TransportEvents {
     Watch();
   }
   void Take(RespReply reply) {
+    if (owner_.listener_ != nullptr && IsMessage(reply)) {
+      owner_.listener_->OnMessage(reply.items[1].text, reply.items[2].text);
+      return;
+    }
     if (sent_.empty()) {
       // A word that nobody asked for comes before the server closes.
       Break(reply.Is(RespReply::Kind::kError) ? ExplainRedis(reply, owner_.options_).what
@@ -148,8 +157,13 @@ class RedisConnection::Session final : public TransportEvents {
 // --- From one to the next ------------------------------------------------------------------------
 
 RedisConnection::RedisConnection(Loop& loop, Resolver& resolver, const RedisOptions& options,
-                                 RedisGreeter& greeter)
-    : loop_(loop), resolver_(resolver), options_(options), greeter_(greeter), wake_(loop) {
+                                 RedisGreeter& greeter, RedisListener* listener)
+    : loop_(loop),
+      resolver_(resolver),
+      options_(options),
+      greeter_(greeter),
+      listener_(listener),
+      wake_(loop) {
   task_ = Run();
   task_.Start([](void*) noexcept {}, nullptr);
 }
@@ -185,6 +199,11 @@ void RedisConnection::Call(std::string command, Done done) {
   }
   waiting_.push_back({std::move(command), std::move(done)});
   wanted_ = true;
+  wake_.NotifyAll();
+}
+
+void RedisConnection::KeepOpen() {
+  kept_ = wanted_ = true;
   wake_.NotifyAll();
 }
 
@@ -283,7 +302,8 @@ void RedisConnection::OnOpened() {
   open_ = true;
   wanted_ = false;
   if (std::exchange(told_, false)) {
-    Log(LogLevel::kInfo, "redis connected", {{"server", RedisName(options_)}});
+    Log(LogLevel::kInfo, listener_ != nullptr ? "redis subscribed" : "redis connected",
+        {{"server", RedisName(options_)}});
   }
   for (Waiting& waiting : std::exchange(waiting_, {})) {
     Call(std::move(waiting.command), std::move(waiting.done));
@@ -296,7 +316,7 @@ void RedisConnection::OnLost() {
   lost_at_ = loop_.Now();
   bool lasted = loop_.Now() - session->opened_at() >= kMaxBackoff;
   if (lasted) backoff_ = Duration::zero();
-  if (session->idle()) return;  // waiting commands have set `wanted_`
+  if (session->idle() && !kept_) return;  // waiting commands have set `wanted_`
   if (!lasted) {
     OnFailed(session->why());
     return;
@@ -311,7 +331,8 @@ void RedisConnection::OnFailed(Error why) {
   wanted_ = true;
   if (backoff_ == Duration::zero()) backoff_ = refused_ ? kRefusedBackoff : kFirstBackoff;
   if (!std::exchange(told_, true)) {
-    Log(LogLevel::kError, "redis cannot be reached",
+    Log(LogLevel::kError,
+        listener_ != nullptr ? "redis cannot be subscribed to" : "redis cannot be reached",
         {{"why", why_.what}, {"note", "it is tried again and again"}});
   }
   FailWaiting();

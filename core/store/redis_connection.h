@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A connection to Redis or Valkey over our own transports, opened when there is something to say
 // and again when it broke. It speaks RESP2 (no HELLO) and never says anything of its own: an idle
-// one costs nothing, also where every command is billed.
+// one costs nothing, also where every command is billed. One that listens is kept open (facts: a
+// connection that has subscribed takes only PING and other subscriptions, redis.io/docs/pubsub).
 //
 // Commands are pipelined. One that was sent and got no answer may have been done or not: whoever
 // sends it again makes sure that twice is as good as once.
@@ -47,6 +48,16 @@ class RedisGreeter {
   ~RedisGreeter() = default;
 };
 
+// Hears what is published on the channels to which the greeter has subscribed.
+class RedisListener {
+ public:
+  // In the phase in which bytes come; does not take the connection down.
+  virtual void OnMessage(std::string_view channel, std::string_view text) = 0;
+
+ protected:
+  ~RedisListener() = default;
+};
+
 // For one loop's thread, but for what says otherwise.
 class RedisConnection {
  public:
@@ -68,9 +79,9 @@ class RedisConnection {
   static constexpr Duration kIdle = std::chrono::seconds(10);
   static constexpr size_t kMaxWaiting = 1000;
 
-  // All of these outlive it.
+  // All of these outlive it. `listener`: null for one that only asks.
   RedisConnection(Loop& loop, Resolver& resolver, const RedisOptions& options,
-                  RedisGreeter& greeter);
+                  RedisGreeter& greeter, RedisListener* listener = nullptr);
   RedisConnection(const RedisConnection&) = delete;
   RedisConnection& operator=(const RedisConnection&) = delete;
   // In the loop's own phase, or when it no longer runs. What waits fails.
@@ -80,6 +91,8 @@ class RedisConnection {
   // from within this call: with a reply, which may be an error of the server's, or with why there
   // is none. While the link is kDisconnected it fails at once.
   void Call(std::string command, Done done);
+  // Opens it now, and from then on whenever it is lost.
+  void KeepOpen();
   // For the greeter, on the connection that is being opened.
   Task<Result<RespReply>> Ask(std::string command);
   // When the last one was lost that had been open; long ago, if none was.
@@ -111,6 +124,7 @@ class RedisConnection {
   Resolver& resolver_;
   const RedisOptions& options_;
   RedisGreeter& greeter_;
+  RedisListener* const listener_;
   std::atomic<Link> link_{Link::kConnecting};
   std::atomic<uint64_t> commands_{0};
   std::deque<Waiting> waiting_;  // for a connection
@@ -118,6 +132,7 @@ class RedisConnection {
   TimePoint greet_by_{};
   TimePoint lost_at_{};
   bool open_ = false;    // session_ takes commands
+  bool kept_ = false;    // open it even if nothing is said
   bool wanted_ = false;  // open one even if nothing waits
   bool refused_ = false;
   bool told_ = false;  // the log knows that it is away

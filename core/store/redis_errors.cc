@@ -13,6 +13,9 @@ struct Meaning {
   std::string_view mark;  // in the server's text
   std::string_view says;
 };
+constexpr std::string_view kDenied =
+    "does not let this user do that; give it the rights ~relay:* +@all, and &relay:* where several "
+    "relays share it";
 // The words of Redis and Valkey (errorstats of `redis-cli info errorstats` names them), and of
 // Upstash for its own limit.
 constexpr std::array kMeanings = {
@@ -24,7 +27,8 @@ constexpr std::array kMeanings = {
             "has no password for this user, but one is configured here; leave it out"},
     Meaning{"no password is set", "has no password, but one is configured here; leave it out"},
     Meaning{"NOAUTH", "wants a password; set REDIS_PASSWORD"},
-    Meaning{"NOPERM", "does not let this user do that; give it the rights ~relay:* +@all"},
+    Meaning{"NOPERM", kDenied},
+    Meaning{"user executing the script can't", kDenied},
     Meaning{"READONLY", "is a read-only replica; give the address of the primary"},
     Meaning{"OOM ", "has no memory left (maxmemory); give it more, or another eviction policy"},
     Meaning{"LOADING", "is still loading its data"},

@@ -143,8 +143,9 @@ Result<Directory> Objects(const RespReply& reply) {
 }
 
 Result<ObjectWritten> Written(const RespReply& reply) {
-  if (reply.items.size() != 2) return Garbled();
-  return ObjectWritten{reply.items[0].Int() == 1, reply.items[1].Int().value_or(0)};
+  if (reply.items.size() != 3) return Garbled();
+  return ObjectWritten{reply.items[0].Int() == 1, reply.items[1].Int().value_or(0),
+                       reply.items[2].Int().value_or(0)};
 }
 
 }  // namespace relay::redis_replies

@@ -181,13 +181,26 @@ SharedRequest LoadObjects() {
   return Make(redis_scripts::LoadObjects(), {Key("objects"), Key("directory")}, {});
 }
 
-SharedRequest WriteObject(const ObjectWrite& write) {
+SharedRequest WriteObject(const ObjectWrite& write, const std::string& channel) {
   return Make(redis_scripts::WriteObject(), {Key("objects"), Key("directory")},
               {JoinRedisName({write.kind, write.id}), Text(write.expected), write.value ? "1" : "0",
-               write.value.value_or("")},
+               write.value.value_or(""), channel},
               // A version is used once, so what was taken, or came too late, changes nothing again.
               // But what made an object would bring back one that was removed since.
               /*again=*/write.expected != 0);
+}
+
+std::string Channel(int database) {
+  std::string channel = Key("changed");
+  return database == 0 ? channel : channel + ":" + std::to_string(database);
+}
+
+std::string DirectoryVersion() {
+  std::string key = Key("directory");
+  std::array<std::string_view, 2> words = {"GET", key};
+  std::string command;
+  AppendCommand(command, words);
+  return command;
 }
 
 }  // namespace redis_requests

@@ -47,7 +47,12 @@ SharedRequest Expire(Period kept_from, const std::string& first_month);
 std::string LoadStates(const std::string& kind);  // the command itself
 std::vector<SharedRequest> PutStates(const std::vector<StateBlob>& blobs);
 SharedRequest LoadObjects();
-SharedRequest WriteObject(const ObjectWrite& write);
+// `channel`: where it is told; "": nowhere.
+SharedRequest WriteObject(const ObjectWrite& write, const std::string& channel);
+// On which relays that share this database tell each other of changed objects. Channels are the
+// server's, whichever database a connection has.
+std::string Channel(int database);
+std::string DirectoryVersion();  // the command itself
 
 }  // namespace redis_requests
 }  // namespace relay

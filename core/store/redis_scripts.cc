@@ -193,15 +193,17 @@ const RedisScript& WriteObject() {
   static const RedisScript kScript(R"lua(
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local present = old and string.match(old, '^%d+') or '0'
-if present ~= ARGV[2] then return {1, present} end
-if present == '0' and ARGV[3] == '0' then return {0, '0'} end
+if present ~= ARGV[2] then return {1, present, '0'} end
+if present == '0' and ARGV[3] == '0' then return {0, '0', '0'} end
 local version = string.format('%.0f', redis.call('INCR', KEYS[2]))
+-- Nobody can look before this script ends; but a user who may not publish ends it here.
+if ARGV[5] ~= '' then redis.call('PUBLISH', ARGV[5], version) end
 if ARGV[3] == '0' then
   redis.call('HDEL', KEYS[1], ARGV[1])
-  return {0, '0'}
+  return {0, '0', version}
 end
 redis.call('HSET', KEYS[1], ARGV[1], version .. ' ' .. ARGV[4])
-return {0, version}
+return {0, version, version}
 )lua");
   return kScript;
 }

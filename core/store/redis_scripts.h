@@ -36,8 +36,9 @@ const RedisScript& Load();
 const RedisScript& PutStates();
 // KEYS: objects, directory. → version, the objects' fields and values.
 const RedisScript& LoadObjects();
-// KEYS: objects, directory. ARGV: field, version expected, "1" if there is a value, value.
-// → 1 for a conflict, the version now.
+// KEYS: objects, directory. ARGV: field, version expected, "1" if there is a value, value, channel
+// on which the directory's new version is told ("": nobody is to know). → 1 for a conflict, the
+// version now, that of the directory (0: nothing was written).
 const RedisScript& WriteObject();
 
 // Days and hours that one bucket of folded rows holds.

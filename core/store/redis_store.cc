@@ -17,6 +17,10 @@ int64_t DayOf(WallTime when) {
   return std::chrono::floor<std::chrono::days>(when).time_since_epoch().count();
 }
 
+// After a comparison that failed.
+constexpr Duration kCompareAgain = std::chrono::seconds(1);
+constexpr Duration kMonth = std::chrono::days(30);
+
 }  // namespace
 
 RedisStore::RedisStore(Options options, const Clock& clock)
@@ -27,6 +31,12 @@ RedisStore::RedisStore(Options options, const Clock& clock)
       resolver_(loop_),
       connection_(std::make_unique<RedisConnection>(loop_, resolver_, options_.redis,
                                                     static_cast<RedisGreeter&>(*this))),
+      subscription_(options_.replicas < 2 ? nullptr
+                                          : std::make_unique<RedisSubscription>(
+                                                loop_, resolver_, options_.redis,
+                                                redis_requests::Channel(options_.redis.database),
+                                                options_.ping_every)),
+      compare_again_(loop_.timers(), *this),
       thread_([this] { Serve(); }) {}
 
 RedisStore::~RedisStore() {
@@ -40,7 +50,8 @@ RedisStore::~RedisStore() {
 void RedisStore::Serve() {
   pthread_setname_np(pthread_self(), "relay-redis");
   loop_.Run();
-  // On the thread whose buffers it holds.
+  // On the thread whose buffers they hold. What fails now compares nothing any more.
+  subscription_.reset();
   connection_.reset();
 }
 
@@ -128,6 +139,9 @@ Task<Result<Unit>> RedisStore::Greet(RedisConnection& connection) {
   if (!reply) co_return std::unexpected(std::move(reply.error()));
   Result<Unit> ours = redis_replies::CheckSchema(*reply, kSchema);
   if (!ours) co_return std::move(ours);
+  // What broke this connection may have broken the other, which says nothing that would show it.
+  bool broke = connection.lost_at() != TimePoint();
+  if (broke && subscription_ != nullptr) subscription_->Check();
   TimePoint since = connection.lost_at() - kTellAgain;
   // They stay: this connection may be lost as soon.
   std::deque<Told> told = told_;
@@ -165,7 +179,7 @@ std::vector<SharedRequest> RedisStore::FlushRequests(const std::vector<LedgerFlu
   {
     std::lock_guard lock(mutex_);
     month_ = note.month;
-    uint64_t commands = connection_->commands();
+    uint64_t commands = CommandsSent();
     note.commands = commands - std::exchange(month_commands_, commands);
   }
   return redis_requests::Flush(flushes, note);
@@ -212,8 +226,7 @@ void RedisStore::Expire(Period kept_from, Done<Unit> done) {
       std::move(done));
 }
 
-// --- States and objects
-// ----------------------------------------------------------------------------
+// --- States and objects ------------------------------------------------------------------------
 
 void RedisStore::LoadStates(std::string kind, Done<std::vector<StateBlob>> done) {
   Do<std::vector<StateBlob>>(
@@ -254,7 +267,9 @@ void RedisStore::LoadObjects(Done<Directory> done) {
 void RedisStore::WriteObject(ObjectWrite write, Done<ObjectWritten> done) {
   Do<ObjectWritten>(
       [this, write = std::move(write)](const Done<ObjectWritten>& answer) {
-        Run(redis_requests::WriteObject(write), [answer](Result<RespReply> reply) {
+        std::string channel;
+        if (subscription_ != nullptr) channel = redis_requests::Channel(options_.redis.database);
+        Run(redis_requests::WriteObject(write, channel), [answer](Result<RespReply> reply) {
           if (reply) {
             answer(redis_replies::Written(*reply));
           } else {
@@ -265,8 +280,38 @@ void RedisStore::WriteObject(ObjectWrite write, Done<ObjectWritten> done) {
       std::move(done));
 }
 
-// --- What is told of it
-// ----------------------------------------------------------------------------
+// --- What others change ----------------------------------------------------------------------
+
+void RedisStore::WatchObjects(std::function<void(int64_t version)> changed) {
+  if (options_.replicas < 2) return;
+  loop_.Post([this, changed = std::move(changed)]() mutable {
+    changed_ = std::move(changed);
+    subscription_->Start({[this] { CompareDirectory(); },
+                          [this](std::string_view text) {
+                            RespReply version{RespReply::Kind::kText, 0, std::string(text), {}};
+                            if (auto number = version.Int()) changed_(*number);
+                          }});
+  });
+}
+
+// What was changed while nobody listened shows by the version. A connection that has subscribed
+// cannot ask for it.
+void RedisStore::CompareDirectory() {
+  connection_->Call(redis_requests::DirectoryVersion(), [this](Result<RespReply> reply) {
+    reply = Judged(std::move(reply));
+    if (reply) {
+      changed_(reply->Int().value_or(0));
+    } else if (!stopping_) {
+      compare_again_.ArmIn(kCompareAgain);
+    }
+  });
+}
+
+// --- What is told of it ----------------------------------------------------------------------
+
+uint64_t RedisStore::CommandsSent() const {
+  return connection_->commands() + (subscription_ == nullptr ? 0 : subscription_->commands());
+}
 
 StoreStatus RedisStore::status() const {
   StoreStatus status;
@@ -277,7 +322,7 @@ StoreStatus RedisStore::status() const {
       status.link = StoreStatus::Link::kDisconnected;
       break;
   }
-  status.commands = connection_->commands();
+  status.commands = CommandsSent();
   WallTime now = clock_.Wall();
   int64_t used = 0;
   {
@@ -291,6 +336,7 @@ StoreStatus RedisStore::status() const {
   status.month_forecast = view.forecast;
   status.flush_every = view.interval;
   status.stretched = view.stretched;
+  if (options_.replicas > 1) status.month_idle = kMonth / options_.ping_every;
   if (plan_spent_) {
     status.flush_every = RedisBudget::kMaxInterval;
     status.stretched = true;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The store in Redis or Valkey, near or far: a thread with a loop of its own and one connection on
-// it. Each call is one script, and so one command; nothing is said while nothing is called. How it
-// all lies there is in README.md.
+// it. Each call is one script, and so one command; nothing is said while nothing is called. Relays
+// that share a database have one connection more each, on which they hear of changed objects. How
+// it all lies there is in README.md.
 #pragma once
 
 #include <atomic>
@@ -15,6 +16,7 @@
 #include "core/store/redis_budget.h"
 #include "core/store/redis_connection.h"
 #include "core/store/redis_requests.h"
+#include "core/store/redis_subscription.h"
 #include "core/store/store.h"
 
 namespace relay {
@@ -37,6 +39,8 @@ class RedisStore final : public Store, private RedisGreeter {
     RedisOptions redis = {};
     Duration flush_every = std::chrono::seconds(1);
     int64_t commands_per_month = 0;  // 0: they are not counted out
+    int replicas = 1;                // relays that share the database, this one too
+    Duration ping_every = RedisSubscription::kPingEvery;
   };
   // Connects when it is first called. The clock outlives it.
   explicit RedisStore(Options options, const Clock& clock = SystemClock::Get());
@@ -58,6 +62,8 @@ class RedisStore final : public Store, private RedisGreeter {
   void LoadObjects(Done<Directory> done) override;
   // A write whose answer was lost fails, but may be there: read again.
   void WriteObject(ObjectWrite write, Done<ObjectWritten> done) override;
+  // With one replica it does nothing.
+  void WatchObjects(std::function<void(int64_t version)> changed) override;
 
  private:
   using Replied = Done<RespReply>;
@@ -79,6 +85,8 @@ class RedisStore final : public Store, private RedisGreeter {
   void RunAll(std::vector<SharedRequest> requests, const Done<Unit>& done);
   void Remember(const SharedRequest& request);
   void TakeMonth(int64_t total);
+  void CompareDirectory();
+  uint64_t CommandsSent() const;
   Task<Result<Unit>> Greet(RedisConnection& connection) override;
   Task<Result<RespReply>> AskAgain(RedisConnection& connection, SharedRequest request);
   std::vector<SharedRequest> FlushRequests(const std::vector<LedgerFlush>& flushes);
@@ -102,6 +110,10 @@ class RedisStore final : public Store, private RedisGreeter {
   Loop loop_;
   Resolver resolver_;
   std::unique_ptr<RedisConnection> connection_;
+  // Null with one replica, and then the next two are not used.
+  std::unique_ptr<RedisSubscription> subscription_;
+  std::function<void(int64_t)> changed_;
+  MethodTimer<RedisStore, &RedisStore::CompareDirectory> compare_again_;
   std::thread thread_;  // last: it uses all of the above
 };
 

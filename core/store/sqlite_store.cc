@@ -407,7 +407,7 @@ Result<ObjectWritten> SqliteStore::Tables::WriteChecked(const ObjectWrite& write
     written = drop.Bind(write.kind).Bind(write.id).Run();
   }
   if (!written) return std::unexpected(std::move(written.error()));
-  return ObjectWritten{false, write.value ? *version : 0};
+  return ObjectWritten{false, write.value ? *version : 0, *version};
 }
 
 Result<ObjectWritten> SqliteStore::Tables::WriteObject(const ObjectWrite& write) {

@@ -82,6 +82,8 @@ struct ObjectWrite {
 struct ObjectWritten {
   bool conflict = false;  // somebody else was first, and nothing was written
   int64_t version = 0;    // what it is now; 0: there is none
+  // The directory's with this write, one more than before it; 0: nothing was written.
+  int64_t directory = 0;
 };
 
 // Where a store stands, for /health, /ready and /metrics.
@@ -100,6 +102,7 @@ struct StoreStatus {
   int64_t month_used = 0;      // commands of this month (UTC), of earlier runs too
   int64_t month_budget = 0;    // 0: there is none
   int64_t month_forecast = 0;  // if it goes on like this
+  int64_t month_idle = 0;      // of a month in which nothing is asked of this relay
 };
 
 class Store {
@@ -131,6 +134,10 @@ class Store {
   virtual void LoadObjects(Done<Directory> done) = 0;
   // Compare and set.
   virtual void WriteObject(ObjectWrite write, Done<ObjectWritten> done) = 0;
+  // From now on, for as long as the store lives, `changed` is told of every change that others make
+  // to the directory: with a version of it that is not older, on a thread of the store, perhaps
+  // more than once. Called once. A store that nobody else uses never tells anything.
+  virtual void WatchObjects(std::function<void(int64_t version)> changed) { (void)changed; }
 };
 
 // Waits for one call, for start-up and tests, never on a loop:

@@ -450,6 +450,45 @@ TEST_F(TokensTest, OneReplicaRefreshesForAll) {
   askers.clear();
 }
 
+TEST_F(TokensTest, WhatAReplicaStoredIsUsedOnceItIsTold) {
+  keeper.reset();
+  StartKeeper(false, "replica-1");
+  relay::Tokens others(clock);
+  TokenKeeper other(calls, others, &store, [this] { return &vault; }, clock, {"replica-2", false});
+  Will(Gives("at-1", "rt-1"));
+  auto mine = tokens.Source(SpecOf("seed"), {});
+  EXPECT_TRUE(Ask(mine).has("at-1"));
+  auto theirs = others.Source(SpecOf("seed"), {});
+  EXPECT_TRUE(Ask(theirs).has("at-1"));
+  Will(Gives("at-2", "rt-2"));
+  EXPECT_TRUE(Ask(theirs, 1).has("at-2"));
+  EXPECT_TRUE(Ask(mine).has("at-1")) << "nobody has told";
+  keeper->Changed(store.objects().at(0));
+  Settle();
+  EXPECT_TRUE(Ask(mine).has("at-2"));
+  EXPECT_EQ(vendor.requests.size(), 2U);
+  int loads = store.loads;
+  keeper->Changed(store.objects().at(0));
+  Settle();
+  EXPECT_EQ(store.loads, loads) << "it is known";
+  askers.clear();
+}
+
+TEST_F(TokensTest, AnothersClaimForgivesNothing) {
+  Will(Json(400, R"({"error":"invalid_grant"})"));
+  auto source = tokens.Source(SpecOf("seed"), {});
+  EXPECT_EQ(Ask(source).taken->error().why, NoToken::Why::kRefused);
+  StoredObject object = store.objects().at(0);
+  TokenRecord record = Stored();
+  record.claim = "replica-2";
+  record.claimed = clock.Wall();
+  object.value = WriteTokenRecord(record, object.id, vault);
+  keeper->Changed(object);
+  Settle();
+  EXPECT_EQ(Ask(source).taken->error().why, NoToken::Why::kRefused);
+  EXPECT_EQ(vendor.requests.size(), 1U);
+}
+
 TEST_F(TokensTest, AClaimOfAReplicaThatDiedLapses) {
   keeper.reset();
   StartKeeper(false, "replica-1");

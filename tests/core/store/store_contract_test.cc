@@ -223,6 +223,16 @@ TEST_P(StoreContract, WritesAnObjectOnlyOverTheVersionThatWasRead) {
   EXPECT_EQ(Objects().version, changed.version);
 }
 
+TEST_P(StoreContract, CountsTheDirectorysVersionByOneWithEachWrite) {
+  ObjectWritten made = Write({"key", "alice", 0, "one"});
+  EXPECT_EQ(made.directory, Objects().version);
+  EXPECT_EQ(Write({"key", "alice", 0, "two"}).directory, 0) << "a conflict";
+  EXPECT_EQ(Write({"key", "bob", 0, std::nullopt}).directory, 0) << "there is none to remove";
+  EXPECT_EQ(Write({"key", "bob", 0, "two"}).directory, made.directory + 1);
+  EXPECT_EQ(Write({"key", "alice", made.version, std::nullopt}).directory, made.directory + 2);
+  EXPECT_EQ(Objects().version, made.directory + 2);
+}
+
 TEST_P(StoreContract, NeverGivesAVersionAgain) {
   ObjectWritten made = Write({"key", "alice", 0, "one"});
   EXPECT_FALSE(Write({"key", "alice", made.version, std::nullopt}).conflict);
