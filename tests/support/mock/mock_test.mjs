@@ -54,6 +54,31 @@ before(async () => {
 after(() => mock.close());
 afterEach(() => mock.reset());
 
+describe('thinking that an account signs', () => {
+  const think = (key, body = {}) => messages({'x-api-key': key, 'x-mock-thinking': 'by-account'}, {...kTurn, ...body});
+  const later = (content, last = 'and now?') =>
+    ({messages: [{role: 'user', content: 'mock:think'}, {role: 'assistant', content}, {role: 'user', content: last}]});
+
+  it('is read by that account alone', async () => {
+    const {content} = JSON.parse((await think(kKey, {messages: [{role: 'user', content: 'mock:think'}]})).text);
+    assert.equal((await think(kKey, later(content))).status, 200);
+    const other = await think(`${kKey}-2`, later(content));
+    assert.equal(other.status, 400);
+    assert.match(other.text, /messages\.1\.content\.0: Invalid `signature` in `thinking` block/);
+    assert.equal((await think(`${kKey}-2`, later(content.slice(1)))).status, 200);
+  });
+
+  it('must begin a turn that calls tools where it has a budget', async () => {
+    const call = [{type: 'tool_use', id: 't', name: 'Bash', input: {}}];
+    const result = [{type: 'tool_result', tool_use_id: 't', content: 'x'}];
+    const budget = {thinking: {type: 'enabled', budget_tokens: 1024}};
+    const refused = await think(kKey, {...later(call, result), ...budget});
+    assert.equal(refused.status, 400);
+    assert.match(refused.text, /Expected `thinking` or `redacted_thinking`, but found `tool_use`/);
+    assert.equal((await think(kKey, later(call, result))).status, 200);
+  });
+});
+
 describe('credentials', () => {
   it('takes an Anthropic key in either header', async () => {
     assert.equal((await messages()).status, 200);
