@@ -86,7 +86,7 @@ AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, Ti
       choice.probe = trouble.probe = turn_;
     }
   }
-  if (!wish.sticky.empty()) Remember(wish.sticky, index, now);
+  if (!wish.sticky.empty()) choice.moved = Remember(wish.sticky, index, now);
   return choice;
 }
 
@@ -103,7 +103,8 @@ AccountPool::Taken AccountPool::LeaseOf(Choosing choice, const Wish& wish) {
   if (!choice) return std::unexpected(choice.error());
   Changed();
   return std::make_unique<AccountLease>(shared_from_this(), std::move(choice->account),
-                                        choice->index, choice->probe, choice->guess, wish);
+                                        choice->index, choice->probe, choice->guess, choice->moved,
+                                        wish);
 }
 
 std::expected<Unit, NoAccount> AccountPool::CanServe(const Wish& wish) {

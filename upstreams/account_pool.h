@@ -44,8 +44,10 @@ struct Judgement {
   Kind kind = Kind::kFine;
   Scope scope = Scope::kAccount;  // kLimited only
   int status = 0;                 // as failover.on names it; 0: no answer came
-  std::string cause = {};         // "429 rate_limit_error", for logs
-  TimePoint until{};              // kLimited, kOverloaded: when to come back; epoch: a default
+  // kRequest: for thinking in the history that this account will not read.
+  bool foreign_thinking = false;
+  std::string cause = {};  // "429 rate_limit_error", for logs
+  TimePoint until{};       // kLimited, kOverloaded: when to come back; epoch: a default
   // kFine, of a stream: from the request's end to its first event; zero: not known.
   Duration first_content{};
 };
@@ -57,12 +59,13 @@ class AccountLease final : public Lease {
   // `probe`: names it as the one request that finds out whether a rest is over; 0: it is not.
   // `guess`: the account failed others of late, and was taken since no other could serve.
   AccountLease(std::shared_ptr<AccountPool> pool, std::shared_ptr<const Account> account,
-               size_t index, uint64_t probe, bool guess, const Wish& wish)
+               size_t index, uint64_t probe, bool guess, bool moved, const Wish& wish)
       : pool_(std::move(pool)),
         account_(std::move(account)),
         index_(index),
         probe_(probe),
         guess_(guess),
+        moved_(moved),
         sticky_(wish.sticky),
         tags_(wish.tags) {}
   ~AccountLease() override;
@@ -71,6 +74,8 @@ class AccountLease final : public Lease {
   const std::shared_ptr<const Account>& details() const { return account_; }
   size_t index() const { return index_; }
   bool guess() const { return guess_; }
+  // Its session had another account before.
+  bool moved() const { return moved_; }
   // What another account that takes its place must obey, too.
   const std::string& sticky() const { return sticky_; }
   const std::shared_ptr<const std::vector<std::string>>& tags() const { return tags_; }
@@ -81,6 +86,7 @@ class AccountLease final : public Lease {
   size_t index_;
   uint64_t probe_;
   bool guess_;
+  bool moved_;
   std::string sticky_;
   std::shared_ptr<const std::vector<std::string>> tags_;
 };
@@ -157,6 +163,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     std::string sticky;
     std::string account;
     WallTime used{};
+    bool moved = false;
   };
   // Rung after each change, by any thread; outlives this. Before other threads use this.
   void RingAt(StateBell& bell) { bell_ = &bell; }
@@ -186,12 +193,14 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     TimePoint used{};
     TimePoint told{};  // when it was used as far as it was taken
     size_t slot = 0;
+    bool moved = false;  // it had another account before
   };
   struct Choice {
     size_t index = 0;
     uint64_t probe = 0;
     bool guess = false;
     std::shared_ptr<const Account> account;
+    bool moved = false;
   };
   using Choosing = std::expected<Choice, NoAccount>;
   class Ticket;
@@ -209,7 +218,8 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   void CountUseLocked(State& state, TimePoint now);
   bool ReportLocked(size_t index, const Judgement& judgement, const Wish& wish);
   void WakeAllLocked();
-  void Remember(const std::string& sticky, size_t index, TimePoint now);
+  // Whether the session had another account before.
+  bool Remember(const std::string& sticky, size_t index, TimePoint now);
   void ForgetOldest();
   size_t TakeSlotLocked();
   Session* RestoreSessionLocked(const KeptSession& kept, TimePoint now, WallTime wall);

@@ -20,9 +20,11 @@ size_t AccountPool::IndexOfLocked(std::string_view account) {
 
 // --- Sessions ----------------------------------------------------------------------------------
 
-void AccountPool::Remember(const std::string& sticky, size_t index, TimePoint now) {
+bool AccountPool::Remember(const std::string& sticky, size_t index, TimePoint now) {
   auto [at, fresh] = sessions_.try_emplace(sticky);
   Session& session = at->second;
+  session.moved = session.moved || (!fresh && session.index != index);
+  const bool moved = session.moved;
   bool changed = fresh || session.index != index || now - session.told >= kTellUse;
   session.name = &at->first;
   session.index = index;
@@ -32,6 +34,7 @@ void AccountPool::Remember(const std::string& sticky, size_t index, TimePoint no
   while (now - by_use_.front()->used >= kStickyLife) ForgetOldest();
   if (fresh) session.slot = TakeSlotLocked();
   if (changed) changed_sessions_.PushBack(session);
+  return moved;
 }
 
 void AccountPool::ForgetOldest() {
@@ -69,6 +72,7 @@ std::vector<AccountPool::KeptSession> AccountPool::TakeChangedSessions() {
       kept.slot = session.slot;
       kept.sticky = *session.name;
       kept.account = states_[session.index].name;
+      kept.moved = session.moved;
       kept.used = wall - std::chrono::duration_cast<WallTime::duration>(now - session.used);
     }
     more = !changed_sessions_.empty();
@@ -87,6 +91,7 @@ AccountPool::Session* AccountPool::RestoreSessionLocked(const KeptSession& kept,
   Session& session = at->second;
   session.name = &at->first;
   session.index = IndexOfLocked(kept.account);
+  session.moved = kept.moved;
   session.used = session.told = now - age;
   return &session;
 }

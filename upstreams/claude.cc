@@ -7,6 +7,7 @@
 
 #include "upstreams/oauth.h"
 #include "upstreams/provider.h"
+#include "upstreams/thinking.h"
 #include "upstreams/usage.h"
 
 namespace relay {
@@ -182,6 +183,10 @@ class Claude final : public Provider {
       RequireOauthBeta(call.head);
     }
     return call;
+  }
+
+  bool TakeOutThinking(const Exchange& x, Call& call) const override {
+    return TakeOutClaudeThinking(x.json, call.edits);
   }
 
   std::unique_ptr<UsageMeter> Meter(const Exchange& x) const override {

@@ -8,6 +8,7 @@
 #include "core/base/percent.h"
 #include "upstreams/code_assist.h"
 #include "upstreams/provider.h"
+#include "upstreams/thinking.h"
 #include "upstreams/usage.h"
 
 namespace relay {
@@ -168,6 +169,12 @@ TimePoint ResetOf(const ErrorBody& error, TimePoint now, WallTime wall) {
   return error.delay ? now + *error.delay : TimePoint();
 }
 
+// What the public API takes, in or out of Code Assist's envelope.
+JsonIndex RequestOf(const Exchange& x) {
+  if (!x.path.starts_with(kInternal)) return x.json;
+  return JsonIndex::Object(x.json.Find("request")).value_or(JsonIndex());
+}
+
 class Gemini final : public Provider {
  public:
   explicit Gemini(std::vector<AccountRule> rules)
@@ -267,12 +274,13 @@ class Gemini final : public Provider {
     return call;
   }
 
+  bool TakeOutThinking(const Exchange& x, Call& call) const override {
+    return !call.body && TakeOutGeminiThinking(RequestOf(x), call.edits);
+  }
+
   std::unique_ptr<UsageMeter> Meter(const Exchange& x) const override {
     if (x.ask.operation != Operation::kGenerate) return nullptr;
-    JsonIndex request = x.json;
-    if (x.path.starts_with(kInternal)) {
-      if (auto inside = JsonIndex::Object(x.json.Find("request"))) request = std::move(*inside);
-    }
+    JsonIndex request = RequestOf(x);
     JsonValue candidates = ValueAt(request, {"generationConfig", "candidateCount"});
     return MakeGeminiMeter({.model = x.ask.model,
                             .request_bytes = static_cast<int64_t>(x.body.size()),

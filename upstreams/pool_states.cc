@@ -68,11 +68,13 @@ std::optional<AccountPool::KeptHealth> HealthOf(std::string_view account, std::s
   return kept;
 }
 
-// {"session":"alice\n…","account":"team-api","used":ms}
+// {"session":"alice\n…","account":"team-api","used":ms}, with "moved":true where it is so
 std::string TextOf(const AccountPool::KeptSession& kept) {
   JsonText json;
   json.BeginObject().Field("session", kept.sticky).Field("account", kept.account);
-  return json.Field("used", MillisOf(kept.used)).EndObject().Take();
+  json.Field("used", MillisOf(kept.used));
+  if (kept.moved) json.Field("moved", true);
+  return json.EndObject().Take();
 }
 
 std::optional<AccountPool::KeptSession> SessionOf(std::string_view slot, std::string_view text) {
@@ -84,6 +86,7 @@ std::optional<AccountPool::KeptSession> SessionOf(std::string_view slot, std::st
   kept.sticky = TextAt(*json, "session");
   kept.account = TextAt(*json, "account");
   kept.used = TimeAt(*json, "used");
+  kept.moved = json->Find("moved").Bool().value_or(false);
   return kept;
 }
 

@@ -51,6 +51,9 @@ class Provider {
   // account (kClient).
   virtual Result<Call> Prepare(const Account& account, const Secret& credential,
                                const Exchange& x) const = 0;
+  // Takes the thinking that another account signed out of a call that Prepare made. False, with
+  // nothing changed: there is none, or the call is not made by edits.
+  virtual bool TakeOutThinking(const Exchange& x, Call& call) const = 0;
   // Null where nothing is counted.
   virtual std::unique_ptr<UsageMeter> Meter(const Exchange& x) const = 0;
 

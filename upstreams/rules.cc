@@ -60,7 +60,8 @@ const AccountRule* Find(const std::vector<AccountRule>& rules, const VendorError
 Judgement::Kind KindOf(RuleAction action) {
   using Kind = Judgement::Kind;
   switch (action) {
-    case RuleAction::kPass: return Kind::kRequest;
+    case RuleAction::kPass:
+    case RuleAction::kThinking: return Kind::kRequest;
     case RuleAction::kNext: return Kind::kUnsuited;
     case RuleAction::kLimited: return Kind::kLimited;
     case RuleAction::kOverloaded: return Kind::kOverloaded;
@@ -76,6 +77,7 @@ bool BlamesAccount(const AccountRule* rule) {
   if (rule == nullptr) return false;
   switch (rule->action) {
     case RuleAction::kPass:
+    case RuleAction::kThinking:
     case RuleAction::kOverloaded:
     case RuleAction::kBroken: return false;
     default: return true;
@@ -104,7 +106,7 @@ Rules::Rules(ProviderKind vendor, std::vector<AccountRule> own)
 Judgement Rules::Judge(const VendorError& error, const Head* head, TimePoint now) const {
   const AccountRule* rule = Find(own_, error, head);
   bool own = rule != nullptr;
-  bool passes = own && rule->action == RuleAction::kPass;
+  bool passes = own && (rule->action == RuleAction::kPass || rule->action == RuleAction::kThinking);
   if (!own || (passes && !rule->shows_account)) {
     const AccountRule* shipped = Find(shipped_, error, head);
     if (!own || BlamesAccount(shipped)) {
@@ -114,6 +116,7 @@ Judgement Rules::Judge(const VendorError& error, const Head* head, TimePoint now
   }
   Judgement judgement;
   judgement.kind = rule == nullptr ? Judgement::Kind::kRequest : KindOf(rule->action);
+  judgement.foreign_thinking = rule != nullptr && rule->action == RuleAction::kThinking;
   judgement.status = error.status;
   judgement.cause = error.cause;
   if (own) judgement.cause += ", by the rule at " + rule->place.Text();

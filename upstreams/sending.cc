@@ -54,13 +54,17 @@ Task<std::expected<Answer, Refusal>> Sending::Run() {
       attempt = Attempt();
       continue;
     }
+    if (TakesOutThinking(attempt)) {
+      attempt = Attempt();
+      continue;
+    }
     // What cannot be renewed, or was in vain, needs a person.
     if (attempt.answer && attempt.judgement.kind == Kind::kExpired) {
       attempt.judgement.kind = Kind::kRefused;
       attempt.reason = Reason::kRefused;
     }
     Note(attempt);
-    if (last_ == Kind::kFine || last_ == Kind::kRequest) co_return std::move(*attempt.answer);
+    if (last_ == Kind::kFine || last_ == Kind::kRequest) co_return Passed(std::move(attempt));
     if (RetriesHere(attempt) && TakeRetry()) {
       attempt = Attempt();  // what it holds goes before the pause
       // What this account says next stands in the place of what it said.
@@ -213,6 +217,8 @@ Task<Sending::Attempt> Sending::Try(const Account& account) {
     co_return attempt;
   }
   if (call->local) co_return LocalAnswer(std::move(*call->local));
+  // What cannot be taken out for this account goes as it is.
+  without_thinking_ = takes_out_thinking_ && provider_.TakeOutThinking(x_, *call);
   Result<Answer> begun = co_await Begin(*call);
   if (!begun) {
     Attempt failed = Failed(begun.error(), connecting_);
@@ -360,6 +366,32 @@ bool Sending::RenewsToken(const Attempt& attempt) {
   Log(LogLevel::kInfo, "token refused",
       {{"id", x_.id}, {"cluster", config_.name}, {"account", lease().account()}});
   return true;
+}
+
+// A session that moved brings what its former account thought. Where this one will not read that,
+// the request is sent once more without it: the vendor's way to go on. Nobody is blamed.
+bool Sending::TakesOutThinking(Attempt& attempt) {
+  bool refused = attempt.judgement.foreign_thinking && attempt.answer && !attempt.answer->stream;
+  bool may = config_.failover.thinking == ForeignThinking::kTakeOut && !takes_out_thinking_;
+  if (!refused || !may || !lease().moved()) return false;
+  takes_out_thinking_ = true;
+  refused_as_it_was_ = std::move(attempt.answer);
+  shared_.metrics->Count(lease().account(), Reason::kThinking);
+  Log(LogLevel::kInfo, "sent again without the thinking of another account",
+      {{"id", x_.id},
+       {"cluster", config_.name},
+       {"account", lease().account()},
+       {"cause", attempt.judgement.cause}});
+  return true;
+}
+
+// The answer for the client, which learns that something was taken out. What was in vain counts as
+// not done: it is told what its own request was refused for.
+Answer Sending::Passed(Attempt attempt) {
+  if (!without_thinking_) return std::move(*attempt.answer);
+  if (last_ == Kind::kRequest) return std::move(*refused_as_it_was_);
+  attempt.answer->head.Set("x-relay-thinking", "taken-out");
+  return std::move(*attempt.answer);
 }
 
 // Whether the cluster bears another try of this request where it may well fail again.

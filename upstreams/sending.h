@@ -52,6 +52,8 @@ class Sending {
   Buffer BodyOf(const Call& call) const;
   void Note(Attempt& attempt);
   bool RenewsToken(const Attempt& attempt);
+  bool TakesOutThinking(Attempt& attempt);
+  Answer Passed(Attempt attempt);
   bool RetriesHere(const Attempt& attempt) const;
   bool MayGoOn(const Attempt& attempt) const;
   bool TakeRetry();
@@ -73,8 +75,11 @@ class Sending {
   int attempts_ = 0;
   size_t pauses_ = 0;
   bool connecting_ = false;
-  uint64_t token_ = 0;          // of this attempt, where the account logged in
-  uint64_t refused_token_ = 0;  // the vendor would not have it; 0: it has not said so
+  uint64_t token_ = 0;                       // of this attempt, where the account logged in
+  uint64_t refused_token_ = 0;               // the vendor would not have it; 0: it has not said so
+  bool takes_out_thinking_ = false;          // that another account signed; from then on
+  bool without_thinking_ = false;            // this attempt is
+  std::optional<Answer> refused_as_it_was_;  // by the vendor, with it
   // What is left to say when nobody can serve.
   std::optional<Answer> kept_;  // the vendor's own words
   std::optional<Error> error_;

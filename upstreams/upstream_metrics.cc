@@ -24,6 +24,7 @@ std::string_view NameOf(UpstreamMetrics::Reason reason) {
     case Reason::kReset: return "reset";
     case Reason::kTimeout: return "timeout";
     case Reason::kLocal: return "local";
+    case Reason::kThinking: return "thinking";
   }
   return "broken";
 }

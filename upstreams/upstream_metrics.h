@@ -25,13 +25,14 @@ class UpstreamMetrics {
     kLimited,
     kOverloaded,
     kRefused,
-    kExpired,  // its token had ended; nothing was sent, or it was sent again with another
-    kBroken,   // 5xx, or an answer that is none
-    kConnect,  // not reached
-    kProxy,    // the account's outbound proxy: not reached, or it will not have us
-    kReset,    // broken off before an answer
-    kTimeout,  // reached, but silent
-    kLocal,    // answered here
+    kExpired,   // its token had ended; nothing was sent, or it was sent again with another
+    kBroken,    // 5xx, or an answer that is none
+    kConnect,   // not reached
+    kProxy,     // the account's outbound proxy: not reached, or it will not have us
+    kReset,     // broken off before an answer
+    kTimeout,   // reached, but silent
+    kLocal,     // answered here
+    kThinking,  // it will not read another account's thinking; sent again without that
   };
 
   // `metrics` outlives this.
@@ -47,7 +48,7 @@ class UpstreamMetrics {
   void Show(AccountPool& pool, TimePoint now);
 
  private:
-  static constexpr size_t kReasons = 13;
+  static constexpr size_t kReasons = 14;
   static constexpr size_t kHealths = 8;
   struct Series {
     std::vector<Counter> attempts;     // by Reason

@@ -117,6 +117,8 @@ class Edits {
   void Set(const JsonIndex& object, std::string_view name, std::string json);
   // Does nothing when there is no such field.
   void Remove(const JsonIndex& object, std::string_view name);
+  // Takes elements out, with their commas. `which`: a flag for each element.
+  void RemoveElements(const JsonValue& array, const std::vector<bool>& which);
   // Any bytes for any others.
   void Raw(size_t at, size_t remove, std::string insert);
 

@@ -65,6 +65,31 @@ void Edits::Remove(const JsonIndex& object, std::string_view name) {
   }
 }
 
+void Edits::RemoveElements(const JsonValue& array, const std::vector<bool>& which) {
+  std::vector<JsonValue> elements;
+  JsonArray items(array);
+  while (JsonValue item = items.Next()) elements.push_back(item);
+  size_t count = std::min(elements.size(), which.size());
+  for (size_t begin = 0; begin < count;) {
+    size_t end = begin;
+    while (end < count && which[end]) ++end;
+    if (end == begin) {
+      ++begin;
+      continue;
+    }
+    // Up to what follows; where nothing does, from what stands before.
+    size_t from = elements[begin].offset;
+    size_t to = elements[end - 1].offset + elements[end - 1].raw.size();
+    if (end < elements.size()) {
+      to = elements[end].offset;
+    } else if (begin > 0) {
+      from = elements[begin - 1].offset + elements[begin - 1].raw.size();
+    }
+    Raw(from, to - from, "");
+    begin = end;
+  }
+}
+
 void Edits::Clear() {
   raw_.clear();
   objects_.clear();

@@ -13,6 +13,8 @@ using namespace std::chrono_literals;
 
 // Statuses by which a vendor speaks of the account: of its credential, its money, its limits.
 constexpr std::string_view kOfAccount[] = {"401", "402", "403", "429"};
+// What is wrong with a history is told by these.
+constexpr std::string_view kOfHistory[] = {"400", "4xx"};
 // A token that has ended is told by these.
 constexpr std::string_view kOfToken[] = {"400", "401", "403", "4xx"};
 
@@ -59,6 +61,10 @@ void CheckStatus(Fields& f, const AccountRule& r, const std::string& status) {
     f.Complain("action", "cannot be expired with status " + status +
                              ": that a token has ended is told by 400, 401 or 403");
   }
+  if (r.action == RuleAction::kThinking && !Has(kOfHistory, status)) {
+    f.Complain("action", "cannot be thinking with status " + status +
+                             ": what is wrong with a history is told by 400");
+  }
   bool blames_vendor = r.action == RuleAction::kOverloaded || r.action == RuleAction::kBroken;
   if (status == "401" && (blames_vendor || r.action == RuleAction::kLimited)) {
     f.Complain("action",
@@ -74,11 +80,14 @@ void CheckStatus(Fields& f, const AccountRule& r, const std::string& status) {
 }  // namespace
 
 static std::span<const Word<RuleAction>> WordsOf(RuleAction) {
-  static constexpr Word<RuleAction> kWords[] = {
-      {"pass", RuleAction::kPass},       {"next", RuleAction::kNext},
-      {"limited", RuleAction::kLimited}, {"overloaded", RuleAction::kOverloaded},
-      {"expired", RuleAction::kExpired}, {"refused", RuleAction::kRefused},
-      {"broken", RuleAction::kBroken}};
+  static constexpr Word<RuleAction> kWords[] = {{"pass", RuleAction::kPass},
+                                                {"thinking", RuleAction::kThinking},
+                                                {"next", RuleAction::kNext},
+                                                {"limited", RuleAction::kLimited},
+                                                {"overloaded", RuleAction::kOverloaded},
+                                                {"expired", RuleAction::kExpired},
+                                                {"refused", RuleAction::kRefused},
+                                                {"broken", RuleAction::kBroken}};
   return kWords;
 }
 
@@ -109,10 +118,12 @@ void Bind(Fields& f, AccountRule& r) {
   f.Title("rule");
   r.place = f.place();
   f.Required("match", r.match, "which answers, other than 2xx; all of it must hold");
-  f.Required("action", r.action,
-             "what they mean: pass (the request's fault: on to the client), next (not for this "
-             "account), limited, overloaded (the vendor's doing), expired (the token; a login's is "
-             "renewed), refused (needs a person), broken");
+  f.Required(
+      "action", r.action,
+      "what they mean: pass (the request's fault: on to the client), thinking (the same, but "
+      "of thinking that another account signed: see failover), next (not for this "
+      "account), limited, overloaded (the vendor's doing), expired (the token; a login's is "
+      "renewed), refused (needs a person), broken");
   f.Optional("scope", r.scope,
              "limited: of the whole account, or of the family of models; vendor: as the answer "
              "says");

@@ -15,6 +15,7 @@ namespace relay {
 
 enum class RuleAction : uint8_t {
   kPass,        // the request's own fault: the answer goes to the client as it came
+  kThinking,    // as kPass; but the history holds thinking that another account signed
   kNext,        // not for this account, which is not blamed; the next one is asked
   kLimited,     // the account is at a limit
   kOverloaded,  // the vendor is short of capacity

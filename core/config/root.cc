@@ -64,6 +64,12 @@ std::string_view NameOf(ProviderKind provider) {
   return provider == ProviderKind::kClaude ? "claude" : "gemini";
 }
 
+static std::span<const Word<ForeignThinking>> WordsOf(ForeignThinking) {
+  static constexpr Word<ForeignThinking> kWords[] = {{"take-out", ForeignThinking::kTakeOut},
+                                                     {"pass", ForeignThinking::kPass}};
+  return kWords;
+}
+
 static std::span<const Word<LogLevel>> WordsOf(LogLevel) {
   static constexpr Word<LogLevel> kWords[] = {{"debug", LogLevel::kDebug},
                                               {"info", LogLevel::kInfo},
@@ -352,6 +358,9 @@ static void Bind(Fields& f, FailoverConfig& c) {
              "what moves a request to another account");
   f.Optional("budget", c.budget,
              "requests that may be tried again at once where the account fails already, too");
+  f.Optional("thinking", c.thinking,
+             "when a session moved, and its new account will not read the thinking of the old: "
+             "take-out sends the request once more without it, pass tells the client");
 }
 
 void Bind(Fields& f, ClusterDraft& c) {

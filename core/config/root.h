@@ -171,12 +171,19 @@ struct RetryBudgetConfig {
   int min_concurrency = 3;
 };
 
+// What becomes of a request whose history another account signed, where this one will not read it.
+enum class ForeignThinking : uint8_t {
+  kTakeOut,  // it is sent once more without that thinking, if its session moved
+  kPass,     // the vendor's refusal goes to the client
+};
+
 // What moves a request to another account before commit.
 struct FailoverConfig {
   int attempts = 3;
   Duration within = std::chrono::seconds(60);
   std::vector<std::string> on = {"connect", "reset", "401", "429", "5xx", "529"};
   RetryBudgetConfig budget;
+  ForeignThinking thinking = ForeignThinking::kTakeOut;
 
   bool OnConnect() const;
   bool OnReset() const;

@@ -159,6 +159,26 @@ TEST(StickyStates, LetASessionStickOn) {
   EXPECT_EQ(late.Next(Sticky("alice\ns1")), "a");
 }
 
+// What an account thought is read by none but that one, however long ago the session left it.
+TEST(StickyStates, KeepThatASessionMoved) {
+  OneRun before(Two());
+  Wish wish;
+  wish.sticky = "s";
+  EXPECT_FALSE((*before.pool->TryTake(wish))->moved());
+  EXPECT_FALSE((*before.pool->TryTake(wish))->moved());
+  before.pool->Report(0, {.kind = Kind::kRefused, .cause = "401"});
+  EXPECT_TRUE((*before.pool->TryTake(wish))->moved());
+  EXPECT_TRUE((*before.pool->TryTake(wish))->moved());
+  Wish other;
+  other.sticky = "t";
+  EXPECT_FALSE((*before.pool->TryTake(other))->moved());
+
+  OneRun after(Two());
+  EXPECT_THAT(after.sticky.Restore(before.Changed(before.sticky)), IsEmpty());
+  EXPECT_FALSE((*after.pool->TryTake(other))->moved());
+  EXPECT_TRUE((*after.pool->TryTake(wish))->moved());
+}
+
 TEST(StickyStates, ForgetThoseLongestUnusedFirstAlsoAfterARestart) {
   OneRun before({MakeAccount("a")});
   for (int i = 0; i < 3; ++i) {

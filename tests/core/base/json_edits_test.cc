@@ -136,5 +136,26 @@ TEST_F(EditsTest, SendTheOriginalBytesWithoutCopying) {
   EXPECT_EQ(out.Pop().data(), body.data() + index_.Find("model").offset + 5);
 }
 
+TEST_F(EditsTest, TakesElementsOutWithTheirCommas) {
+  struct Case {
+    std::vector<bool> which;
+    std::string after;
+  };
+  for (const Case& one :
+       std::vector<Case>{{{false, false, false}, R"({"a":[ 1 , {"b":2} ,"c" ],"d":0})"},
+                         {{true, false, false}, R"({"a":[ {"b":2} ,"c" ],"d":0})"},
+                         {{false, true, false}, R"({"a":[ 1 , "c" ],"d":0})"},
+                         {{false, false, true}, R"({"a":[ 1 , {"b":2} ],"d":0})"},
+                         {{true, false, true}, R"({"a":[ {"b":2} ],"d":0})"},
+                         {{false, true, true}, R"({"a":[ 1 ],"d":0})"},
+                         {{true, true}, R"({"a":[ "c" ],"d":0})"},
+                         {{true, true, true}, R"({"a":[  ],"d":0})"}}) {
+    Read(R"({"a":[ 1 , {"b":2} ,"c" ],"d":0})");
+    edits_.Clear();
+    edits_.RemoveElements(index_.Find("a"), one.which);
+    EXPECT_EQ(Edited(), one.after);
+  }
+}
+
 }  // namespace
 }  // namespace relay

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// Takes out of a request's history what another account signed and this one will not read. Only
+// where the vendor refused it for that, and as the vendor says that it is done.
+#pragma once
+
+#include "core/base/json.h"
+
+namespace relay {
+
+// Of Anthropic Messages. Every thinking block of the history goes, since a block counts only with
+// those before it; so does a message that holds nothing else. In the midst of tool calls, thinking
+// with a set budget must be switched off for this request, and what would clear it with it.
+// Sources: platform.claude.com/docs/en/build-with-claude: preserved-thinking (and its page on
+// blocks bound to a different conversation), thinking-tool-workflows; the error "Expected
+// `thinking` …". False, with nothing edited, where there is nothing to take out.
+bool TakeOutClaudeThinking(const JsonIndex& request, Edits& edits);
+
+// Of Gemini's `contents`. A function call keeps the mark by which Google takes history that another
+// model wrote, since without a signature newer models refuse it; elsewhere the signature goes.
+// Source: ai.google.dev/gemini-api/docs/thought-signatures. `request` is the object with
+// `contents`.
+bool TakeOutGeminiThinking(const JsonIndex& request, Edits& edits);
+
+}  // namespace relay
