@@ -104,7 +104,8 @@ std::expected<void, std::string> TakeOption(Options& options, const CommandSpec&
   }
   for (const FieldShape& field : fields.fields) {
     if (FieldOption(field) != name) continue;
-    std::string_view value = TakeValue(word, name, rest);
+    bool alone = field.shape.kind == Shape::Kind::kBool && name.size() == word.size();
+    std::string_view value = alone ? "true" : TakeValue(word, name, rest);
     if (value.empty()) return NeedsValue(name, "VALUE");
     options.fields.emplace_back(field.name, value);
     return {};
@@ -182,7 +183,9 @@ std::string OptionLines(const CommandSpec& command) {
   std::string text;
   if (command.fields != nullptr) {
     for (const FieldShape& field : command.fields().fields) {
-      text += "  " + Padded(FieldOption(field) + " VALUE", kWidth + 4) + field.doc + "\n";
+      bool flag = field.shape.kind == Shape::Kind::kBool;
+      text +=
+          "  " + Padded(FieldOption(field) + (flag ? "" : " VALUE"), kWidth + 4) + field.doc + "\n";
     }
   }
   for (const OptionSpec& option : AllOptions()) {

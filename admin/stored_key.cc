@@ -175,6 +175,7 @@ KeyRecord RecordOf(const std::string& name, const KeyTerms& terms, const Zone& z
     record.bound.emplace_back(cluster, account.value);
   }
   record.tags = terms.tags;
+  record.decisions = terms.decisions;
   return record;
 }
 

@@ -241,8 +241,10 @@ class RateLimitFilter final : public Filter {
   }
 
   Task<Verdict> AdmitInTurn(Exchange& x, Limiter::Ask ask, Limiter::Denied over) {
+    const TimePoint since = x.loop.Now();
     Limiter::Admitted admitted = co_await limiter_.AdmitInTurn(
-        x.loop, std::move(ask), x.loop.Now() + options_.wait, static_cast<size_t>(options_.queue));
+        x.loop, std::move(ask), since + options_.wait, static_cast<size_t>(options_.queue));
+    x.facts.way.waited += x.loop.Now() - since;
     if (!admitted) co_return Refuse(x, admitted.error());
     waited_.Add(over);
     x.facts.slot = std::move(*admitted);

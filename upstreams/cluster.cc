@@ -115,9 +115,13 @@ Task<std::expected<Unit, Refusal>> Cluster::Select(Exchange& x, Selection select
   wish.tags = std::move(selection.tags);
   if (x.explanation != nullptr) co_return RehearseSelect(x, wish, selection.wait);
   TimePoint since = loop_.Now();
-  AccountPool::Taken taken =
-      co_await shared_->pool->Take(loop_, std::move(wish), since + selection.wait);
+  Decision decision;
+  bool tells = x.facts.key != nullptr && x.facts.key->decisions;
+  AccountPool::Taken taken = co_await shared_->pool->Take(
+      loop_, std::move(wish), since + selection.wait, tells ? &decision : nullptr);
+  x.facts.way.waited += loop_.Now() - since;
   shared_->metrics->Waited(loop_.Now() - since);
+  if (decision.session != Decision::Session::kNone) x.facts.way.sticky = NameOf(decision.session);
   if (!taken) {
     co_return std::unexpected(
         RefusalOf(taken.error(), shared_->config.name, x.ask.model, loop_.Now()));

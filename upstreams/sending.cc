@@ -16,6 +16,7 @@ namespace {
 // Of an answer that is judged before it goes on, in bytes and time.
 constexpr size_t kMostJudged = size_t{64} << 10;
 constexpr size_t kMostHeld = size_t{1} << 20;
+constexpr size_t kMostTold = 512;
 constexpr Duration kRefusalTime = std::chrono::seconds(10);
 // How long a request that failed waits for a busy account.
 constexpr Duration kFailoverWait = std::chrono::seconds(5);
@@ -323,6 +324,7 @@ void Sending::Note(Attempt& attempt) {
   UpstreamMetrics& metrics = *shared_.metrics;
   metrics.Count(lease().account(), attempt.reason);
   if (attempt.reason == Reason::kLocal) return;
+  if (last_ != Kind::kFine && last_ != Kind::kRequest) Tell(attempt);
   if (last_ == Kind::kUnsuited) none_.Add({NoAccount::Why::kUnsuited, {}});
   if (last_ == Kind::kRefused) none_.Add({NoAccount::Why::kRefused, {}});
   if (last_ == Kind::kExpired) none_.Add({NoAccount::Why::kExpired, judgement.until});
@@ -351,6 +353,17 @@ void Sending::Note(Attempt& attempt) {
        {"reason", NameOf(attempt.reason)},
        {"cause", judgement.cause},
        {"account_rests", changed}});
+}
+
+// For x-relay-decision.
+void Sending::Tell(const Attempt& attempt) {
+  Way& way = x_.facts.way;
+  if (way.tried.size() >= kMostTold) return;
+  int status = attempt.judgement.status;
+  if (!way.tried.empty()) way.tried += ',';
+  way.tried += lease().account();
+  way.tried += ':';
+  way.tried += status == 0 ? std::string(NameOf(attempt.reason)) : std::to_string(status);
 }
 
 // A token may end, or be taken back, before its time: it is refreshed once a request and account,
@@ -438,8 +451,7 @@ bool Sending::MayGoOn(const Attempt& attempt) const {
 
 Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
   if (next_ != nullptr) {
-    x_.facts.lease = std::move(next_);
-    refused_token_ = 0;
+    Use(std::move(next_));
     co_return Unit{};
   }
   AccountPool::Taken taken = pool_.TryTake(wish_);
@@ -447,6 +459,7 @@ Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
     x_.facts.lease.reset();
     TimePoint since = loop_.Now();
     taken = co_await pool_.Take(loop_, wish_, std::min(until_, since + kFailoverWait));
+    x_.facts.way.waited += loop_.Now() - since;
     shared_.metrics->Waited(loop_.Now() - since);
   }
   if (!taken) co_return std::unexpected(taken.error());
@@ -454,9 +467,14 @@ Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
   if ((*taken)->guess() && !TakeRetry()) {
     co_return std::unexpected(NoAccount{NoAccount::Why::kUntried, {}});
   }
-  x_.facts.lease = std::move(*taken);
-  refused_token_ = 0;
+  Use(std::move(*taken));
   co_return Unit{};
+}
+
+void Sending::Use(std::unique_ptr<AccountLease> next) {
+  x_.facts.lease = std::move(next);
+  refused_token_ = 0;
+  if (x_.facts.way.sticky == "kept") x_.facts.way.sticky = "moved";
 }
 
 // `others`: whether an account that was not tried could serve.

@@ -47,10 +47,12 @@ class Sending {
   Task<Attempt> ReadRefusal(Answer answer);
   Task<Attempt> HoldStream(Answer answer, TimePoint content);
   Task<std::expected<Unit, NoAccount>> NextLease();
+  void Use(std::unique_ptr<AccountLease> next);
   TimePoint ContentDeadline(const Call& call) const;
   bool TakesPlaceOfSlow();
   Buffer BodyOf(const Call& call) const;
   void Note(Attempt& attempt);
+  void Tell(const Attempt& attempt);
   bool RenewsToken(const Attempt& attempt);
   bool TakesOutThinking(Attempt& attempt);
   Answer Passed(Attempt attempt);

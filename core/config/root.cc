@@ -224,6 +224,8 @@ void Bind(Fields& f, KeyTerms& t) {
       "bind", t.bind, NonEmpty{}, kBound,
       "by cluster: the account that alone serves this key, or tag:NAME, those with that tag");
   f.Optional("tags", t.tags, OneOrMany{}, NonEmpty{}, kName, "for the operator");
+  f.Optional("decisions", t.decisions,
+             "answers tell by x-relay-decision which route and account they came by");
   for (const auto& [service, limits] : t.service_limits) {
     const Node* at = f.NodeOf("service-limits");
     bool known = std::ranges::any_of(WordsOf(ProviderKind{}), [&](const Word<ProviderKind>& word) {

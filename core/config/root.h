@@ -128,6 +128,7 @@ struct KeyTerms {
   std::vector<std::string> clients;            // names, or globs of User-Agent; empty: all
   std::vector<std::pair<std::string, At<std::string>>> bind;  // cluster -> an account or "tag:…"
   std::vector<std::string> tags;
+  bool decisions = false;  // answers tell how they came about
 };
 void Bind(Fields& f, KeyTerms& t);
 

@@ -170,6 +170,9 @@ void Exchange::FreeBody() {
 
 void Exchange::CompleteHead(Head& head) const {
   head.Set("x-relay-request-id", id);
+  if (std::string decision = DecisionOf(*this); !decision.empty()) {
+    head.Set(kDecisionField, decision);
+  }
   if (!head.Has("date")) head.Add("date", HttpDate(loop.clock().Wall()));
 }
 

@@ -14,6 +14,7 @@
 #include "core/exchange/body.h"
 #include "core/exchange/body_budget.h"
 #include "core/exchange/chain.h"
+#include "core/exchange/decision.h"
 #include "core/exchange/dialect.h"
 #include "core/exchange/upstream.h"
 #include "core/exchange/usage_meter.h"
@@ -47,7 +48,8 @@ struct Facts {
   std::shared_ptr<const KeyRecord> key;  // auth
   std::unique_ptr<Slot> slot;            // rate-limit: places among the requests in flight
   std::unique_ptr<Lease> lease;          // account-select; the cluster exchanges it at failover
-  bool body_read = false;                // the provider has completed the ask (read_request.h)
+  Way way;
+  bool body_read = false;  // the provider has completed the ask (read_request.h)
   // usage-record: what the ledger is told at the close. `whole`: of an answer that came to its end.
   struct Used {
     int64_t tokens = 0;
@@ -97,6 +99,8 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   void FreeBody();
   TimePoint started() const { return started_; }
   std::string_view peer() const { return peer_; }
+  // Where it is: "route", a filter's name, "upstream".
+  std::string_view step() const { return step_; }
   // Of the answer, for usage-record; null before there is one, and where nothing is counted.
   UsageMeter* meter() const { return meter_.get(); }
 
@@ -109,6 +113,7 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   // run.cc: the story.
   Task<Unit> Run();
   void OnStoryEnd() noexcept;
+  void Enter(std::string_view step);
   bool FindRoute();
   // False, with a refusal, while the relay serves nobody.
   bool IsOpen();
@@ -140,6 +145,7 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   std::unique_ptr<Stream> client_;
   std::string peer_;
   TimePoint started_;
+  std::string_view step_;
   size_t entered_ = 0;                      // filters whose OnRequest began
   size_t held_ = 0;                         // bytes of the body taken from the process's budget
   BodyBudget::Owner body_owner_ = nullptr;  // for whom: the key that was known at the first

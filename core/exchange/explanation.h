@@ -67,6 +67,7 @@ class Explanation {
   bool Hides(std::string_view field) const;
 
   bool refused() const { return refusal_.has_value(); }
+  const std::string& refused_by() const { return refused_by_; }  // a step
   // What the client would see; 0 where the upstream's answer decides.
   int status() const { return refusal_ ? StatusOf(*refusal_) : answered_; }
   const std::optional<Sent>& sent() const { return sent_; }

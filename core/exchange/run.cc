@@ -20,7 +20,8 @@ constexpr std::string_view kStaysHere[] = {"set-cookie",
                                            "content-length",
                                            "anthropic-organization-id",
                                            "strict-transport-security",
-                                           "x-relay-request-id"};
+                                           "x-relay-request-id",
+                                           kDecisionField};
 
 bool StaysHere(std::string_view name) {
   return IsHopByHop(name) ||
@@ -59,7 +60,7 @@ void ExplainRoute(const RouteTable& table, const RouteTable::Match& match,
 Task<Unit> Exchange::Run() {
   if (!FindRoute()) co_return Unit{};
   for (const auto& filter : route->filters) {
-    if (explanation != nullptr) explanation->Begin(filter->name());
+    Enter(filter->name());
     ++entered_;
     Verdict verdict = co_await filter->OnRequest(*this);
     if (verdict.refused()) {
@@ -67,7 +68,7 @@ Task<Unit> Exchange::Run() {
       co_return Unit{};
     }
   }
-  if (explanation != nullptr) explanation->Begin("upstream");
+  Enter("upstream");
   Result<Unit> loaded = co_await LoadBody();
   if (!loaded) {
     RefuseWith(ToRefusal(loaded.error()));
@@ -91,6 +92,12 @@ Task<Unit> Exchange::Run() {
   co_return Unit{};
 }
 
+// `step` is a static text, or of a filter, which the table holds.
+void Exchange::Enter(std::string_view step) {
+  step_ = step;
+  if (explanation != nullptr) explanation->Begin(step);
+}
+
 void Exchange::OnStoryEnd() noexcept {
   if (root_.thrown() != nullptr) {
     // A bug of ours ends this exchange, never the process.
@@ -110,7 +117,7 @@ void Exchange::OnStoryEnd() noexcept {
 }
 
 bool Exchange::FindRoute() {
-  if (explanation != nullptr) explanation->Begin("route");
+  Enter("route");
   Result<std::string> normal = NormalisePath(request.path());
   if (!normal) {
     RefuseWith(ToRefusal(normal.error()));

@@ -39,6 +39,7 @@ struct KeyRecord {
   };
   std::vector<ServiceLimits> service_limits = {};
   bool disabled = false;
+  bool decisions = false;                                       // answers tell how they came about
   WallTime expires = WallTime::max();                           // from then on it is refused
   Duration expires_after_first_use{};                           // zero: never
   std::vector<Network> allowed_addresses = {};                  // empty: from everywhere

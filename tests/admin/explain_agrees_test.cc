@@ -46,6 +46,7 @@ struct Served {
   std::string route;  // "": none was entered
   std::string type;   // of our refusal
   std::string message;
+  std::string decision;  // x-relay-decision
   std::optional<SeenRequest> sent;
 };
 
@@ -298,6 +299,7 @@ class World {
     if (text.size() >= 12) served.status = std::stoi(text.substr(9, 3));
     served.route = entered;
     size_t end = text.find("\r\n\r\n");
+    served.decision = SeenRequest{text.substr(0, end), ""}.Field("x-relay-decision");
     Result<JsonIndex> body = JsonIndex::Parse(
         end == std::string::npos ? std::string_view() : std::string_view(text).substr(end + 4));
     if (body) {
@@ -422,11 +424,13 @@ class Agreement {
   }
   // How often each was the outcome: "served", "refused by auth", "sticky moved", "barred busy".
   std::map<std::string, int> counts;
+  mutable int told = 0;  // how often x-relay-decision was there
 
  private:
   void Compare(const Explanation& explanation, const Served& served) {
     std::string credential = CredentialOf(explanation.Get("account"));
     if (!served.route.empty()) EXPECT_EQ(served.route, explanation.Get("route"));
+    EXPECT_EQ(served.decision.substr(0, served.decision.find("; wait=")), DecisionOf(explanation));
     if (explanation.refused()) {
       Result<JsonIndex> json = JsonIndex::Parse(json_ = explanation.Json());
       Result<JsonIndex> refusal = JsonIndex::Object(json->Find("refusal"));
@@ -443,6 +447,20 @@ class Agreement {
     if (served.sent && explanation.sent()) {
       ExpectSameHead(*explanation.sent(), *served.sent, credential);
     }
+  }
+  // What x-relay-decision should tell, but for the wait.
+  std::string DecisionOf(const Explanation& explanation) const {
+    std::shared_ptr<const KeyRecord> key =
+        world_.snapshot->keys->FindByName(explanation.Get("key"));
+    if (key == nullptr || !key->decisions) return "";
+    ++told;
+    std::string text = "route=" + explanation.Get("route");
+    std::string account = explanation.Get("account");
+    std::string sticky = explanation.Get("sticky");
+    text += explanation.refused() ? "; refused=" + explanation.refused_by()
+                                  : "; account=" + World::AccountOf(account);
+    if (!sticky.empty() && sticky != "none") text += "; sticky=" + sticky;
+    return text + (explanation.refused() ? "" : "; attempts=1");
   }
   // As the maker has it.
   static std::string CredentialOf(const std::string& account) {
@@ -509,6 +527,7 @@ TEST(Explain, AgreesWithWhatThenHappensInFiveHundredSituations) {
       {"rate-limit waits", 3},
       {"account-select waits", 1},
   };
+  EXPECT_GE(agreement.told, 100);
   for (const auto& [what, least] : kLeast) EXPECT_GE(agreement.counts[what], least) << what;
 }
 

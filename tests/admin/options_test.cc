@@ -108,6 +108,12 @@ TEST(Options, CommandsOfAGroupHaveArgumentsAndFields) {
   EXPECT_EQ(options.names, std::vector<std::string>{"alice"});
   ASSERT_EQ(options.fields.size(), 2U);
   EXPECT_EQ(options.fields[1], std::pair(std::string("limits"), std::string("concurrency=2")));
+  // What is true or false needs no value.
+  Options told = Parsed({"keys", "make", "--decisions", "alice"});
+  EXPECT_EQ(told.names, std::vector<std::string>{"alice"});
+  EXPECT_EQ(told.fields.front(), std::pair(std::string("decisions"), std::string("true")));
+  told = Parsed({"keys", "set", "alice", "--decisions=false"});
+  EXPECT_EQ(told.fields.front(), std::pair(std::string("decisions"), std::string("false")));
   EXPECT_EQ(Parsed({"keys", "rotate", "a", "--overlap", "24h"}).overlap, std::chrono::hours(24));
   EXPECT_EQ(Parsed({"keys", "--help"}).topic, "keys");
   EXPECT_EQ(Parsed({"help", "keys", "make"}).topic, "keys make");

@@ -116,6 +116,7 @@ class SituationMaker {
       if (dice_.OneIn(12)) text += ", models: {allow: [claude-haiku-*, gemini-*]}";
       if (dice_.OneIn(20)) text += ", expires: '2026-01-01'";
       if (dice_.OneIn(8)) text += ", expires-after-first-use: 1h";
+      if (dice_.OneIn(2)) text += ", decisions: true";
       if (dice_.OneIn(20)) text += ", disabled: true";
       if (dice_.OneIn(16)) text += ", clients: claude-code";
       if (dice_.OneIn(16)) text += ", allowed-addresses: 192.0.2.0/24";

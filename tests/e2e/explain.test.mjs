@@ -61,6 +61,28 @@ describe('relay explain', {skip: kStraightOnly}, () => {
     assert.equal((await explained('--key', 'alice')).account, 'claude/spare-api');
   });
 
+  it('tells keys that may see it how their answers came about', async () => {
+    const made = await world.relay.command('keys', 'make', 'bob', '--decisions', '--limits', 'requests-per-minute=3');
+    assert.equal(made.code, 0, made.stderr);
+    const ask = (key) => askFor(world, 'claude', {unstreamed: true, headers: {'x-api-key': key}});
+    const decisionOf = async (answer) => (await answer).headers['x-relay-decision'];
+    const bob = made.stdout.trim();
+    assert.equal(await decisionOf(ask(bob)), 'route=claude; account=team-api; sticky=new; attempts=1');
+    assert.equal(await decisionOf(ask('cr_nobody_is_known_by_it')), undefined);
+    await world.mock.script({match: {credential: kAccounts.claude.key.value}, faults: ['status-429;retry-after=600'], repeat: true});
+    const moved = await ask(bob);
+    assert.equal(moved.status, 200);
+    assert.equal(moved.headers['x-relay-decision'], 'route=claude; account=spare-api; sticky=moved; attempts=2; tried=team-api:429');
+    // The next one is on its account, and explain says so, and of the other why it is not.
+    const explanation = await explained('--key', 'bob');
+    assert.deepEqual([explanation.account, explanation.sticky], ['claude/spare-api', 'kept']);
+    assert.match(notesOf(explanation, 'account-select')[1].text, /^team-api: at its limit, for another (9m|10m) \d+s \(429 /);
+    assert.equal(await decisionOf(ask(bob)), 'route=claude; account=spare-api; sticky=kept; attempts=1');
+    assert.equal(await decisionOf(ask(bob)), 'route=claude; refused=rate-limit');
+    const seen = await world.mock.requests();
+    assert.equal(seen.some(({rawHeaders}) => rawHeaders.includes('x-relay-decision')), false);
+  });
+
   it('tells a refusal before it comes, with exit code 1', async () => {
     assert.equal((await askFor(world, 'claude', {unstreamed: true})).status, 200);
     for (let i = 0; i < 3; ++i) {
