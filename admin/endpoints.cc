@@ -90,6 +90,12 @@ ProcessEndpoints::ProcessEndpoints(Services& services)
       flush_interval_(services.metrics.MakeGauge(
           "relay_state_flush_interval_seconds",
           "How often the store is told; longer than configured while commands run low")),
+      limits_shared_(services.metrics.MakeGauge(
+          "relay_limits_shared",
+          "1 while several relays hold limits together; 0: this one holds them alone")),
+      alone_(services.metrics.MakeCounter("relay_limits_alone_total",
+                                          "Requests with limits that were decided without the "
+                                          "other relays, who could not be asked")),
       lost_(services.metrics.MakeCounter("relay_usage_lost_total",
                                          "Exchanges that found no memory to be recorded in")) {
   for (size_t op = 0; op < LedgerKeeper::kOps; ++op) {
@@ -192,6 +198,12 @@ StoreStatus ProcessEndpoints::Store() const {
   return services_.state == nullptr ? StoreStatus() : services_.state->store_status();
 }
 
+SharedLimits::Status ProcessEndpoints::SharedLimitsStatus() const {
+  const SharedLimits* limits =
+      services_.state == nullptr ? nullptr : services_.state->shared_limits();
+  return limits == nullptr ? SharedLimits::Status{.away = true} : limits->status();
+}
+
 bool ProcessEndpoints::Degraded() const {
   return StateStatus().degraded() || Store().link == StoreStatus::Link::kDisconnected;
 }
@@ -219,6 +231,9 @@ void ProcessEndpoints::UpdateStateSeries() {
   month_budget_.Set(static_cast<double>(store.month_budget));
   month_idle_.Set(static_cast<double>(store.month_idle));
   flush_interval_.Set(SecondsOf(store.flush_every));
+  SharedLimits::Status limits = SharedLimitsStatus();
+  limits_shared_.Set(limits.away ? 0 : 1);
+  alone_.Add(static_cast<double>(limits.alone - std::exchange(alone_told_, limits.alone)));
   int64_t lost = services_.ledger.lost();
   lost_.Add(static_cast<double>(lost - std::exchange(lost_told_, lost)));
   for (size_t op = 0; op < errors_.size(); ++op) {

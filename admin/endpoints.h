@@ -38,6 +38,8 @@ class ProcessEndpoints final : public Endpoints {
   Reply MetricsText(const Head& request);
   LedgerKeeper::Status StateStatus() const;
   StoreStatus Store() const;
+  // Of a relay that shares none: as if the others could not be asked.
+  SharedLimits::Status SharedLimitsStatus() const;
   bool Degraded() const;
   void UpdateProcessSeries();
   void UpdateStateSeries();
@@ -68,6 +70,9 @@ class ProcessEndpoints final : public Endpoints {
   Gauge month_budget_;
   Gauge month_idle_;
   Gauge flush_interval_;
+  Gauge limits_shared_;
+  Counter alone_;
+  uint64_t alone_told_ = 0;
   Counter lost_;
   int64_t lost_told_ = 0;
   std::array<uint64_t, LedgerKeeper::kOps> errors_told_{};

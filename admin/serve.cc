@@ -404,6 +404,9 @@ Result<Unit> Serve(const std::shared_ptr<const Config>& config, const Problems& 
   auto state = State::Open(*config, site, SystemClock::Get(), (*services)->Kept());
   if (!state) return std::unexpected(state.error());
   (*services)->state = std::move(*state);
+  if ((*services)->state != nullptr) {
+    (*services)->limiter.ShareBy((*services)->state->shared_limits());
+  }
   Process process(**services, options, environment);
   Result<Unit> ready = process.Prepare(folder ? folder->get() : nullptr);
   if (!ready) return ready;

@@ -63,6 +63,14 @@ Result<RedisStore::Options> OptionsOf(const RedisConfig& config) {
   return options;
 }
 
+RedisLimits::Options LimitsOptionsOf(const Config& config, const std::string& run) {
+  RedisLimits::Options options;
+  options.relay = run;
+  if (auto zone = Zone::Load(config.time_zone)) options.zone = *zone;
+  options.fail_closed = config.store.redis.on_outage == OnOutage::kFailClosed;
+  return options;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Store>> OpenStoreOf(const StoreConfig& config, const std::string& folder,
@@ -92,19 +100,19 @@ Result<std::unique_ptr<State>> State::Open(const Config& config, const Site& sit
   auto keyring = Keyring::Load(config.secrets, redis ? "" : site.folder->File(kKeyFile));
   if (!keyring) return std::unexpected(std::move(keyring.error()));
   state->keyring_ = std::move(*keyring);
-  if (Result<Unit> begun = state->Begin(config.store, site, clock); !begun) {
+  if (Result<Unit> begun = state->Begin(config, site, clock); !begun) {
     return std::unexpected(std::move(begun.error()));
   }
   return state;
 }
 
-Result<Unit> State::Begin(const StoreConfig& config, const Site& site, const Clock& clock) {
+Result<Unit> State::Begin(const Config& config, const Site& site, const Clock& clock) {
   bool folder = site.folder != nullptr;
   std::string journals = folder ? site.folder->File(kJournalFolder) : std::string(kNoFolder);
   JournalFiles& files = folder ? *site.files : JournalFiles::None();
-  std::string path = PlaceOf(config, site);
+  std::string path = PlaceOf(config.store, site);
   std::string run = NameOfRun(clock);
-  Result<Past> past = OpenStore(config, path, journals, clock);
+  Result<Past> past = OpenStore(config, run, path, journals, clock);
   bool late = !past && past.error().retryable;
   if (!past && !late) return std::unexpected(std::move(past.error()));
   if (past) {
@@ -133,6 +141,7 @@ void State::Add(const std::string& path, const Past& past) {
   kept_.ledger.Load(past.days, past.recent);
   kept_.add_spending(past.days);
   states_.Restore(past.states);
+  if (limits_ != nullptr) limits_->Open();
   Log(LogLevel::kInfo, "state opened",
       {{"store", path},
        {"days", static_cast<uint64_t>(kept_.ledger.Sum(LedgerBy::kDay).size())},
@@ -140,7 +149,7 @@ void State::Add(const std::string& path, const Past& past) {
        {"unsettled_epochs", static_cast<uint64_t>(past.dead.size())}});
 }
 
-Result<Past> State::OpenStore(const StoreConfig& config, const std::string& path,
+Result<Past> State::OpenStore(const Config& config, const std::string& run, const std::string& path,
                               const std::string& journals, const Clock& clock) {
   LateStore::Opener open = [this, path]() -> Result<std::unique_ptr<Store>> {
     auto opened = SqliteStore::Open(path);
@@ -149,11 +158,13 @@ Result<Past> State::OpenStore(const StoreConfig& config, const std::string& path
     return opened;
   };
   const Store* coming = nullptr;
-  if (config.kind == StoreConfig::Kind::kRedis) {
-    auto options = OptionsOf(config.redis);
+  if (config.store.kind == StoreConfig::Kind::kRedis) {
+    auto options = OptionsOf(config.store.redis);
     if (!options) return std::unexpected(std::move(options.error()));
-    auto redis = std::make_shared<std::unique_ptr<Store>>(
-        std::make_unique<RedisStore>(std::move(*options), clock));
+    if (config.store.redis.replicas > 1) options->limits = LimitsOptionsOf(config, run);
+    auto opened = std::make_unique<RedisStore>(std::move(*options), clock);
+    limits_ = opened->limits();
+    auto redis = std::make_shared<std::unique_ptr<Store>>(std::move(opened));
     coming = redis->get();
     open = [this, redis]() -> Result<std::unique_ptr<Store>> {
       if (Result<Unit> met = Meet(**redis); !met) return std::unexpected(std::move(met.error()));

@@ -19,6 +19,7 @@
 #include "core/store/data_folder.h"
 #include "core/store/ledger.h"
 #include "core/store/ledger_keeper.h"
+#include "core/store/redis_limits.h"
 #include "core/store/states.h"
 #include "core/store/store.h"
 
@@ -69,6 +70,8 @@ class State {
 
   // Where objects are written, whose calls may come once it was met; null where nothing is kept.
   Store* store() const { return store_.get(); }
+  // Null unless several relays share limits. Asks nobody before what earlier runs spent is known.
+  SharedLimits* shared_limits() const { return limits_; }
   // Null where nothing is kept.
   Keyring* keyring() const { return keyring_.get(); }
   // Gives what the store was found to hold when it was met, which may be now or later, on whatever
@@ -84,8 +87,8 @@ class State {
 
  private:
   explicit State(Kept kept) : kept_(std::move(kept)), states_(kept_.owners, kept_.bell) {}
-  Result<Unit> Begin(const StoreConfig& config, const Site& site, const Clock& clock);
-  Result<Past> OpenStore(const StoreConfig& config, const std::string& path,
+  Result<Unit> Begin(const Config& config, const Site& site, const Clock& clock);
+  Result<Past> OpenStore(const Config& config, const std::string& run, const std::string& path,
                          const std::string& journals, const Clock& clock);
   void Add(const std::string& path, const Past& past);
 
@@ -98,6 +101,7 @@ class State {
   std::optional<Contact> contact_;
   std::function<void(Contact)> tell_;
   std::unique_ptr<Store> store_;
+  RedisLimits* limits_ = nullptr;  // the store's
   std::unique_ptr<LedgerBooks> books_;
   std::unique_ptr<LedgerKeeper> keeper_;
 };

@@ -41,6 +41,7 @@ std::string_view NameOf(What what, CostWindow window) {
     case What::kTokens: return "tokens-per-minute";
     case What::kConcurrency: return "concurrency";
     case What::kFiveHours: return "cost-per-5h";
+    case What::kAway: return "store";
     case What::kCost: break;
   }
   switch (window) {
@@ -75,6 +76,9 @@ std::string Explain(std::string_view who, const Limiter::Denied& denied) {
     case What::kRequests: return text + " is at its limit of " + limit + " requests a minute";
     case What::kTokens: return text + " is at its limit of " + limit + " tokens a minute";
     case What::kConcurrency: return text + " is at its limit of " + limit + " requests at once";
+    case What::kAway:
+      return "the relay cannot ask its store what other relays have used of the limits of " + text +
+             ", and is set to serve nothing without it; try again";
     case What::kFiveHours:
     case What::kCost: break;
   }

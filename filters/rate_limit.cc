@@ -224,19 +224,12 @@ class RateLimitFilter final : public Filter {
 
   Task<Verdict> Admit(Exchange& x, Limiter::Ask ask) {
     if (x.explanation != nullptr) return Rehearse(x, ask);
+    if (limiter_.IsShared(ask)) return AdmitEverywhere(x, std::move(ask));
     auto slot = std::make_unique<Slot>();
     std::optional<Limiter::Denied> denied = limiter_.Admit(ask, x.loop.Now(), *slot);
     if (!denied || options_.shadow) x.facts.slot = std::move(slot);
     if (!denied) return Verdict::Continue();
-    if (options_.shadow) {
-      over_.Add(*denied);
-      Log(LogLevel::kInfo, "over a limit in shadow",
-          {{"id", x.id},
-           {"route", route_},
-           {"key", x.facts.key->name},
-           {"why", Explain(WhoOf(x, *denied), *denied)}});
-      return Verdict::Continue();
-    }
+    if (options_.shadow) return PassInShadow(x, *denied);
     return MayWait(*denied) ? AdmitInTurn(x, std::move(ask), *denied) : Refuse(x, *denied);
   }
 
@@ -249,6 +242,28 @@ class RateLimitFilter final : public Filter {
     waited_.Add(over);
     x.facts.slot = std::move(*admitted);
     co_return Verdict::Continue();
+  }
+
+  // The same, of all relays that share the limits.
+  Task<Verdict> AdmitEverywhere(Exchange& x, Limiter::Ask ask) {
+    Limiter::Everywhere admitted = co_await limiter_.AdmitEverywhere(
+        x.loop, std::move(ask), x.loop.Now() + options_.wait, static_cast<size_t>(options_.queue));
+    if (admitted.slot == nullptr) co_return Refuse(x, *admitted.over);
+    x.facts.slot = std::move(admitted.slot);
+    if (!admitted.over) co_return Verdict::Continue();
+    if (options_.shadow) co_return PassInShadow(x, *admitted.over);
+    waited_.Add(*admitted.over);
+    co_return Verdict::Continue();
+  }
+
+  Verdict PassInShadow(const Exchange& x, const Limiter::Denied& denied) {
+    over_.Add(denied);
+    Log(LogLevel::kInfo, "over a limit in shadow",
+        {{"id", x.id},
+         {"route", route_},
+         {"key", x.facts.key->name},
+         {"why", Explain(WhoOf(x, denied), denied)}});
+    return Verdict::Continue();
   }
 
   // What Admit would come to, if nothing but time changes.
@@ -303,13 +318,17 @@ class RateLimitFilter final : public Filter {
     return options_.wait > Duration::zero() && !denied.spent;
   }
 
+  static Fault FaultOf(const Limiter::Denied& denied) {
+    if (denied.what == Limiter::Denied::What::kAway) return Fault::kOverloaded;
+    return denied.spent ? Fault::kBudgetSpent : Fault::kRateLimited;
+  }
+
   Verdict Refuse(const Exchange& x, const Limiter::Denied& denied) {
     if (x.explanation == nullptr) over_.Add(denied);
-    return Verdict::Refuse(
-        Refusal{.fault = denied.spent ? Fault::kBudgetSpent : Fault::kRateLimited,
-                .message = Explain(WhoOf(x, denied), denied),
-                .retry_after = denied.retry_after,
-                .final = denied.spent});
+    return Verdict::Refuse(Refusal{.fault = FaultOf(denied),
+                                   .message = Explain(WhoOf(x, denied), denied),
+                                   .retry_after = denied.retry_after,
+                                   .final = denied.spent});
   }
 
   std::string WhoOf(const Exchange& x, const Limiter::Denied& denied) const {

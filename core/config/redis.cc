@@ -64,12 +64,14 @@ void Bind(Fields& f, RedisConfig& r) {
   f.Optional("flush-interval", r.flush_interval, Range{100ms, 10min},
              "how often is told what was used");
   f.Optional("budget", budget, "where commands are billed");
-  f.Optional("replicas", r.replicas, Range{1, 100}, "relays that share this database");
+  f.Optional(
+      "replicas", r.replicas, Range{1, 100},
+      "relays that share this database; above 1 they hold all limits together, at one or two "
+      "commands for each request that has some");
   f.Optional("on-outage", r.on_outage, "whether new requests are served without the store");
   r.ca_place = f.PlaceOf("ca");
   r.commands_per_month = budget.commands_per_month;
   if (f.describing()) return;
-  if (r.replicas > 1) f.Complain("replicas", "above 1 is not built yet; run one relay");
   if (f.Fine("url")) {
     RefuseBesideUrl(f);
     auto parsed = ParseRedisUrl(url.Reveal());

@@ -30,7 +30,7 @@ struct RedisConfig {
   int database = 0;
   Duration flush_interval = std::chrono::seconds(1);
   int64_t commands_per_month = 0;  // 0: they are not counted out
-  int replicas = 1;                // relays that share the database
+  int replicas = 1;                // relays that share the database, and with it all limits
   OnOutage on_outage = OnOutage::kFailOpen;
 };
 void Bind(Fields& f, RedisConfig& r);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/store/limiter_judge.h"
+#include "core/store/shared_limits.h"
 
 namespace relay {
 
@@ -21,6 +22,11 @@ size_t LimitScope::Waiting() const {
   return waiting_.size();
 }
 
+PastSpending LimitScope::Past() const {
+  std::lock_guard lock(mutex_);
+  return past_;
+}
+
 std::optional<int64_t> LimitScope::MeanOutput(size_t model) const {
   std::lock_guard lock(mutex_);
   return outputs_.Of(model);
@@ -31,11 +37,11 @@ bool LimitScope::Idle(TimePoint now) {
   return in_flight_ == 0 && !keeps_spending_ && starts_.Count(now) == 0 && tokens_.Count(now) == 0;
 }
 
-void LimitScope::ReleaseLocked(const Charge& reserved) {
+void LimitScope::ReleaseLocked(const Charge& reserved, const LimitTicket* asker) {
   --in_flight_;
   reserved_.tokens -= reserved.tokens;
   reserved_.nanodollars -= reserved.nanodollars;
-  WakeFrontLocked();
+  if (asker == nullptr || waiting_.front() != asker) WakeFrontLocked();
 }
 
 void LimitScope::LeaveLocked(LimitTicket& ticket) {
@@ -52,9 +58,12 @@ void LimitScope::WakeFrontLocked() {
 }
 
 Slot::~Slot() {
+  // Before those are woken who then ask there again.
+  if (reservation_ != 0) shared_->Settle({.reservation = reservation_});
   for (const auto& scope : held_) {
     if (scope == nullptr) continue;
     std::lock_guard lock(scope->mutex_);
+    if (undecided_) scope->starts_.AddPast(began_, -1, began_);
     scope->ReleaseLocked(reserved_);
   }
 }
@@ -106,6 +115,9 @@ void Limiter::Settle(Slot& slot, const Charge& used, std::optional<int64_t> outp
   TimePoint now = clock_.Now();
   WallTime wall = clock_.Wall();
   int32_t today = charge.nanodollars > 0 ? zone_.DayOf(wall) : 0;
+  // Before those are woken who then ask there again.
+  if (shared_ != nullptr) SettleShared(slot, charge);
+  slot.reservation_ = 0;
   for (std::shared_ptr<LimitScope>& held : slot.held_) {
     std::shared_ptr<LimitScope> scope = std::move(held);
     if (scope == nullptr) continue;
@@ -124,6 +136,39 @@ void Limiter::Settle(Slot& slot, const Charge& used, std::optional<int64_t> outp
     scope->ReleaseLocked(slot.reserved_);
   }
   Changed();
+}
+
+void Limiter::SettleShared(const Slot& slot, const Charge& charge) {
+  SharedLimits::Settlement settlement{.reservation = slot.reservation_};
+  bool any = slot.reservation_ != 0;
+  for (size_t i = 0; i < slot.held_.size(); ++i) {
+    const std::shared_ptr<LimitScope>& scope = slot.held_[i];
+    if (scope == nullptr) continue;
+    std::lock_guard lock(scope->mutex_);
+    // What a key spends is told whether it has a budget or not: it may get one.
+    bool spends = scope->in_ledger_ || scope->keeps_spending_;
+    Charge part{scope->keeps_tokens_ ? charge.tokens : 0, spends ? charge.nanodollars : 0};
+    if (part.tokens == 0 && part.nanodollars == 0) continue;
+    settlement.uses[i] = {scope->name_, part, scope->past_};
+    any = true;
+  }
+  if (any) shared_->Settle(std::move(settlement));
+}
+
+void Limiter::Undo(Slot& slot, const LimitTicket* asker) {
+  for (std::shared_ptr<LimitScope>& held : slot.held_) {
+    std::shared_ptr<LimitScope> scope = std::move(held);
+    if (scope == nullptr) continue;
+    std::lock_guard lock(scope->mutex_);
+    scope->starts_.AddPast(slot.began_, -1, slot.began_);
+    scope->ReleaseLocked(slot.reserved_, asker);
+  }
+}
+
+bool Limiter::IsShared(const Ask& ask) const {
+  return shared_ != nullptr && std::ranges::any_of(ask.claims, [](const Claim& claim) {
+           return claim.scope != nullptr && claim.limits.any();
+         });
 }
 
 }  // namespace relay

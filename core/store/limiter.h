@@ -51,6 +51,7 @@ struct Charge {
 
 class LimitScope;
 class LimitTicket;
+class SharedLimits;
 
 // An exchange's places among the requests in flight of its scopes, with what is reserved there;
 // given back when it dies.
@@ -68,6 +69,10 @@ class Slot {
   std::array<std::shared_ptr<LimitScope>, kMost> held_;
   Charge reserved_;
   size_t model_ = 0;
+  TimePoint began_{};
+  bool undecided_ = false;  // others are being asked: if it dies now it has not been admitted
+  SharedLimits* shared_ = nullptr;  // where reservation_, if it is not 0, is to be settled
+  uint64_t reservation_ = 0;
 };
 
 // What shares one allowance: a key, a route, a key on a route.
@@ -77,8 +82,11 @@ class LimitScope {
   LimitScope(const LimitScope&) = delete;
   LimitScope& operator=(const LimitScope&) = delete;
   ~LimitScope();
+  const std::string& name() const { return name_; }
   int64_t InFlight() const;
   size_t Waiting() const;
+  // What was spent before this run.
+  PastSpending Past() const;
   // Of the answers that were settled here; nothing while there was none of that model.
   std::optional<int64_t> MeanOutput(size_t model) const;
 
@@ -87,7 +95,7 @@ class LimitScope {
   friend class LimitTicket;
   friend class Slot;
   bool Idle(TimePoint now);
-  void ReleaseLocked(const Charge& reserved);
+  void ReleaseLocked(const Charge& reserved, const LimitTicket* asker = nullptr);
   void LeaveLocked(LimitTicket& ticket);
   // Something has changed: the first who waits looks again.
   void WakeFrontLocked();
@@ -99,6 +107,7 @@ class LimitScope {
   MinuteWindow tokens_;
   Spending spending_;
   FiveHours five_hours_;
+  PastSpending past_;  // of these two: from before this run
   Charge reserved_;
   int64_t in_flight_ = 0;
   bool keeps_spending_ = false;  // must not be forgotten: money was counted against a limit
@@ -150,7 +159,8 @@ class Limiter {
     bool shadow = false;
   };
   struct Denied {
-    enum class What : uint8_t { kRequests, kTokens, kConcurrency, kFiveHours, kCost } what;
+    // kAway: what other relays have used is not known, and nothing is to be served without it.
+    enum class What : uint8_t { kRequests, kTokens, kConcurrency, kFiveHours, kAway, kCost } what;
     size_t claim = 0;     // the first one that denies
     int64_t limit = 0;    // of requests, tokens or nanodollars
     CostWindow window{};  // kCost
@@ -194,6 +204,21 @@ class Limiter {
   };
   Spent SpentIn(LimitScope& scope) const;
 
+  // Other relays have the same limits: what this admits is asked there as well. It outlives this;
+  // null: there are none. Before other threads use this.
+  void ShareBy(SharedLimits* shared) { shared_ = shared; }
+  // Whether an ask goes to the others.
+  bool IsShared(const Ask& ask) const;
+  // Exactly one of them is not there, but for who waited or is in shadow.
+  struct Everywhere {
+    std::unique_ptr<Slot> slot;  // null: denied
+    std::optional<Denied> over;  // the limit that was in the way, if there was one
+  };
+  // Like AdmitInTurn, of all relays together: a limit that others have used up is asked again when
+  // it says so, when something of it is given back here, and else every second, by the first who
+  // waits for it. Without a `deadline` to come nobody waits.
+  Task<Everywhere> AdmitEverywhere(Loop& loop, Ask ask, TimePoint deadline, size_t most);
+
   // The exchange of `slot` is over and used this; `output`: the tokens of a whole answer. Without
   // it the slot's end settles with nothing.
   void Settle(Slot& slot, const Charge& used, std::optional<int64_t> output = {});
@@ -227,6 +252,10 @@ class Limiter {
   };
   class Judge;
   class Turn;
+  // The exchange of `slot` does not go on: as if it had never been admitted. `asker`, who holds it,
+  // is not woken by that.
+  static void Undo(Slot& slot, const LimitTicket* asker);
+  void SettleShared(const Slot& slot, const Charge& charge);
   void ForgetIdleLocked();
   std::vector<std::shared_ptr<LimitScope>> AllScopes() const;
   void Changed() const {
@@ -239,6 +268,7 @@ class Limiter {
   std::unordered_map<std::string, std::shared_ptr<LimitScope>, Hash, std::equal_to<>> scopes_;
   size_t look_at_ = 64;  // scopes at which idle ones are looked for
   StateBell* bell_ = nullptr;
+  SharedLimits* shared_ = nullptr;
 };
 
 }  // namespace relay

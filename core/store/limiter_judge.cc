@@ -12,6 +12,12 @@ Charge Clamp(const Charge& charge) {
           std::clamp<int64_t>(charge.nanodollars, 0, kMostCharge.nanodollars)};
 }
 
+std::optional<Duration> TimeToEndOf(CostWindow window, const Zone& zone, WallTime wall) {
+  std::optional<int32_t> end = EndOf(window, zone.DayOf(wall));
+  if (!end) return std::nullopt;
+  return std::max<Duration>(zone.StartOf(*end) - wall, kAskAgain);
+}
+
 LimitTicket::~LimitTicket() {
   if (at == nullptr) return;
   std::shared_ptr<LimitScope> scope = at;
@@ -65,6 +71,7 @@ void Limiter::Judge::Take(Slot& slot) {
   assert(slot.held_ == decltype(slot.held_)());
   slot.reserved_ = reserve_;
   slot.model_ = ask_.model;
+  slot.began_ = now_;
   for (size_t i = 0; i < ask_.claims.size(); ++i) {
     const auto& [scope, limits] = ask_.claims[i];
     if (scope == nullptr) continue;
@@ -149,7 +156,7 @@ void Limiter::Judge::JudgeCosts(size_t claim) {
     Denied denied{.what = What::kCost, .claim = claim, .limit = cap, .window = window};
     if (spent >= cap) {
       denied.spent = true;
-      denials_.Add(denied, TimeToEndOf(window));
+      denials_.Add(denied, TimeToEndOf(window, limiter_.zone_, wall_));
     } else if (scope->in_flight_ > 0 &&
                PlusClamped(spent, scope->reserved_.nanodollars + reserve_.nanodollars) > cap) {
       denials_.Add(denied, kAskAgain);
@@ -170,12 +177,6 @@ void Limiter::Judge::JudgeFiveHours(size_t claim) {
              PlusClamped(spent, scope->reserved_.nanodollars + reserve_.nanodollars) > cap) {
     denials_.Add(denied, kAskAgain);
   }
-}
-
-std::optional<Duration> Limiter::Judge::TimeToEndOf(CostWindow window) const {
-  std::optional<int32_t> end = EndOf(window, today_);
-  if (!end) return std::nullopt;
-  return std::max<Duration>(limiter_.zone_.StartOf(*end) - wall_, kAskAgain);
 }
 
 }  // namespace relay

@@ -3,6 +3,7 @@
 // limiter's own files.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <limits>
@@ -24,6 +25,9 @@ Charge Clamp(const Charge& charge);
 
 // Asks who does not wait come after all who do.
 inline constexpr uint64_t kNotWaiting = std::numeric_limits<uint64_t>::max();
+
+// From `wall` until that window ends in the zone, and not less than a second; nothing: never.
+std::optional<Duration> TimeToEndOf(CostWindow window, const Zone& zone, WallTime wall);
 
 // Who waits, while it does, in the queue of the scope that denies it.
 class LimitTicket final : public WaitTicket {
@@ -85,7 +89,6 @@ class Limiter::Judge {
   void JudgeTokens(size_t claim);
   void JudgeCosts(size_t claim);
   void JudgeFiveHours(size_t claim);
-  std::optional<Duration> TimeToEndOf(CostWindow window) const;
 
   const Limiter& limiter_;
   const Ask& ask_;

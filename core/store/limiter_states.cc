@@ -84,7 +84,9 @@ bool Limiter::Restore(const Kept& kept) {
   AddMoments(kept.tokens, now, wall, scope->tokens_);
   bool runs = kept.five_hours.LeftAt(wall) > Duration::zero();
   scope->five_hours_.AddPast(kept.five_hours, wall);
+  scope->past_.five_hours.AddPast(kept.five_hours, wall);
   if (spent) scope->spending_.AddPast(spending, today);
+  if (spent) scope->past_.calendar.AddPast(spending, today);
   scope->keeps_spending_ = scope->keeps_spending_ || spent || runs;
   return spent || runs || scope->starts_.Count(now) > 0 || scope->tokens_.Count(now) > 0;
 }
@@ -100,6 +102,7 @@ void Limiter::AddPast(std::string_view name, const Spending& spending) {
   int32_t today = Today();
   std::lock_guard lock(scope->mutex_);
   scope->spending_.AddPast(spending, today);
+  scope->past_.calendar.AddPast(spending, today);
   scope->keeps_spending_ = true;
 }
 

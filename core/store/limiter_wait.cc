@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
+// Asks that wait their turn for a limit of the limiter, of this relay alone or of all that share
+// it.
 #include <algorithm>
 #include <utility>
 
 #include "core/store/limiter_judge.h"
+#include "core/store/shared_limits.h"
 
 namespace relay {
 
@@ -17,15 +20,15 @@ class Limiter::Turn {
         most_(most),
         ticket_(loop) {}
 
-  // Nothing: it must wait, see Wait.
-  std::optional<Admitted> Look() {
+  // Nothing: it must wait, see Wait. `stay`: who is admitted keeps its place in the queue.
+  std::optional<Admitted> Look(bool stay = false) {
     TimePoint now = loop_.Now();
     Judge judge(limiter_, ask_, now, ticket_.arrival());
     ticket_.woken = false;
     if (!judge.denied()) {
       auto slot = std::make_unique<Slot>();
       judge.Take(*slot);
-      LeaveLocked();
+      if (!stay) LeaveLocked();
       return Admitted(std::move(slot));
     }
     const Denied& denied = *judge.denied();
@@ -46,7 +49,36 @@ class Limiter::Turn {
     again_ = first ? std::min(deadline_, judge.again()) : deadline_;
     return std::nullopt;
   }
+  // Other relays deny what Look has admitted. False: it is not to wait for that.
+  bool StandBy(const SharedLimits::Verdict& verdict) {
+    const Denied& denied = *verdict.denied;
+    std::shared_ptr<LimitScope> scope = ask_.claims[denied.claim].scope;
+    TimePoint now = loop_.Now();
+    if (ticket_.at != scope) Leave();
+    std::lock_guard lock(scope->mutex_);
+    bool full = ticket_.at == nullptr && scope->waiting_.size() >= most_;
+    bool hopeless = denied.spent || denied.what == Denied::What::kAway;
+    if (hopeless || full || now >= deadline_ || verdict.earliest > deadline_) return false;
+    if (ticket_.at == nullptr) {
+      scope->waiting_.Enter(ticket_);
+      ticket_.at = scope;
+    }
+    ticket_.denied = denied;
+    bool first = scope->waiting_.front() == &ticket_;
+    TimePoint again = std::min(verdict.again, std::max(now + kAskAgain, verdict.earliest));
+    // Something was given back while the others were asked.
+    if (ticket_.woken) again = now;
+    again_ = first ? std::min(deadline_, again) : deadline_;
+    return true;
+  }
+  void Leave() {
+    std::shared_ptr<LimitScope> scope = ticket_.at;
+    if (scope == nullptr) return;
+    std::lock_guard lock(scope->mutex_);
+    LeaveLocked();
+  }
   TimedWait Wait() { return ticket_.Wait(again_); }
+  const LimitTicket& ticket() const { return ticket_; }
 
  private:
   void LeaveLocked() {
@@ -69,6 +101,43 @@ Task<Limiter::Admitted> Limiter::AdmitInTurn(Loop& loop, Ask ask, TimePoint dead
     if (admitted) {
       if (*admitted) Changed();
       co_return std::move(*admitted);
+    }
+    co_await turn.Wait();
+  }
+}
+
+Task<Limiter::Everywhere> Limiter::AdmitEverywhere(Loop& loop, Ask ask, TimePoint deadline,
+                                                   size_t most) {
+  if (ask.shadow) {
+    auto slot = std::make_unique<Slot>();
+    std::optional<Denied> denied = Admit(ask, loop.Now(), *slot);
+    SharedLimits::Verdict verdict = co_await shared_->Reserve(loop, std::move(ask));
+    slot->shared_ = shared_;
+    slot->reservation_ = verdict.reservation;
+    co_return Everywhere{std::move(slot), denied ? denied : verdict.denied};
+  }
+  Turn turn(*this, loop, ask, deadline, most);
+  std::optional<Denied> over;
+  while (true) {
+    std::optional<Admitted> here = turn.Look(/*stay=*/true);
+    if (here && !*here) co_return Everywhere{nullptr, here->error()};
+    if (here) {
+      std::unique_ptr<Slot> slot = std::move(**here);
+      slot->undecided_ = true;
+      SharedLimits::Verdict verdict = co_await shared_->Reserve(loop, ask);
+      slot->shared_ = shared_;
+      slot->reservation_ = verdict.reservation;
+      if (!verdict.denied) {
+        slot->undecided_ = false;
+        turn.Leave();
+        Changed();
+        co_return Everywhere{std::move(slot), over};
+      }
+      Undo(*slot, &turn.ticket());
+      if (!turn.StandBy(verdict)) co_return Everywhere{nullptr, verdict.denied};
+      if (!over) over = verdict.denied;
+    } else if (!over) {
+      over = turn.ticket().denied;
     }
     co_await turn.Wait();
   }

@@ -37,12 +37,29 @@ RedisStore::RedisStore(Options options, const Clock& clock)
                                                 redis_requests::Channel(options_.redis.database),
                                                 options_.ping_every)),
       compare_again_(loop_.timers(), *this),
+      limits_(MakeLimits()),
       thread_([this] { Serve(); }) {}
 
+std::unique_ptr<RedisLimits> RedisStore::MakeLimits() {
+  if (!options_.limits) return nullptr;
+  auto call = [this](SharedRequest request, const Replied& replied) {
+    Run(std::move(request), replied);
+  };
+  return std::make_unique<RedisLimits>(loop_, call, *options_.limits, clock_);
+}
+
 RedisStore::~RedisStore() {
-  loop_.Post([this] {
+  ++asked_;
+  auto last = [this] {
     stopping_ = true;
-    if (asked_ == 0) loop_.Stop();
+    if (--asked_ == 0) loop_.Stop();
+  };
+  loop_.Post([this, last] {
+    if (limits_ != nullptr) {
+      limits_->Finish(last);
+    } else {
+      last();
+    }
   });
   thread_.join();
 }
@@ -53,6 +70,7 @@ void RedisStore::Serve() {
   // On the thread whose buffers they hold. What fails now compares nothing any more.
   subscription_.reset();
   connection_.reset();
+  limits_.reset();
 }
 
 template <class T>

@@ -9,12 +9,14 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "core/store/redis_budget.h"
 #include "core/store/redis_connection.h"
+#include "core/store/redis_limits.h"
 #include "core/store/redis_requests.h"
 #include "core/store/redis_subscription.h"
 #include "core/store/store.h"
@@ -41,6 +43,8 @@ class RedisStore final : public Store, private RedisGreeter {
     int64_t commands_per_month = 0;  // 0: they are not counted out
     int replicas = 1;                // relays that share the database, this one too
     Duration ping_every = RedisSubscription::kPingEvery;
+    // Where several relays share limits; nothing: this one is alone.
+    std::optional<RedisLimits::Options> limits = {};
   };
   // Connects when it is first called. The clock outlives it.
   explicit RedisStore(Options options, const Clock& clock = SystemClock::Get());
@@ -65,6 +69,9 @@ class RedisStore final : public Store, private RedisGreeter {
   // With one replica it does nothing.
   void WatchObjects(std::function<void(int64_t version)> changed) override;
 
+  // Null: this relay is alone.
+  RedisLimits* limits() const { return limits_.get(); }
+
  private:
   using Replied = Done<RespReply>;
   struct Told {
@@ -72,6 +79,7 @@ class RedisStore final : public Store, private RedisGreeter {
     TimePoint when;
   };
 
+  std::unique_ptr<RedisLimits> MakeLimits();
   void Serve();
   // Any thread: `work` on the store's own, which then calls `done` once.
   template <class T>
@@ -114,6 +122,7 @@ class RedisStore final : public Store, private RedisGreeter {
   std::unique_ptr<RedisSubscription> subscription_;
   std::function<void(int64_t)> changed_;
   MethodTimer<RedisStore, &RedisStore::CompareDirectory> compare_again_;
+  std::unique_ptr<RedisLimits> limits_;
   std::thread thread_;  // last: it uses all of the above
 };
 

@@ -103,4 +103,14 @@ const CostAmounts& Spending::SpentOn(int32_t today) {
   return spent_;
 }
 
+std::string PastSpending::Text() const {
+  std::string text = std::to_string(calendar.day());
+  for (int64_t spent : calendar.spent()) text += " " + std::to_string(spent);
+  auto began = five_hours.began().time_since_epoch();
+  text += " " +
+          std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(began).count()) +
+          " " + std::to_string(five_hours.spent());
+  return text;
+}
+
 }  // namespace relay

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "core/base/clock.h"
 
@@ -73,12 +74,23 @@ class Spending {
 
   // For a copy that outlives the process.
   int32_t day() const { return day_; }
+  const CostAmounts& spent() const { return spent_; }  // in the windows of that day
   Spending(int32_t day, const CostAmounts& spent) : day_(day), spent_(spent) {}
 
  private:
   void Advance(int32_t today);
   int32_t day_ = 0;
   CostAmounts spent_{};
+};
+
+// What was spent of all budgets of a scope before somebody began to count.
+struct PastSpending {
+  Spending calendar = {};
+  FiveHours five_hours = {};
+
+  // "day spent spent spent spent began spent": the day and what was spent in its windows, and the
+  // moment (ms since 1970) at which five hours began.
+  std::string Text() const;
 };
 
 }  // namespace relay

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+#include "core/store/redis_limit_calls.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/store/redis_limit_script.h"
+
+namespace relay::redis_limit_calls {
+namespace {
+
+using What = Limiter::Denied::What;
+using std::chrono::milliseconds;
+
+constexpr std::string_view kLeases = "relay:lease:";
+constexpr std::string_view kScopes = "relay:limit:";
+constexpr char kSeparator = '\x1f';
+
+void Put(std::vector<std::string>& to, int64_t number) {
+  to.push_back(std::to_string(number));
+}
+
+std::string CalendarText(const Zone& zone, WallTime now) {
+  int32_t today = zone.DayOf(now);
+  std::string text = std::to_string(today);
+  for (int32_t day = today; day <= today + 2; ++day) {
+    auto start = std::chrono::floor<std::chrono::seconds>(zone.StartOf(day).time_since_epoch());
+    text += " " + std::to_string(start.count());
+  }
+  return text;
+}
+
+// Claims that say nothing are not told.
+bool Counts(const Limiter::Claim& claim) {
+  return claim.scope != nullptr && claim.limits.any();
+}
+
+void PutBatch(std::vector<std::string>& to, const LimitBatch& batch) {
+  Put(to, batch.sequence);
+  Put(to, static_cast<int64_t>(batch.ends.size()));
+  for (const LimitBatch::End& end : batch.ends) {
+    to.push_back(std::to_string(end.reservation));
+    to.emplace_back(end.begun ? "0" : "1");
+  }
+  Put(to, static_cast<int64_t>(batch.held.size()));
+  for (const LimitBatch::Held& held : batch.held) {
+    to.push_back(std::to_string(held.reservation));
+    to.push_back(held.text);
+  }
+  Put(to, static_cast<int64_t>(batch.uses.size()));
+  for (const SharedLimits::Use& use : batch.uses) {
+    to.push_back(use.scope);
+    Put(to, use.charge.tokens);
+    Put(to, use.charge.nanodollars);
+    to.push_back(use.past.Text());
+  }
+}
+
+void PutReserve(std::vector<std::string>& to, const LimitReserve& reserve) {
+  const Limiter::Ask& ask = reserve.ask;
+  to.push_back(std::to_string(reserve.id));
+  to.emplace_back(ask.shadow ? "1" : "0");
+  Charge charge = Clamp(ask.reserve);
+  Put(to, charge.tokens);
+  Put(to, charge.nanodollars);
+  Put(to, std::ranges::count_if(ask.claims, Counts));
+  for (const Limiter::Claim& claim : ask.claims) {
+    if (!Counts(claim)) continue;
+    const RateLimits& limits = claim.limits;
+    to.push_back(claim.scope->name());
+    Put(to, limits.requests_per_minute);
+    Put(to, limits.tokens_per_minute);
+    Put(to, limits.concurrency);
+    Put(to, limits.cost_per_5h);
+    for (int64_t cap : limits.cost) Put(to, cap);
+    to.push_back(claim.scope->Past().Text());
+  }
+}
+
+// Of an answer's seven numbers.
+struct Entry {
+  What what;
+  size_t claim;
+  CostWindow window;
+  bool spent;
+  Duration wait;
+  Duration earliest;
+  bool passes;
+};
+
+std::optional<Entry> ReadEntry(const RespReply& list, size_t at, const Limiter::Ask& ask) {
+  std::array<int64_t, 7> n{};
+  for (size_t i = 0; i < n.size(); ++i) {
+    std::optional<int64_t> number = list.items[at + i].Int();
+    if (!number) return std::nullopt;
+    n[i] = *number;
+  }
+  bool known = n[0] >= 0 && n[0] <= static_cast<int64_t>(What::kCost) && n[2] >= 0 &&
+               n[2] < static_cast<int64_t>(kCostWindows);
+  if (!known) return std::nullopt;
+  // The script counts those that it was told.
+  size_t claim = 0;
+  for (int64_t told = n[1]; claim < ask.claims.size(); ++claim) {
+    if (Counts(ask.claims[claim]) && told-- == 0) break;
+  }
+  if (claim == ask.claims.size()) return std::nullopt;
+  return Entry{static_cast<What>(n[0]),
+               claim,
+               static_cast<CostWindow>(n[2]),
+               n[3] == 1,
+               milliseconds(n[4]),
+               milliseconds(n[5]),
+               n[6] == 1};
+}
+
+int64_t LimitOf(const RateLimits& limits, const Entry& entry) {
+  switch (entry.what) {
+    case What::kRequests: return limits.requests_per_minute;
+    case What::kTokens: return limits.tokens_per_minute;
+    case What::kConcurrency: return limits.concurrency;
+    case What::kFiveHours: return limits.cost_per_5h;
+    case What::kCost: return limits.cost[static_cast<size_t>(entry.window)];
+    case What::kAway: break;
+  }
+  return 0;
+}
+
+}  // namespace
+
+SharedRequest Make(const LimitSpeaker& speaker, const Zone& zone, WallTime now,
+                   const LimitBatch* batch, const LimitReserve* reserve) {
+  auto made = std::make_shared<RedisRequest>();
+  made->script = &redis_scripts::Limits();
+  std::vector<std::string>& words = made->arguments;
+  words = {"3",
+           std::string(kLeases) + speaker.relay,
+           "relay:replicas",
+           "relay:heard:" + speaker.relay,
+           std::string(kLeases),
+           std::string(kScopes),
+           speaker.relay,
+           std::to_string(std::chrono::ceil<milliseconds>(speaker.lease).count()),
+           CalendarText(zone, now),
+           speaker.holds ? "1" : "0",
+           std::to_string(speaker.fence)};
+  PutBatch(words, batch != nullptr ? *batch : LimitBatch());
+  if (reserve != nullptr) {
+    PutReserve(words, *reserve);
+  } else {
+    words.emplace_back();
+  }
+  for (const std::string& word : words) made->bytes += word.size();
+  return made;
+}
+
+// It is no start of this minute that could be taken back: "-".
+std::string HeldText(const Limiter::Ask& ask) {
+  Charge charge = Clamp(ask.reserve);
+  std::string text =
+      "0 " + std::to_string(charge.tokens) + " " + std::to_string(charge.nanodollars);
+  for (const Limiter::Claim& claim : ask.claims) {
+    if (!Counts(claim)) continue;
+    text += kSeparator;
+    text += "-" + claim.scope->name();
+  }
+  return text;
+}
+
+std::optional<Answer> Read(const RespReply& reply, const Limiter::Ask& ask, const Zone& zone,
+                           TimePoint now, WallTime wall) {
+  if (reply.items.empty()) return std::nullopt;
+  int64_t outcome = reply.items[0].Int().value_or(-1);
+  if (outcome < 0 || outcome > static_cast<int64_t>(LimitOutcome::kLapsed)) return std::nullopt;
+  Answer answer{static_cast<LimitOutcome>(outcome), {}};
+  answer.verdict.earliest = now;
+  if (reply.items.size() < 2) return answer;
+  const RespReply& list = reply.items[1];
+  Denials denials(now);
+  for (size_t at = 0; at + 7 <= list.items.size(); at += 7) {
+    std::optional<Entry> entry = ReadEntry(list, at, ask);
+    if (!entry) return std::nullopt;
+    Limiter::Denied denied{.what = entry->what,
+                           .claim = entry->claim,
+                           .limit = LimitOf(ask.claims[entry->claim].limits, *entry),
+                           .window = entry->window,
+                           .spent = entry->spent};
+    std::optional<Duration> wait = entry->wait;
+    if (entry->what == What::kCost && entry->spent) wait = TimeToEndOf(entry->window, zone, wall);
+    std::optional<Duration> passes;
+    if (entry->passes) passes = entry->earliest;
+    denials.Add(denied, wait, passes);
+    denials.NotBefore(now + entry->earliest);
+  }
+  answer.verdict.denied = denials.denied();
+  answer.verdict.again = denials.again();
+  answer.verdict.earliest = denials.earliest();
+  return answer;
+}
+
+}  // namespace relay::redis_limit_calls
