@@ -95,6 +95,13 @@ bool Tcp::Send(Buffer& buffer) {
     if (sent < 0) {
       if (errno == EINTR) continue;
       if (WouldBlock(errno)) return true;
+      // An upstream that takes no more may have said why before; the last read tells the rest.
+      bool may_have_spoken = (errno == EPIPE || errno == ECONNRESET) && Reading();
+      if (may_have_spoken && party_ == Party::kUpstream) {
+        no_more_writes_ = fin_sent_ = true;
+        stall_.Disarm();
+        return false;
+      }
       Break(errno, "write to");
       return false;
     }
@@ -107,7 +114,13 @@ bool Tcp::Send(Buffer& buffer) {
 
 void Tcp::SendPending() {
   size_t before = pending_.size();
-  if (!Send(pending_)) return;
+  if (!Send(pending_)) {
+    if (broken_) return;
+    pending_.Clear();
+    above_ = false;
+    UpdateWatch();
+    return;
+  }
   if (pending_.empty()) {
     stall_.Disarm();
     if (no_more_writes_) FinishWrites();

@@ -256,6 +256,23 @@ TEST_F(TcpTransport, ReadsWhatAnUpstreamSentBeforeItsResetFirst) {
   EXPECT_TRUE(big.starts_with(seen.text));
 }
 
+// A request that is refused while it is sent: the answer counts, not that no more was taken.
+TEST_F(TcpTransport, ReadsWhatAnUpstreamSaidWhoTakesNoMore) {
+  ConnectUpstream();
+  WriteText(*server, "half of a request");
+  TurnFor(loop, 20);
+  client->Send("no, too large");
+  // What it has not read makes its end a reset.
+  client->Close();
+  WriteText(*server, std::string(100, 'x'));
+  WriteText(*server, std::string(100, 'x'));
+  EXPECT_EQ(server->Pending(), 0U);
+  ASSERT_TRUE(TurnUntil(loop, [&] { return seen.eofs > 0 || !seen.broken.empty(); }));
+  EXPECT_EQ(seen.text, "no, too large");
+  TurnFor(loop, 20);
+  EXPECT_EQ(seen.eofs + static_cast<int>(seen.broken.size()), 1);
+}
+
 TEST_F(TcpTransport, AWriteToAConnectionThatIsGoneIsToldLaterNotInside) {
   Connect();
   client->Reset();
