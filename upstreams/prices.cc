@@ -191,11 +191,6 @@ const Prices& Prices::Builtin() {
   return kPrices;
 }
 
-void Prices::Override(std::string_view vendor, PriceRow row) {
-  row.name = Plain(row.name, vendor);
-  vendors_[std::string(vendor)].overrides.push_back(std::move(row));
-}
-
 Cost Prices::Of(const Usage& usage, std::string_view vendor, WallTime when) const {
   auto found = vendors_.find(vendor);
   const Vendor* table = found == vendors_.end() ? nullptr : &found->second;
@@ -204,8 +199,7 @@ Cost Prices::Of(const Usage& usage, std::string_view vendor, WallTime when) cons
     std::string name = Plain(usage.model, vendor);
     auto today = std::chrono::floor<std::chrono::days>(when).time_since_epoch().count();
     std::string day = DayText(static_cast<int32_t>(today));
-    row = Best(table->overrides, name, day);
-    if (row == nullptr) row = Best(table->rows, name, day);
+    row = Best(table->rows, name, day);
   }
   TokenPrices prices = unknown_;
   if (row != nullptr) {

@@ -51,14 +51,11 @@ class Prices {
 
   // `vendor` as a provider's name: "claude", "gemini". An unknown model is priced high, not zero.
   Cost Of(const Usage& usage, std::string_view vendor, WallTime when) const;
-  // A row of relay.yaml: counts before all others of its name.
-  void Override(std::string_view vendor, PriceRow row);
   // The day of the table, "2026-11-24".
   const std::string& as_of() const { return as_of_; }
 
  private:
   struct Vendor {
-    std::vector<PriceRow> overrides;
     std::vector<PriceRow> rows;
     TokenPrices unknown;
     int64_t search = 0;  // picodollars each

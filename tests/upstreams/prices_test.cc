@@ -196,21 +196,6 @@ TEST_F(PricesTest, SumsThatDoNotFitStayAtTheGreatest) {
   EXPECT_GT(Dollars(usage, "claude"), 1e6);
 }
 
-TEST_F(PricesTest, RowsOfTheConfigurationComeFirst) {
-  Prices prices = Prices::Builtin();
-  PriceRow row;
-  row.name = "claude-opus-5-5";
-  row.prices = {1'000'000, 2'000'000, 0, 0, 0};
-  prices.Override("claude", row);
-  Usage usage;
-  usage.model = "claude-opus-5-5-20260922";
-  usage.input = 1000;
-  EXPECT_EQ(prices.Of(usage, "claude", kToday).nanodollars, 1'000'000);
-  EXPECT_FALSE(prices.Of(usage, "claude", kToday).guessed);
-  usage.model = "claude-opus-5";
-  EXPECT_EQ(prices.Of(usage, "claude", kToday).nanodollars, 5'000'000);
-}
-
 TEST_F(PricesTest, WrongTablesAreRefused) {
   auto why = [](std::string_view json) {
     Result<Prices> prices = Prices::Parse(json);
