@@ -71,10 +71,12 @@ class Relay {
   std::expected<std::string, std::string> Ask(std::string method, std::string target,
                                               std::string body = "",
                                               Duration patience = kPatience) const {
-    Result<Fetched> fetched = FetchUnix(
-        socket_,
-        {.method = std::move(method), .target = std::move(target), .body = std::move(body)},
-        patience);
+    return Ask({.method = std::move(method), .target = std::move(target), .body = std::move(body)},
+               patience);
+  }
+  std::expected<std::string, std::string> Ask(const FetchRequest& request,
+                                              Duration patience) const {
+    Result<Fetched> fetched = FetchUnix(socket_, request, patience);
     if (!fetched) {
       return std::unexpected("no relay answers at " + socket_ + " (" + fetched.error().what +
                              "); accounts are kept by the one that serves");
@@ -203,25 +205,36 @@ int Simple(const Relay& relay, const Options& options) {
   return kExitOk;
 }
 
+// A line of a running test, as it comes.
+void PrintStep(const JsonIndex& step) {
+  bool good = step.Find("good").Bool().value_or(false);
+  std::printf("%-4s %-8s %6lld ms  %s\n", good ? "ok" : "BAD", TextIn(step, "what").c_str(),
+              static_cast<long long>(step.Find("ms").Int().value_or(0)),
+              TextIn(step, "detail").c_str());
+  std::fflush(stdout);
+}
+
 int Test(const Relay& relay, const Options& options) {
   auto path = PathOf(relay, options);
   if (!path) return Complain(path.error());
-  std::string target = *path + "/test";
-  if (!options.model.empty()) target += "?model=" + options.model;
-  auto body = relay.Ask("POST", target, "", kVendorPatience);
+  std::string target = *path + "/test?stream=true";
+  if (!options.model.empty()) target += "&model=" + options.model;
+  bool understood = true;
+  bool good = false;
+  auto on_line = [&](std::string_view line) {
+    Result<JsonIndex> json = JsonIndex::Parse(line);
+    if (!json) {
+      understood = false;
+    } else if (json->Find("what")) {
+      PrintStep(*json);
+    } else {
+      good = json->Find("good").Bool().value_or(false);
+    }
+  };
+  auto body = relay.Ask({.method = "POST", .target = target, .on_line = on_line}, kVendorPatience);
   if (!body) return Complain(body.error());
-  Result<JsonIndex> json = JsonIndex::Parse(*body);
-  if (!json) return Complain("the relay's answer is not understood");
-  JsonArray steps(json->Find("steps"));
-  while (JsonValue item = steps.Next()) {
-    Result<JsonIndex> step = JsonIndex::Object(item);
-    if (!step) continue;
-    bool good = step->Find("good").Bool().value_or(false);
-    std::printf("%-4s %-8s %6lld ms  %s\n", good ? "ok" : "BAD", TextIn(*step, "what").c_str(),
-                static_cast<long long>(step->Find("ms").Int().value_or(0)),
-                TextIn(*step, "detail").c_str());
-  }
-  return json->Find("good").Bool().value_or(false) ? kExitOk : kExitFailed;
+  if (!understood) return Complain("the relay's answer is not understood");
+  return good ? kExitOk : kExitFailed;
 }
 
 // --- add and login -----------------------------------------------------------------------------

@@ -17,16 +17,19 @@ constexpr std::string_view kAnthropicVersion = "2023-06-01";
 // The steps so far, and the clock of the one that runs.
 class Steps {
  public:
-  explicit Steps(Loop& loop) : loop_(loop), begun_(loop.clock().Now()) {}
+  Steps(Loop& loop, std::function<void(const AccountTestStep&)> tell)
+      : loop_(loop), tell_(std::move(tell)), begun_(loop.clock().Now()) {}
   void Add(std::string what, bool good, std::string detail) {
     TimePoint now = loop_.clock().Now();
     steps_.push_back({std::move(what), good, std::move(detail), now - begun_});
     begun_ = now;
+    if (tell_) tell_(steps_.back());
   }
   std::vector<AccountTestStep> Take() { return std::move(steps_); }
 
  private:
   Loop& loop_;
+  const std::function<void(const AccountTestStep&)> tell_;
   TimePoint begun_;
   std::vector<AccountTestStep> steps_;
 };
@@ -187,8 +190,9 @@ Task<Unit> TestGoogleLogin(VendorCalls& calls, const Account& account, Secret ac
 Task<std::vector<AccountTestStep>> TestAccount(VendorCalls& calls,
                                                std::shared_ptr<const Account> account,
                                                ProviderKind provider, OauthClient client,
-                                               std::string model) {
-  Steps steps(calls.loop());
+                                               std::string model,
+                                               std::function<void(const AccountTestStep&)> tell) {
+  Steps steps(calls.loop(), std::move(tell));
   if (account->kind == Account::Kind::kApiKey) {
     if (!model.empty() && !IsModelName(model)) {
       steps.Add("models", false, "that is no name of a model");

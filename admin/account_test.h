@@ -4,6 +4,7 @@
 // that is for the vendor's own client.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,10 +24,10 @@ struct AccountTestStep {
   Duration took{};
 };
 
-// Ends with the first step that fails. `model`: "": one that the vendor lists.
-Task<std::vector<AccountTestStep>> TestAccount(VendorCalls& calls,
-                                               std::shared_ptr<const Account> account,
-                                               ProviderKind provider, OauthClient client,
-                                               std::string model);
+// Ends with the first step that fails. `model`: "": one that the vendor lists. `tell`, which may be
+// null, gets each step when it is done.
+Task<std::vector<AccountTestStep>> TestAccount(
+    VendorCalls& calls, std::shared_ptr<const Account> account, ProviderKind provider,
+    OauthClient client, std::string model, std::function<void(const AccountTestStep&)> tell = {});
 
 }  // namespace relay

@@ -59,6 +59,7 @@ class ControlSocket::Story final : public Mortal, public ListNode<ControlStoryTa
     request_.method = head.method;
     request_.path = head.path();
     request_.query = head.query();
+    request_.tell = [this](std::string_view line) { SendLine(line); };
   }
   void Begin() { Start(Tell()); }
   // Answers what broke the rules before it was a request.
@@ -79,10 +80,12 @@ class ControlSocket::Story final : public Mortal, public ListNode<ControlStoryTa
   Task<Result<Unit>> ReadBody();
   Task<Unit> Tell();
   Task<Unit> Send(Reply reply);
+  void SendLine(std::string_view line);
 
   Loop& loop_;
   const ApiRouter& router_;
   std::unique_ptr<Stream> stream_;
+  bool by_lines_ = false;  // the answer has begun so
   ApiRequest request_;
   Waiter start_;
   Task<Unit> task_;
@@ -110,8 +113,23 @@ Task<Unit> ControlSocket::Story::Tell() {
   co_return sent;
 }
 
+void ControlSocket::Story::SendLine(std::string_view line) {
+  if (stream_->lost()) return;
+  if (!std::exchange(by_lines_, true)) {
+    Head head;
+    head.status = 200;
+    head.Add("content-type", "application/x-ndjson");
+    stream_->SendHead(head, false);
+  }
+  stream_->Send(Chunk::Copy(std::string(line) + "\n"), false);
+}
+
 Task<Unit> ControlSocket::Story::Send(Reply reply) {
   if (stream_->lost()) co_return Unit{};
+  if (by_lines_) {
+    stream_->Send(Chunk::Copy(reply.body + "\n"), true);
+    co_return Unit{};
+  }
   Head head;
   head.status = reply.status;
   if (!reply.content_type.empty()) head.Add("content-type", reply.content_type);

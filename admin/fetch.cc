@@ -29,7 +29,17 @@ Head HeadFor(const FetchRequest& request, const std::string& target, const std::
   return head;
 }
 
-Task<Result<Fetched>> Ask(Stream& stream, TimePoint deadline) {
+// What `body` begins with goes, line by line, to who wants them.
+void TellLines(std::string& body, const std::function<void(std::string_view)>& on_line) {
+  size_t begin = 0;
+  for (size_t end; (end = body.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    on_line(std::string_view(body).substr(begin, end - begin));
+  }
+  body.erase(0, begin);
+}
+
+// `request` outlives the task.
+Task<Result<Fetched>> Ask(Stream& stream, const FetchRequest& request, TimePoint deadline) {
   Result<Head> head = co_await stream.ReadHead(deadline);
   if (!head) co_return std::unexpected(head.error());
   Fetched fetched;
@@ -39,6 +49,7 @@ Task<Result<Fetched>> Ask(Stream& stream, TimePoint deadline) {
     if (!chunk) co_return std::unexpected(chunk.error());
     if (chunk->empty()) break;
     fetched.body += chunk->view();
+    if (request.on_line && fetched.status / 100 == 2) TellLines(fetched.body, request.on_line);
     if (fetched.body.size() > kMostBytes) {
       co_return Fail(Party::kUpstream, Fault::kBodyTooLarge, "the answer is too long");
     }
@@ -61,26 +72,26 @@ struct Session {
 };
 
 Task<Result<Fetched>> Send(Session& session, std::unique_ptr<Transport> transport, Head head,
-                           std::string body, TimePoint deadline) {
+                           const FetchRequest& request, TimePoint deadline) {
   ClientConnection* connection =
       ClientConnection::Start(session.loop, std::move(transport), std::chrono::seconds(60));
   session.connections.PushBack(*connection);
   Buffer bytes;
-  if (!body.empty()) bytes.AppendCopy(body);
+  if (!request.body.empty()) bytes.AppendCopy(request.body);
   Result<std::unique_ptr<Stream>> stream = connection->Open(head, std::move(bytes));
   if (!stream) co_return std::unexpected(stream.error());
   session.stream = std::move(*stream);
-  Result<Fetched> fetched = co_await Ask(*session.stream, deadline);
+  Result<Fetched> fetched = co_await Ask(*session.stream, request, deadline);
   co_return fetched;
 }
 
-Task<Result<Fetched>> DialAndSend(Session& session, Endpoint endpoint, Head head, std::string body,
-                                  TimePoint deadline) {
+Task<Result<Fetched>> DialAndSend(Session& session, Endpoint endpoint, Head head,
+                                  const FetchRequest& request, TimePoint deadline) {
   Result<std::unique_ptr<Transport>> transport =
       co_await Dial(session.loop, session.resolver, std::move(endpoint), deadline);
   if (!transport) co_return std::unexpected(transport.error());
   Result<Fetched> fetched =
-      co_await Send(session, std::move(*transport), std::move(head), std::move(body), deadline);
+      co_await Send(session, std::move(*transport), std::move(head), request, deadline);
   co_return fetched;
 }
 
@@ -112,7 +123,7 @@ Result<Fetched> FetchUnix(const std::string& socket_path, const FetchRequest& re
       std::make_unique<Tcp>(session.loop, std::move(*socket), Address(), std::move(options));
   return RunToEnd(session,
                   Send(session, std::move(transport), HeadFor(request, request.target, "localhost"),
-                       request.body, session.loop.Now() + patience));
+                       request, session.loop.Now() + patience));
 }
 
 Result<Fetched> FetchUrl(const Url& base, const FetchRequest& request, Duration patience) {
@@ -127,7 +138,7 @@ Result<Fetched> FetchUrl(const Url& base, const FetchRequest& request, Duration 
   }
   Session session;
   Head head = HeadFor(request, base.path + request.target, FormatHostPort({base.host, base.port}));
-  return RunToEnd(session, DialAndSend(session, std::move(endpoint), std::move(head), request.body,
+  return RunToEnd(session, DialAndSend(session, std::move(endpoint), std::move(head), request,
                                        session.loop.Now() + patience));
 }
 

@@ -3,7 +3,9 @@
 // running relay, or to an address.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "core/base/error.h"
 #include "core/config/units.h"
@@ -19,6 +21,9 @@ struct FetchRequest {
   std::string method = "GET";
   std::string target;     // "/admin/v1/usage?by=key"
   std::string body = {};  // JSON, if any
+  // Gets each whole line of a good answer as it comes, without its end; such an answer's body is
+  // then what stands behind the last of them.
+  std::function<void(std::string_view)> on_line = {};
 };
 
 // Both wait up to `patience` in all. Errors (kRelay or kUpstream): nobody answers there, or not in

@@ -201,23 +201,35 @@ Task<Reply> Remove(AccountsRoom& room, ApiRequest& request) {
   co_return Reply{.body = R"({"ok":true})"};
 }
 
+std::string TextOf(const AccountTestStep& step) {
+  JsonText json;
+  json.BeginObject().Field("what", step.what).Field("good", step.good);
+  json.Field("detail", step.detail);
+  json.Field("ms", std::chrono::duration_cast<std::chrono::milliseconds>(step.took).count());
+  return json.EndObject().Take();
+}
+
+// With `stream=true` each step is a line of its own, told when it is done; the last line says
+// whether all were good.
 Task<Reply> Test(AccountsRoom& room, ApiRequest& request) {
   FoundAccount found = Find(room, request);
   if (found.account == nullptr) co_return NoSuchAccount(request);
   const ClusterConfig& config = found.cluster->config;
-  std::vector<AccountTestStep> steps = co_await TestAccount(
-      room.calls, found.account, config.provider, OauthClientOf(config), request.Query("model"));
+  bool streams = request.Query("stream") == "true" && request.tell != nullptr;
+  std::function<void(const AccountTestStep&)> tell;
+  if (streams) tell = [&request](const AccountTestStep& step) { request.tell(TextOf(step)); };
+  std::vector<AccountTestStep> steps =
+      co_await TestAccount(room.calls, found.account, config.provider, OauthClientOf(config),
+                           request.Query("model"), std::move(tell));
   JsonText json;
   json.BeginObject();
   json.Field("good", !steps.empty() && steps.back().good);
-  json.Key("steps").BeginArray();
-  for (const AccountTestStep& step : steps) {
-    json.BeginObject().Field("what", step.what).Field("good", step.good);
-    json.Field("detail", step.detail);
-    json.Field("ms", std::chrono::duration_cast<std::chrono::milliseconds>(step.took).count());
-    json.EndObject();
+  if (!streams) {
+    json.Key("steps").BeginArray();
+    for (const AccountTestStep& step : steps) json.Raw(TextOf(step));
+    json.EndArray();
   }
-  json.EndArray().EndObject();
+  json.EndObject();
   co_return Reply{.body = json.Take()};
 }
 

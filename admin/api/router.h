@@ -23,6 +23,9 @@ struct ApiRequest {
   std::string body;   // JSON, or ""
   // What stands where the pattern has {…}, decoded. Set by the router.
   std::vector<std::string> names = {};
+  // Sends a line of the answer at once, as JSON; the reply's body is the last of them. Null where
+  // the way does not do that.
+  std::function<void(std::string_view)> tell = {};
 
   // The value of `name` in the query, decoded; "" when it is not there.
   std::string Query(std::string_view name) const;

@@ -29,12 +29,16 @@ PlainSocket Connect(const std::string& path) {
 // Answers with what was asked.
 class Echo {
  public:
-  Echo() {
+  explicit Echo(Loop& loop) : go_(loop) {
     router_.Add("GET", "/large", [](ApiRequest&) -> Task<Reply> {
       return Reply{.body = std::string(size_t{3} << 20, 'x')};
     });
     router_.Add("GET", "/empty",
                 [](ApiRequest&) -> Task<Reply> { return Reply{.status = 204, .body = ""}; });
+    router_.Add("GET", "/lines", [this](ApiRequest& request) { return TellLines(go_, request); });
+    router_.Add("GET", "/go", [this](ApiRequest&) -> Task<Reply> {
+      return Reply{.body = go_.NotifyOne() ? "gone" : "nobody waits"};
+    });
     for (const char* method : {"GET", "POST"}) {
       router_.Add(method, "/a", [](ApiRequest& request) -> Task<Reply> {
         return Reply{
@@ -46,6 +50,14 @@ class Echo {
   const ApiRouter& router() const { return router_; }
 
  private:
+  static Task<Reply> TellLines(Event& go, ApiRequest& request) {
+    request.tell("one");
+    co_await go.Wait();
+    request.tell("two");
+    co_return Reply{.body = "end"};
+  }
+
+  Event go_;
   ApiRouter router_;
 };
 
@@ -68,7 +80,7 @@ class ControlThread {
 
  private:
   Loop loop_;
-  Echo echo_;
+  Echo echo_{loop_};
   std::unique_ptr<ControlSocket> socket_;
   std::thread thread_;
 };
@@ -93,6 +105,36 @@ TEST(ControlSocket, LongAnswersArriveWhole) {
   auto empty = FetchUnix(folder.File("relay.sock"), {.target = "/empty"}, kPatience);
   ASSERT_TRUE(empty) << empty.error().what;
   EXPECT_EQ(empty->status, 204);
+}
+
+// The second line comes only after the first was read.
+TEST(ControlSocket, TellsEachLineWhenItComes) {
+  TemporaryFolder folder;
+  const std::string path = folder.File("relay.sock");
+  ControlThread control(path);
+  std::vector<std::string> lines;
+  auto on_line = [&](std::string_view line) {
+    lines.emplace_back(line);
+    if (line != "one") return;
+    auto went = FetchUnix(path, {.target = "/go"}, kPatience);
+    ASSERT_TRUE(went) << went.error().what;
+    EXPECT_EQ(went->body, "gone");
+  };
+  auto fetched = FetchUnix(path, {.target = "/lines", .on_line = on_line}, kPatience);
+  ASSERT_TRUE(fetched) << fetched.error().what;
+  EXPECT_EQ(fetched->status, 200);
+  EXPECT_EQ(lines, (std::vector<std::string>{"one", "two", "end"}));
+  EXPECT_EQ(fetched->body, "");
+}
+
+TEST(ControlSocket, SaysWhyItTakesNoLargerBody) {
+  TemporaryFolder folder;
+  ControlThread control(folder.File("relay.sock"));
+  std::string large(ControlSocket::kBodyBytes * 4, 'x');
+  auto fetched = FetchUnix(folder.File("relay.sock"),
+                           {.method = "POST", .target = "/a", .body = large}, kPatience);
+  ASSERT_TRUE(fetched) << fetched.error().what;
+  EXPECT_EQ(fetched->status, 413);
 }
 
 TEST(ControlSocket, TakesABodyUpToItsBound) {
@@ -148,7 +190,7 @@ TEST(ControlSocket, ThePathMayBeLongerThanTheKernelTakes) {
 TEST(ControlSocket, AFolderThatIsNotThereIsAnError) {
   TemporaryFolder folder;
   Loop loop;
-  Echo echo;
+  Echo echo(loop);
   auto opened = ControlSocket::Open(loop, folder.File("none/relay.sock"), echo.router());
   ASSERT_FALSE(opened);
   EXPECT_NE(opened.error().what.find("none/relay.sock"), std::string::npos);
