@@ -15,6 +15,8 @@ namespace {
 std::string MessageOf(const std::string& body) {
   Result<JsonIndex> object = JsonIndex::Parse(body);
   if (!object) return body;
+  // What comes from before the API, such as a body that is too large.
+  if (std::optional<std::string> plain = object->Find("error").String()) return *plain;
   Result<JsonIndex> error = JsonIndex::Object(object->Find("error"));
   std::optional<std::string> message = error ? error->Find("message").String() : std::nullopt;
   return message.value_or(body);

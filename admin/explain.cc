@@ -128,6 +128,12 @@ std::expected<RehearsedRequest, std::string> RequestOf(const Options& options,
   std::expected<std::string, std::string> body = ReadBody(options.body);
   if (!body) return std::unexpected(body.error());
   request.body = std::move(*body);
+  // It goes to the relay as a text.
+  Result<RehearsedRequest> read = RehearsedRequest::Parse(request.Json());
+  if (!options.offline && (!read || read->body != request.body)) {
+    return std::unexpected("the body " + options.body +
+                           " is no text of UTF-8; --offline takes any bytes");
+  }
   return request;
 }
 

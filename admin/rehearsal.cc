@@ -7,7 +7,9 @@
 #include <memory>
 #include <optional>
 
+#include "admin/table.h"
 #include "core/async/task.h"
+#include "core/http/http1_syntax.h"
 #include "core/net/tcp.h"
 
 namespace relay {
@@ -116,7 +118,13 @@ Result<Unit> Rehearsal::Run(const RehearsedRequest& request) {
   head.method = head.Keep(request.method);
   head.target = head.Keep(request.target);
   head.authority = head.Keep("relay.test");
-  for (const auto& [name, value] : request.headers) head.Add(name, value);
+  for (const auto& [name, value] : request.headers) {
+    if (!IsToken(name) || !IsFieldValue(value)) {
+      return Fail(Party::kClient, Fault::kMalformed,
+                  "'" + Printable(name) + "' is no header that HTTP can carry");
+    }
+    head.Add(name, value);
+  }
   if (!request.body.empty() && !head.Has("content-type")) {
     head.Add("content-type", "application/json");
   }

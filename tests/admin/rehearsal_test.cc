@@ -170,6 +170,16 @@ TEST(Rehearsal, TakesAndCountsNothing) {
   EXPECT_NE(world.Text(Message("dora")).find("served by"), std::string::npos);
 }
 
+TEST(Rehearsal, LeavesNoHeaderOutInSilence) {
+  World world;
+  RehearsedRequest request = Message("alice");
+  request.headers = {{"x y", "1"}};
+  Explanation explanation;
+  Result<Unit> done = Rehearse(*world.services, *world.endpoints, request, explanation);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().what, "'x y' is no header that HTTP can carry");
+}
+
 TEST(Rehearsal, ARequestGoesThroughJson) {
   RehearsedRequest request = Message("alice");
   request.headers = {{"a", "1"}, {"a", "\"2\""}};

@@ -160,6 +160,8 @@ class SituationMaker {
       if (dice_.OneIn(2)) text += ", priority: " + Number(1, 3) + "0";
       if (dice_.OneIn(2)) text += ", concurrency: " + Number(1, 2);
       if (dice_.OneIn(6)) text += ", models: ['" + std::string(model) + "']";
+      if (dice_.OneIn(4)) text += ", weight: " + Number(1, 3);
+      if (dice_.OneIn(3)) text += ", tags: team";
       Add(text + "}");
       accounts_.push_back(Name(name) + "/" + account);
     }
@@ -200,7 +202,8 @@ class SituationMaker {
     if (!dice_.OneIn(4)) Add("      - rate-limit: {" + RateLimit() + "}");
     bool first = dice_.OneIn(2);
     if (first) Add("      - rewrite: {" + Rewrite() + "}");
-    std::string select = "sticky: " + std::string(dice_.Of({"session", "session", "key", "none"}));
+    std::string select = dice_.OneIn(8) ? "tags: team, " : "";
+    select += "sticky: " + std::string(dice_.Of({"session", "session", "key", "none"}));
     if (dice_.OneIn(2)) select += ", wait: " + std::string(dice_.Of({"0s", "1s", "2500ms"}));
     Add("      - account-select: {" + select + "}");
     if (!first) Add("      - rewrite: {" + Rewrite() + "}");
@@ -258,6 +261,13 @@ class SituationMaker {
       events.push_back({Kind::kStarts, key, "", 3});
       events.push_back({Kind::kTime, "", "", 57'000 + int64_t(dice_.Roll(3)) * 1000});
     }
+    if (dice_.OneIn(4)) {
+      // A bad hour: what is not full fails.
+      for (const std::string& account : accounts_) {
+        bool fails = dice_.OneIn(2);
+        events.push_back({fails ? Kind::kOverloaded : Kind::kBusy, account, "", 2});
+      }
+    }
     if (dice_.OneIn(6)) events.push_back({Kind::kWrong, "", "192.0.2.7", 3});
   }
 
@@ -284,7 +294,7 @@ class SituationMaker {
     s.by_name = dice_.OneIn(2);
     s.secret = Secret(key_);
     s.secret_field = dice_.Of({"x-api-key", "authorization", "x-goog-api-key"});
-    if (gemini && dice_.OneIn(3)) s.secret_field = "";
+    if (gemini && !s.by_name && dice_.OneIn(2)) s.secret_field = "";
     if (!dice_.OneIn(16)) return;
     s.by_name = false;
     s.secret = dice_.OneIn(3) ? "" : "cr_a_wrong_key_0123456789";

@@ -112,6 +112,11 @@ describe('relay explain', {skip: kStraightOnly}, () => {
     assert.equal(alone.code, 0, alone.stderr);
     assert.match(alone.stderr, /no relay runs/);
     assert.equal(alone.stdout, offline.stdout);
+    const bytes = path.join(world.folder, 'bytes');
+    fs.writeFileSync(bytes, Buffer.from([0x7b, 0xff, 0xfe, 0x7d]));
+    const binary = await world.relay.command('explain', 'POST', '/api/v1/messages', '--body', bytes);
+    assert.deepEqual([binary.code, binary.stderr],
+      [2, `relay: the body ${bytes} is no text of UTF-8; --offline takes any bytes\n`]);
     const wrong = await world.relay.command('explain', 'POST');
     assert.deepEqual([wrong.code, wrong.stderr], [2, "relay: 'explain' needs METHOD PATH: relay explain METHOD PATH\n"]);
   });
