@@ -387,6 +387,8 @@ bool Sending::TakesOutThinking(Attempt& attempt) {
   bool refused = attempt.judgement.foreign_thinking && attempt.answer && !attempt.answer->stream;
   bool may = config_.failover.thinking == ForeignThinking::kTakeOut && !takes_out_thinking_;
   if (!refused || !may || !lease().moved()) return false;
+  Call probe;
+  if (!provider_.TakeOutThinking(x_, probe)) return false;
   takes_out_thinking_ = true;
   refused_as_it_was_ = std::move(attempt.answer);
   shared_.metrics->Count(lease().account(), Reason::kThinking);

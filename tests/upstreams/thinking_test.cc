@@ -197,6 +197,16 @@ TEST_F(ForeignHistory, OtherFaultsOfARequestPassAsEver) {
   EXPECT_EQ(world.vendor.requests.size(), 3U);
 }
 
+TEST_F(ForeignHistory, WithoutAnyThinkingIsNotSentAgain) {
+  auto ask = [&] { world.Ask("POST /v1/messages", kWithout, {"x-claude-code-session-id: s"}); };
+  Move();
+  world.vendor.Answer("sk-b", Json(400, kUnreadable));
+  ask();
+  EXPECT_EQ(world.status(), 400);
+  EXPECT_EQ(world.body(), kUnreadable);
+  EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-a", "sk-b"));
+}
+
 TEST_F(ForeignHistory, GoesOnToTheNextAccountWithoutTheThinking) {
   Move();
   world.vendor.Answer("sk-b", Json(400, kUnreadable));
