@@ -36,7 +36,8 @@ class RedisConnection::Session final : public TransportEvents {
         changed_(owner.loop_),
         timer_(owner.loop_.timers(), *this),
         opened_at_(owner.loop_.Now()),
-        last_use_(opened_at_) {
+        last_use_(opened_at_),
+        last_heard_(opened_at_) {
     transport_->Start(*this);
   }
   Session(const Session&) = delete;
@@ -46,6 +47,7 @@ class RedisConnection::Session final : public TransportEvents {
   bool lost() const { return lost_; }
   const Error& why() const { return why_; }
   TimePoint opened_at() const { return opened_at_; }
+  TimePoint last_heard() const { return last_heard_; }
   // Nothing was said for a while, and nothing is owed.
   bool idle() const { return idle_; }
   Event& changed() { return changed_; }
@@ -73,7 +75,7 @@ class RedisConnection::Session final : public TransportEvents {
   void OnBytes(Chunk bytes) override {
     if (lost_) return;
     heard_ = true;
-    progress_ = owner_.loop_.Now();
+    progress_ = last_heard_ = owner_.loop_.Now();
     reader_.Feed(bytes.view());
     while (!lost_) {
       auto next = reader_.Next();
@@ -147,6 +149,7 @@ class RedisConnection::Session final : public TransportEvents {
   MethodTimer<Session, &Session::OnTime> timer_;
   TimePoint opened_at_;
   TimePoint last_use_;
+  TimePoint last_heard_;
   TimePoint progress_{};
   Error why_;
   bool heard_ = false;  // the server has said something
@@ -313,7 +316,7 @@ void RedisConnection::OnOpened() {
 void RedisConnection::OnLost() {
   std::unique_ptr<Session> session = std::move(session_);
   open_ = false;
-  lost_at_ = loop_.Now();
+  last_heard_ = session->last_heard();
   bool lasted = loop_.Now() - session->opened_at() >= kMaxBackoff;
   if (lasted) backoff_ = Duration::zero();
   if (session->idle() && !kept_) return;  // waiting commands have set `wanted_`

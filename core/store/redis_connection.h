@@ -95,8 +95,9 @@ class RedisConnection {
   void KeepOpen();
   // For the greeter, on the connection that is being opened.
   Task<Result<RespReply>> Ask(std::string command);
-  // When the last one was lost that had been open; long ago, if none was.
-  TimePoint lost_at() const { return lost_at_; }
+  // When the server was last heard on the last connection that had been open: it may have died at
+  // once and without a word, which is noticed later. Long ago, if none was open.
+  TimePoint last_heard() const { return last_heard_; }
 
   // From any thread.
   Link link() const { return link_; }
@@ -130,7 +131,7 @@ class RedisConnection {
   std::deque<Waiting> waiting_;  // for a connection
   std::unique_ptr<Session> session_;
   TimePoint greet_by_{};
-  TimePoint lost_at_{};
+  TimePoint last_heard_{};
   bool open_ = false;    // session_ takes commands
   bool kept_ = false;    // open it even if nothing is said
   bool wanted_ = false;  // open one even if nothing waits

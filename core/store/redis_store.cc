@@ -158,9 +158,9 @@ Task<Result<Unit>> RedisStore::Greet(RedisConnection& connection) {
   Result<Unit> ours = redis_replies::CheckSchema(*reply, kSchema);
   if (!ours) co_return std::move(ours);
   // What broke this connection may have broken the other, which says nothing that would show it.
-  bool broke = connection.lost_at() != TimePoint();
+  bool broke = connection.last_heard() != TimePoint();
   if (broke && subscription_ != nullptr) subscription_->Check();
-  TimePoint since = connection.lost_at() - kTellAgain;
+  TimePoint since = connection.last_heard() - kTellAgain;
   // They stay: this connection may be lost as soon.
   std::deque<Told> told = told_;
   for (const Told& one : told) {

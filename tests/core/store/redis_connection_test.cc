@@ -142,6 +142,22 @@ TEST_F(RedisConnectionTest, R37_GivesUpAServerThatIsSilentForTwoSeconds) {
   server.Signal(SIGCONT);
 }
 
+TEST_F(RedisConnectionTest, R37_KnowsWhenTheServerWasLastHeard) {
+  RedisServer server;
+  Connect(server.options());
+  EXPECT_EQ(connection->last_heard(), TimePoint());
+  ASSERT_TRUE(Ask({"PING"}));
+  const TimePoint heard = clock.Now();
+  server.Signal(SIGSTOP);
+  After(1min);  // it died a while ago, for all that is known
+  auto asked = Send({"PING"});
+  After(3s);
+  ASSERT_TRUE(asked->has_value());
+  EXPECT_TRUE(TurnUntil(loop, [&] { return greetings == 2; }));
+  EXPECT_EQ(connection->last_heard(), heard);
+  server.Signal(SIGCONT);
+}
+
 TEST_F(RedisConnectionTest, R37_WaitsAsLongAsAnAnswerComesButNotForEver) {
   RedisServer server;
   Connect(server.options());
