@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <memory>
@@ -34,6 +35,7 @@ std::string RealPath(const std::string& path) {
 FileWatch::FileWatch(Loop& loop, std::function<void()> changed)
     : changed_(std::move(changed)),
       inotify_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)),
+      loop_(loop),
       quiet_(loop.timers(), *this) {
   if (!inotify_.open()) return;
   watch_.emplace(loop, inotify_, static_cast<SocketEvents&>(*this));
@@ -84,7 +86,9 @@ void FileWatch::OnSocket(bool, bool, bool) {
   alignas(inotify_event) char room[4096];
   while (::read(inotify_.fd(), room, sizeof room) > 0) {
   }
-  quiet_.ArmIn(kQuiet);
+  TimePoint now = loop_.Now();
+  if (!quiet_.armed()) first_ = now;
+  quiet_.ArmAt(std::min(now + kQuiet, first_ + kLongest));
 }
 
 void FileWatch::OnQuiet() {

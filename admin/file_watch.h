@@ -19,6 +19,8 @@ class FileWatch final : private SocketEvents {
   // A change is told when nothing has happened for so long: whoever writes two files, or one in two
   // steps, is done by then.
   static constexpr Duration kQuiet = std::chrono::milliseconds(250);
+  // In a folder where something happens all the time it is told then all the same.
+  static constexpr Duration kLongest = std::chrono::seconds(2);
 
   // `changed` is called on the loop, which outlives this. It may call Set.
   FileWatch(Loop& loop, std::function<void()> changed);
@@ -41,6 +43,8 @@ class FileWatch final : private SocketEvents {
   std::optional<SocketWatch> watch_;
   std::map<int, std::string> watched_;       // folders and files, by watch descriptor
   std::map<std::string, std::string> seen_;  // what each file was when it was last looked at
+  Loop& loop_;
+  TimePoint first_{};  // what happened since it was last quiet
   MethodTimer<FileWatch, &FileWatch::OnQuiet> quiet_;
 };
 

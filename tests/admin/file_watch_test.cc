@@ -45,6 +45,23 @@ TEST(FileWatch, TellsOfAWriteOnceItIsQuiet) {
   EXPECT_EQ(watched.Settle(), 0);
 }
 
+TEST(FileWatch, TellsInAFolderThatIsNeverQuiet) {
+  TemporaryFolder temp;
+  Watched watched({temp.Write("relay.yaml", "one")});
+  temp.Write("relay.yaml", "two");
+  Duration passed{};
+  for (; watched.told == 0 && passed < FileWatch::kLongest * 2; passed += FileWatch::kQuiet / 2) {
+    temp.Write("access.log", "a line");
+    watched.loop.Turn();
+    watched.clock.Advance(FileWatch::kQuiet / 2);
+    watched.loop.Turn();
+  }
+  EXPECT_EQ(watched.told, 1);
+  EXPECT_GE(passed, FileWatch::kLongest - FileWatch::kQuiet);
+  watched.Settle();
+  EXPECT_EQ(watched.told, 1);
+}
+
 TEST(FileWatch, TellsOfAnEditorsRename) {
   TemporaryFolder temp;
   Watched watched({temp.Write("relay.yaml", "one")});
