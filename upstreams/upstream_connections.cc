@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "upstreams/upstream_connections.h"
 
-#include <set>
 #include <utility>
 
 namespace relay {
@@ -18,10 +17,9 @@ UpstreamConnections::~UpstreamConnections() {
 }
 
 void UpstreamConnections::Retain(const Accounts& accounts) {
-  // An endpoint shares its account's life, so both have one owner.
-  std::set<std::shared_ptr<const void>, std::owner_less<>> owners(accounts.begin(), accounts.end());
+  retained_.emplace(accounts.begin(), accounts.end());
   for (auto at = pools_.begin(); at != pools_.end();) {
-    if (owners.contains(at->first)) {
+    if (Retained(at->first)) {
       ++at;
       continue;
     }
@@ -32,6 +30,11 @@ void UpstreamConnections::Retain(const Accounts& accounts) {
     }
     at = pools_.erase(at);
   }
+}
+
+// An endpoint shares its account's life, so both have one owner.
+bool UpstreamConnections::Retained(const std::shared_ptr<const AccountEndpoint>& endpoint) const {
+  return !retained_ || retained_->contains(endpoint);
 }
 
 ClientConnection* UpstreamConnections::FindUsable(Pool& pool) {
@@ -53,8 +56,9 @@ ClientConnection* UpstreamConnections::FindUsable(Pool& pool) {
 Task<Result<std::unique_ptr<Stream>>> UpstreamConnections::Open(
     std::shared_ptr<const AccountEndpoint> endpoint, const Head& head, Buffer body, bool fresh,
     TimePoint connect_deadline) {
-  if (!fresh) {
-    if (ClientConnection* connection = FindUsable(pools_[endpoint])) {
+  auto known = pools_.find(endpoint);
+  if (!fresh && known != pools_.end()) {
+    if (ClientConnection* connection = FindUsable(known->second)) {
       co_return connection->Open(head, std::move(body));
     }
   }
@@ -64,8 +68,12 @@ Task<Result<std::unique_ptr<Stream>>> UpstreamConnections::Open(
       co_await Dial(loop_, resolver_, *std::move(target), connect_deadline);
   if (!transport) co_return std::unexpected(transport.error());
   ClientConnection* connection = ClientConnection::Start(loop_, std::move(*transport), kIdle);
-  pools_[endpoint].connections.PushBack(*connection);
-  co_return connection->Open(head, std::move(body));
+  // Its account may have been retired meanwhile.
+  bool retained = Retained(endpoint);
+  (retained ? pools_[endpoint] : leaving_).connections.PushBack(*connection);
+  auto stream = connection->Open(head, std::move(body));
+  if (!retained) connection->GoAway();
+  co_return std::move(stream);
 }
 
 }  // namespace relay

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 
@@ -29,7 +31,8 @@ class UpstreamConnections {
 
   // Sends a request. `endpoint` is an account's own, and shares its life: its address is what
   // connections are kept by. `head` outlives the task. `fresh`: on a connection that carried no
-  // request before. Errors: of the dialler, or a head that cannot be sent (kInternal).
+  // request before. One of an account that Retain has left out ends with its answer. Errors: of the
+  // dialler, or a head that cannot be sent (kInternal).
   Task<Result<std::unique_ptr<Stream>>> Open(std::shared_ptr<const AccountEndpoint> endpoint,
                                              const Head& head, Buffer body, bool fresh,
                                              TimePoint connect_deadline);
@@ -42,12 +45,16 @@ class UpstreamConnections {
     List<Connection, ConnectionTag> connections;  // the dead unlink themselves
   };
   static ClientConnection* FindUsable(Pool& pool);
+  bool Retained(const std::shared_ptr<const AccountEndpoint>& endpoint) const;
 
   Loop& loop_;
   Resolver& resolver_;
   const std::shared_ptr<const TlsClientContext> tls_;
   std::unordered_map<std::shared_ptr<const AccountEndpoint>, Pool> pools_;
   Pool leaving_;  // carry their last answers
+  // Of the last Retain, which share their accounts' lives; nothing before the first.
+  using Owners = std::set<std::weak_ptr<const void>, std::owner_less<>>;
+  std::optional<Owners> retained_;
 };
 
 }  // namespace relay

@@ -51,6 +51,25 @@ TEST(ClusterChange, IdleConnectionsOfAChangedOrRemovedAccountAreClosed) {
   EXPECT_EQ(world.status(), 503);
 }
 
+TEST(ClusterChange, AConnectionThatIsOpenedWhileItsAccountGoesIsNotKept) {
+  bool served = false;
+  for (int turns = 0; turns < 12; ++turns) {
+    ClusterWorld world({KeyAccount("a", "sk-a")});
+    world.Begin("POST /v1/messages", ClusterWorld::kWhole);
+    for (int i = 0; i < turns; ++i) {
+      world.client->Move();
+      world.loop.Turn();
+    }
+    world.Reconfigure({KeyAccount("b", "sk-b")});
+    world.Settle();
+    EXPECT_EQ(world.status(), 200);
+    bool by_old = world.asked() == std::vector<std::string>{"sk-a"};
+    EXPECT_EQ(world.vendor.open(), by_old ? 0 : 1) << "after " << turns << " turns";
+    served = served || by_old;
+  }
+  EXPECT_TRUE(served) << "the test shows nothing";
+}
+
 TEST(ClusterChange, AStreamOfARemovedAccountRunsToItsEnd) {
   ClusterWorld world({KeyAccount("a", "sk-a")});
   world.vendor.otherwise = {Begun(), Then::kStay};
