@@ -19,19 +19,6 @@ double SecondsOf(Duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
 
-// RFC 6750 §2.1; the scheme's name is compared without case (RFC 9110 §11.1).
-std::string_view BearerOf(const Head& request) {
-  std::string_view value = request.Get("authorization");
-  constexpr std::string_view kScheme = "bearer ";
-  if (value.size() <= kScheme.size() ||
-      !EqualsIgnoreCase(value.substr(0, kScheme.size()), kScheme)) {
-    return {};
-  }
-  value.remove_prefix(kScheme.size());
-  while (value.starts_with(' ')) value.remove_prefix(1);
-  return value;
-}
-
 bool FailsClosed(const StoreConfig& store) {
   return store.kind == StoreConfig::Kind::kRedis && store.redis.on_outage != OnOutage::kFailOpen;
 }
@@ -258,7 +245,8 @@ void ProcessEndpoints::UpdateProcessSeries() {
 Reply ProcessEndpoints::MetricsText(const Head& request) {
   std::shared_ptr<const Snapshot> snapshot = services_.current();
   const Secret& token = snapshot->config->admin.metrics_token;
-  if (!token.empty() && !SecretEquals(token.Reveal(), BearerOf(request))) {
+  if (!token.empty() &&
+      !SecretEquals(token.Reveal(), BearerOf(request.Get("authorization")).value_or(""))) {
     Reply reply = ApiError(401, "send the metrics token as a bearer");
     reply.headers.emplace_back("www-authenticate", "Bearer realm=\"metrics\"");
     return reply;

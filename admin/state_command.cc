@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -17,6 +18,7 @@
 #include "admin/keyring.h"
 #include "admin/load.h"
 #include "admin/state.h"
+#include "core/base/files.h"
 #include "core/store/state_file.h"
 
 namespace relay {
@@ -30,18 +32,9 @@ std::unexpected<Error> No(std::string what) {
 }
 
 Result<std::string> ReadFile(const std::string& path) {
-  FILE* file = std::fopen(path.c_str(), "rbe");
-  if (file == nullptr) return No(path + " cannot be read: " + std::strerror(errno));
-  std::string text;
-  std::vector<char> buffer(size_t{1} << 16);
-  bool failed = false;
-  while (!failed && std::feof(file) == 0) {
-    text.append(buffer.data(), std::fread(buffer.data(), 1, buffer.size(), file));
-    failed = std::ferror(file) != 0;
-  }
-  std::fclose(file);
-  if (failed) return No(path + " cannot be read to its end");
-  return text;
+  auto bytes = ReadWholeFile(path);
+  if (!bytes) return No(path + " cannot be read: " + std::strerror(bytes.error()));
+  return std::move(*bytes);
 }
 
 // New, for its owner only, and on the disk.

@@ -68,15 +68,6 @@ class Presented {
   bool several_ = false;
 };
 
-// What follows "Bearer", whose case is free (RFC 9110 §11.1); nothing for other schemes.
-std::optional<std::string_view> BearerOf(std::string_view value) {
-  constexpr std::string_view kScheme = "Bearer ";
-  if (!EqualsIgnoreCase(value.substr(0, kScheme.size()), kScheme)) return std::nullopt;
-  value.remove_prefix(kScheme.size());
-  value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
-  return value;
-}
-
 void TakeFields(Head& head, Presented& presented) {
   std::erase_if(head.fields, [&](const Field& field) {
     if (EqualsIgnoreCase(field.name, "authorization")) {

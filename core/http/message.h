@@ -85,6 +85,9 @@ class Head {
 
 // ASCII, without case.
 bool EqualsIgnoreCase(std::string_view a, std::string_view b);
+// What follows "Bearer" in an Authorization field (RFC 6750 §2.1; the scheme's case is free, RFC
+// 9110 §11.1); nothing for other schemes.
+std::optional<std::string_view> BearerOf(std::string_view authorization);
 // True for fields that end at this hop (RFC 9110 §7.6.1): Connection and its fellows, not what
 // Connection names.
 bool IsHopByHop(std::string_view name);

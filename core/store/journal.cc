@@ -18,6 +18,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "core/base/files.h"
 #include "core/store/journal_lines.h"
 
 namespace relay {
@@ -43,33 +44,6 @@ bool WriteAll(JournalFiles& files, int file, std::string_view bytes) {
     bytes.remove_prefix(static_cast<size_t>(n));
   }
   return true;
-}
-
-Result<std::string> ReadFile(const std::string& path) {
-  auto fail = [&path](int code) {
-    return Fail(Party::kRelay, Fault::kInternal,
-                "the journal '" + path + "' cannot be read: " + TextOf(code), true);
-  };
-  int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return fail(errno);
-  struct stat status{};
-  std::string bytes;
-  if (::fstat(file, &status) == 0) bytes.resize(static_cast<size_t>(status.st_size));
-  size_t size = 0;
-  while (size < bytes.size()) {
-    ssize_t n = ::read(file, bytes.data() + size, bytes.size() - size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      int code = errno;
-      ::close(file);
-      return fail(code);
-    }
-    if (n == 0) break;
-    size += static_cast<size_t>(n);
-  }
-  ::close(file);
-  bytes.resize(size);
-  return bytes;
 }
 
 // "<epoch>.<number>"; nothing for other names.
@@ -116,8 +90,11 @@ void Take(Segment& segment, JournalLine& line) {
 }
 
 Result<Segment> ReadSegment(const std::string& path) {
-  auto bytes = ReadFile(path);
-  if (!bytes) return std::unexpected(std::move(bytes.error()));
+  auto bytes = ReadWholeFile(path);
+  if (!bytes) {
+    return Fail(Party::kRelay, Fault::kInternal,
+                "the journal '" + path + "' cannot be read: " + TextOf(bytes.error()), true);
+  }
   Segment segment;
   JournalLines lines(*bytes);
   while (auto line = lines.Next()) {
