@@ -68,6 +68,8 @@ class LedgerBooks {
   void Arrived(const std::vector<LedgerFlush>& flushes, Period before);
   void GiveBack(std::vector<LedgerFlush> flushes);
 
+  // There is a folder for journals; without one what they take is gone with the process.
+  bool lasts() const { return folder_ != kNoFolder; }
   // Some journal takes no lines: its errno; 0: all do.
   int trouble() const;
   // A segment is to be begun, for whatever reason.

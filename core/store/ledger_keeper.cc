@@ -15,6 +15,7 @@ namespace relay {
 namespace {
 
 constexpr Duration kLong = std::chrono::hours(1);
+constexpr Duration kFinishPause = std::chrono::milliseconds(200);
 
 }  // namespace
 
@@ -273,6 +274,26 @@ void LedgerKeeper::Finish() {
   StopThread();
   if (books_.touched() && !books_.Sync()) Count(Op::kSync);
   if (books_.trouble() != 0) BeginJournals();
+  const TimePoint end = clock_.Now() + kFinishPatience;
+  bool done = FinishOnce();
+  // What a journal has is for the next start. Without one, nobody else will bring it.
+  while (!done && !books_.lasts() && books_.open() == 0 && clock_.Now() < end) {
+    std::this_thread::sleep_for(kFinishPause);
+    done = FinishOnce();
+  }
+  bool left = books_.changed() || books_.open() != 0;
+  if (done || (!left && !books_.lasts())) return;
+  if (books_.trouble() != 0 || !books_.lasts()) {
+    Log(LogLevel::kError, "usage is lost",
+        {{"note", "neither the journal nor the store could be written"}});
+    return;
+  }
+  Log(LogLevel::kWarn, "usage is left in the journal",
+      {{"note", "the next start brings it to the store"}});
+}
+
+// False: something is left.
+bool LedgerKeeper::FinishOnce() {
   // A round that was under way may have taken its flush before the last entries came.
   for (int round = 0; round < 2; ++round) {
     BeginRound();
@@ -282,15 +303,7 @@ void LedgerKeeper::Finish() {
       Advance();
     }
   }
-  if (!books_.changed() && books_.open() == 0) {
-    if (FoldAll()) return;
-  } else if (books_.trouble() != 0) {
-    Log(LogLevel::kError, "usage is lost",
-        {{"note", "neither the journal nor the store could be written"}});
-    return;
-  }
-  Log(LogLevel::kWarn, "usage is left in the journal",
-      {{"note", "the next start brings it to the store"}});
+  return !books_.changed() && books_.open() == 0 && FoldAll();
 }
 
 bool LedgerKeeper::FoldAll() {

@@ -35,6 +35,7 @@ class LedgerKeeper {
   // A power cut takes at most what was used in 50 ms (R38): the rest is for the disk.
   static constexpr Duration kSyncEvery = std::chrono::milliseconds(30);
   static constexpr Duration kFlushEvery = std::chrono::seconds(1);  // unless the store says else
+  static constexpr Duration kFinishPatience = std::chrono::seconds(10);
   static constexpr int32_t kKeptDays = Ledger::kDays;
   static constexpr int64_t kKeptHours = int64_t{31} * 24;
 
@@ -71,7 +72,8 @@ class LedgerKeeper {
   // Begins the journals, and the thread.
   void Start();
   // When nobody uses the ledger any more: stops the thread, brings all to the store and folds the
-  // epochs of this run, so that nothing is left in the journal. Waits for the store.
+  // epochs of this run, so that nothing is left in the journal. Waits for the store; one that fails
+  // is tried again, up to kFinishPatience, where there is no journal to leave it in.
   void Finish();
 
   // What is due now, on the caller's thread, when there is no other. The time until more is.
@@ -98,6 +100,7 @@ class LedgerKeeper {
   bool TakeAnswer();
   void OnDone(Op op);
   void OnFailed(Op op, const std::string& why);
+  bool FinishOnce();
   bool FoldAll();
   void Count(Op op);
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -60,13 +61,20 @@ class TestStore final : public Store {
   std::map<std::string, int> calls;
   Period expired;
   bool fails = false;
-  bool done_but_lost = false;  // with `fails`: it is done, and the answer gets lost
+  int failures = 0;                  // that many calls fail
+  std::function<void()> on_failure;  // of each of them
+  bool done_but_lost = false;        // with `fails`: it is done, and the answer gets lost
   bool holds = false;
 
  private:
   // Where it fails without having done anything.
   bool Fails(Done<Unit>& done) {
-    if (!fails || done_but_lost) return false;
+    bool blinks = failures > 0;
+    if (blinks) {
+      --failures;
+      if (on_failure) on_failure();
+    }
+    if (!blinks && (!fails || done_but_lost)) return false;
     Give(std::move(done), Fail(Party::kRelay, Fault::kInternal, "disk full"));
     return true;
   }
@@ -95,6 +103,7 @@ struct World {
   MemoryStore kept;
   TestStore store{kept};
   int runs = 0;
+  bool no_folder = false;
   std::string journals() const { return temp.File("journal"); }
   size_t files() const {
     size_t count = 0;
@@ -110,7 +119,9 @@ struct World {
 struct Process {
   explicit Process(World& w, uint64_t segment_bytes = Journal::kSegmentBytes,
                    StateKeeper* states = nullptr)
-      : world(w), books(w.journals(), "run" + std::to_string(++w.runs), 2, w.disk, segment_bytes) {
+      : world(w),
+        books(w.no_folder ? std::string(kNoFolder) : w.journals(), "run" + std::to_string(++w.runs),
+              2, w.no_folder ? JournalFiles::None() : w.disk, segment_bytes) {
     std::vector<std::string> kinds;
     if (states != nullptr) kinds = states->kinds();
     auto past = ReadPast(world.store, world.journals(), kinds);

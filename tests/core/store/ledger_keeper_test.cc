@@ -69,6 +69,44 @@ TEST(LedgerKeeper, LeavesNothingBehindWhenItFinishes) {
   EXPECT_EQ(Process(world).Sum().input, 3);
 }
 
+TEST(LedgerKeeper, WithoutAJournalItTriesAStoreAgainThatFailsAtTheEnd) {
+  World world;
+  world.no_folder = true;
+  {
+    Process process(world);
+    process.Close("a", 1);
+    world.store.failures = 5;
+    process.keeper->Finish();
+    EXPECT_EQ(world.store.failures, 0);
+  }
+  EXPECT_EQ(InStore(world).input, 1);
+  auto image = Await<LedgerImage>([&](auto done) { world.kept.Load(std::move(done)); });
+  EXPECT_TRUE(image->epochs.empty()) << "it is folded";
+}
+
+TEST(LedgerKeeper, WithoutAJournalItDoesNotWaitForEver) {
+  World world;
+  world.no_folder = true;
+  Process process(world);
+  process.Close("a", 1);
+  world.store.failures = 1000;
+  world.store.on_failure = [&world] { world.clock.Advance(std::chrono::seconds(3)); };
+  process.keeper->Finish();
+  EXPECT_GT(world.store.failures, 980);
+  EXPECT_EQ(InStore(world).input, 0);
+}
+
+TEST(LedgerKeeper, WithAJournalItLeavesToTheNextStartWhatTheStoreDoesNotTake) {
+  World world;
+  Process process(world);
+  process.Close("a", 1);
+  world.store.failures = 1000;
+  process.keeper->Finish();
+  EXPECT_GT(world.store.failures, 980) << "it did not wait";
+  world.store.failures = 0;
+  EXPECT_EQ(Process(world).Sum().input, 1);
+}
+
 TEST(LedgerKeeper, TellsTheStoreNothingOfARunThatWasNotUsed) {
   World world;
   {
