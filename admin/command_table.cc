@@ -233,6 +233,11 @@ const OptionSpec kOptions[] = {
        o.replace = true;
        return {};
      }},
+    {"--force", "", "state/import", "though a relay may be running on that store elsewhere",
+     [](Options& o, std::string_view) -> Set {
+       o.force = true;
+       return {};
+     }},
     {"--url", "URL", "health", "a relay elsewhere: http://127.0.0.1:3000",
      [](Options& o, std::string_view value) -> Set {
        o.url = value;

@@ -73,6 +73,7 @@ struct Options {
   bool purge = false;           // keys delete: for good
   Duration overlap{};           // keys rotate: how long the old one stays valid
   bool replace = false;         // state import: what is there goes
+  bool force = false;           // state import: nobody else uses the store, whatever it says
   std::string passphrase_file;  // state
   std::string topic;            // help: a command's or a group's name, or ""
 };

@@ -110,6 +110,23 @@ Result<Site> OpenSite(const Config& config, const Environment& environment, bool
   return site;
 }
 
+// A run that has told this store of what it used and has not said that it is over, unless its
+// journal is here; "": there is none. One that has used nothing yet cannot be told from none.
+Result<std::string> RunElsewhere(const Site& site) {
+  auto image = Await<LedgerImage>([&](auto done) { site.store->Load(std::move(done)); });
+  if (!image) return std::unexpected(std::move(image.error()));
+  std::string journals(kNoFolder);
+  if (site.folder != nullptr) journals = site.folder->File(kJournalFolder);
+  Result<Past> past = ReadPast(*site.store, journals, {});
+  if (!past) return std::unexpected(std::move(past.error()));
+  for (const EpochRows& epoch : image->epochs) {
+    bool here = std::ranges::any_of(
+        past->dead, [&](const DeadEpoch& dead) { return dead.last.epoch == epoch.epoch; });
+    if (epoch.may_live && !here) return epoch.epoch;
+  }
+  return std::string();
+}
+
 // What a relay that was killed has left in its journal goes to the store first.
 Result<Unit> Settle(Site& site) {
   Result<Past> past = ReadPast(*site.store, site.folder->File(kJournalFolder), StateKinds());
@@ -151,6 +168,13 @@ Result<std::string> Import(const Config& config, const Options& options,
   if (!image) return No(options.names[0] + ": " + image.error().what);
   Result<Site> site = OpenSite(config, environment, true);
   if (!site) return std::unexpected(std::move(site.error()));
+  Result<std::string> running = RunElsewhere(*site);
+  if (!running) return std::unexpected(std::move(running.error()));
+  if (!running->empty() && !options.force) {
+    return No("a relay may be running on this store elsewhere (run " + *running +
+              "): stop it first, or it goes on with what it has in memory; if it was killed and "
+              "runs no more, --force");
+  }
   Result<bool> fresh = IsFresh(*site->store);
   if (!fresh) return std::unexpected(std::move(fresh.error()));
   if (!*fresh && !options.replace) {

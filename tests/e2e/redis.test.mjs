@@ -12,7 +12,8 @@ import {after, before, describe, it} from 'node:test';
 import {askFor, json, kDialects} from './lib/asking.mjs';
 import {startMock} from './lib/mock.mjs';
 import {kRedisPassword, startRedis, startWire} from './lib/redis.mjs';
-import {startRelay} from './lib/relay.mjs';
+import {run} from './lib/process.mjs';
+import {kRelayBinary, kRelayKey, startRelay} from './lib/relay.mjs';
 import {assertNothingSecretIn, kStraightOnly} from './lib/ways.mjs';
 import {ask1} from './lib/wire.mjs';
 
@@ -235,6 +236,32 @@ describe('a relay and a Redis that are killed', {skip: kStraightOnly}, () => {
       assert.deepEqual(told.rows.filter(({name}) => !known.has(name)), [], 'nobody asked for these');
       assert.equal(await world.redis.requests(), told.total.requests);
       assert.equal(all.some(({ended}) => ended) && all.some(({ended}) => !ended), true, 'the test shows nothing');
+    } finally {
+      await world.stop();
+    }
+  });
+});
+
+describe('relay state import', {skip: kStraightOnly}, () => {
+  it('refuses a Redis on which a relay may run elsewhere', async () => {
+    const world = await openWorld();
+    try {
+      assert.equal((await askFor(world, 'claude', {unstreamed: true})).status, 200);
+      await until(async () => await world.redis.requests() === 1, 'the request in the ledger');
+      const [words, file] = ['words', 'relay.state'].map((name) => path.join(world.folder, name));
+      fs.writeFileSync(words, 'correct horse battery staple');
+      assert.equal((await world.relay.command('state', 'export', file, '--passphrase-file', words)).code, 0);
+      // Another machine: the same file, and a data folder of its own.
+      const elsewhere = fs.mkdtempSync(path.join(world.folder, 'elsewhere-'));
+      const env = {PATH: process.env.PATH, HOME: elsewhere, TZ: 'UTC', RELAY_KEY: kRelayKey, RELAY_DATA: elsewhere};
+      const imports = (...args) => run(kRelayBinary, ['state', 'import', file, '--passphrase-file', words, '--config',
+        path.join(world.folder, 'relay.yaml'), ...args], {env, cwd: elsewhere, timeoutMs: 20_000});
+      const refused = await imports('--replace');
+      assert.equal(refused.code, 1);
+      assert.match(refused.stderr, /a relay may be running on this store elsewhere \(run \S+\): stop it first/);
+      await world.relay.stop();
+      const taken = await imports('--replace');
+      assert.equal(taken.code, 0, taken.stderr);
     } finally {
       await world.stop();
     }
