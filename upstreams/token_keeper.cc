@@ -68,6 +68,7 @@ class TokenKeeper::Story final : public Mortal, public ListNode<TokenStoryTag> {
         this);
   }
   const TokenSource* source() const { return source_.get(); }
+  bool Refreshes(std::string_view account) const { return refreshing_ && id() == account; }
   // What is stored has changed: it is looked at once more when this is over.
   void Again() { again_ = true; }
 
@@ -86,7 +87,9 @@ class TokenKeeper::Story final : public Mortal, public ListNode<TokenStoryTag> {
   Task<Result<Unit>> Read();
   Task<Result<Claim>> TakeClaim();
   Task<Unit> Refused(TokenRefusal refusal, Secret sent);
-  Task<Unit> Keep(TokenRecord record);
+  Task<Unit> Keep(TokenRecord record, Secret sent);
+  enum class Stored : uint8_t { kOurs, kNewer, kGone };
+  Task<Result<Stored>> LookAgain(Secret sent);
   bool HasNews();
   bool ClaimedElsewhere() const;
   void Tell();
@@ -99,6 +102,7 @@ class TokenKeeper::Story final : public Mortal, public ListNode<TokenStoryTag> {
   TokenSource::Kept& kept_;
   const Work work_;
   bool again_ = false;
+  bool refreshing_ = false;
   Waiter start_;
   Task<Unit> task_;
 };
@@ -115,6 +119,16 @@ Task<Unit> TokenKeeper::Story::Run() {
     Tell();
     co_return Unit{};
   }
+  // Another source of the account, as a changed configuration makes one, may have the same token.
+  while (keeper_.Refreshes(id())) {
+    co_await Sleep(keeper_.loop(), kClaimLook);
+    Result<Unit> read = co_await Read();
+    if (!read) {
+      FailWith(read.error());
+      co_return Unit{};
+    }
+  }
+  refreshing_ = true;
   Result<Claim> claim = co_await TakeClaim();
   if (!claim) {
     FailWith(claim.error());
@@ -134,9 +148,9 @@ Task<Unit> TokenKeeper::Story::Run() {
     co_return refused;
   }
   FaultPoint("token-answered");
-  if (tokens->refresh.empty()) tokens->refresh = std::move(sent);
+  if (tokens->refresh.empty()) tokens->refresh = sent;
   TokenRecord record = RecordOf(kept_.record.seed, std::move(*tokens), wall());
-  Unit kept = co_await Keep(std::move(record));
+  Unit kept = co_await Keep(std::move(record), std::move(sent));
   co_return kept;
 }
 
@@ -255,11 +269,26 @@ Task<Unit> TokenKeeper::Story::Refused(TokenRefusal refusal, Secret sent) {
   co_return Unit{};
 }
 
+// What is stored while we have a successor of the token `sent`. Whose token it is tells, not when:
+// clocks of replicas differ.
+Task<Result<TokenKeeper::Story::Stored>> TokenKeeper::Story::LookAgain(Secret sent) {
+  Result<StoredObject> stored = co_await keeper_.Load(id());
+  if (!stored) co_return std::unexpected(stored.error());
+  kept_.version = stored->version;
+  // A store that lost its last second, or somebody has removed the account.
+  if (stored->version == 0) co_return source_.use_count() > 1 ? Stored::kOurs : Stored::kGone;
+  Result<TokenRecord> known = ReadTokenRecord(stored->value, id(), keeper_.vault());
+  if (!known) co_return std::unexpected(known.error());
+  if (known->seed != kept_.record.seed) co_return Stored::kGone;
+  if (known->refresh == sent) co_return Stored::kOurs;
+  kept_.record = std::move(*known);
+  co_return Stored::kNewer;
+}
+
 // Stores what the vendor gave, however long that takes, and lets it be used: at once when it is
 // stored. The access token alone may be used before, since that spends nothing; no refresh begins
-// as long as this story lasts.
-Task<Unit> TokenKeeper::Story::Keep(TokenRecord record) {
-  const WallTime claimed = kept_.record.claimed;
+// as long as this story lasts. `sent`: the token that was spent for it.
+Task<Unit> TokenKeeper::Story::Keep(TokenRecord record, Secret sent) {
   int failures = 0;
   while (keeper_.store_ != nullptr) {
     std::string value = WriteTokenRecord(record, id(), keeper_.vault());
@@ -269,16 +298,21 @@ Task<Unit> TokenKeeper::Story::Keep(TokenRecord record) {
       kept_.version = written->version;
       break;
     }
+    std::string why;
     if (written) {
-      Result<Unit> read = co_await Read();
-      if (read && kept_.record.refreshed > claimed) {
+      Result<Stored> stored = co_await LookAgain(sent);
+      if (stored && *stored == Stored::kNewer) {
         // A login, or a replica that took our claim for lapsed.
         Publish();
         co_return Unit{};
       }
-      if (read) continue;
+      // Another refresh token has taken its place, or nobody has the account any more.
+      if (stored && *stored == Stored::kGone) break;
+      if (stored) continue;
+      why = stored.error().what;
+    } else {
+      why = written.error().what;
     }
-    std::string why = written ? "it was changed meanwhile" : written.error().what;
     if (++failures == 1) source_->Publish(record, true);
     Log(LogLevel::kError, "a refreshed token cannot be stored",
         {{"account", id()},
@@ -383,6 +417,10 @@ void TokenKeeper::Start(std::shared_ptr<TokenSource> source, Work work) {
   auto* story = new Story(*this, std::move(source), work);
   stories_.PushBack(*story);
   story->Begin();
+}
+
+bool TokenKeeper::Refreshes(std::string_view id) {
+  return stories_.Find([&](const Story& one) { return one.Refreshes(id); }) != nullptr;
 }
 
 void TokenKeeper::Ended() {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "core/async/loop_door.h"
 #include "core/base/list.h"
@@ -69,6 +70,7 @@ class TokenKeeper {
   const Vault& vault() const { return *vault_(); }
   void Start(std::shared_ptr<TokenSource> source, Work work);
   void Ended();
+  bool Refreshes(std::string_view id);
   void SetAlarm(const std::shared_ptr<TokenSource>& source);
   void Ring(TokenSource* source);
   Task<Result<StoredObject>> Load(std::string id);

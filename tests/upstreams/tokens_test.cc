@@ -535,6 +535,75 @@ TEST_F(TokensTest, ALoginDuringARefreshWins) {
   EXPECT_EQ(Stored().refresh.Reveal(), "rt-login");
 }
 
+TEST_F(TokensTest, AClockThatIsBehindDoesNotHideALogin) {
+  Will({"", Then::kWait});
+  auto source = tokens.Source(SpecOf("seed"), {});
+  Asker& asker = Ask(source);
+  TokenRecord login = Stored();
+  login.refresh = Secret("rt-login");
+  login.access = Secret("at-login");
+  login.refreshed = clock.Wall() - 1h;  // the other replica's clock
+  login.expires = clock.Wall() + 1h;
+  StoredObject object = store.objects().at(0);
+  ASSERT_TRUE(Await<ObjectWritten>([&](auto done) {
+    store.WriteObject(
+        {object.kind, object.id, object.version, WriteTokenRecord(login, object.id, vault)},
+        std::move(done));
+  }));
+  vendor.Say(Gives("at-old", "rt-old").bytes);
+  Settle();
+  EXPECT_TRUE(asker.has("at-login"));
+  EXPECT_EQ(Stored().refresh.Reveal(), "rt-login");
+}
+
+TEST_F(TokensTest, ARecordThatIsLostDuringARefreshIsWrittenAnew) {
+  Will({"", Then::kWait});
+  auto source = tokens.Source(SpecOf("seed"), {});
+  Asker& asker = Ask(source);
+  StoredObject object = store.objects().at(0);
+  ASSERT_TRUE(Await<ObjectWritten>([&](auto done) {
+    store.WriteObject({object.kind, object.id, object.version, std::nullopt}, std::move(done));
+  }));
+  vendor.Say(Gives("at-1", "rt-1").bytes);
+  Settle();
+  EXPECT_TRUE(asker.has("at-1"));
+  EXPECT_EQ(Stored().refresh.Reveal(), "rt-1");
+}
+
+TEST_F(TokensTest, NothingIsStoredForAnAccountThatIsGone) {
+  Will({"", Then::kWait});
+  auto source = tokens.Source(SpecOf("seed"), {});
+  Ask(source);
+  EXPECT_TRUE(RunPut(keeper->Drop("claude/alice")));
+  askers.clear();
+  source.reset();
+  bool idle = false;
+  keeper->Finish([&] { idle = true; });
+  vendor.Say(Gives("at-1", "rt-1").bytes);
+  Settle();
+  EXPECT_TRUE(idle);
+  EXPECT_TRUE(store.objects().empty());
+}
+
+TEST_F(TokensTest, TwoSourcesOfAnAccountSpendOneToken) {
+  Will({"", Then::kWait});
+  TokenSpec changed = SpecOf("seed");
+  changed.client.client_id = "another";
+  auto one = tokens.Source(SpecOf("seed"), {});
+  auto two = tokens.Source(changed, {});
+  ASSERT_NE(one, two);
+  Asker& first = Ask(one);
+  Asker& second = Ask(two);
+  Advance(2s);
+  EXPECT_EQ(vendor.requests.size(), 1U);
+  vendor.Say(Gives("at-1", "rt-1").bytes);
+  Settle();
+  EXPECT_TRUE(first.has("at-1"));
+  Advance(1s);
+  EXPECT_TRUE(second.has("at-1"));
+  EXPECT_EQ(vendor.requests.size(), 1U);
+}
+
 TEST_F(TokensTest, WhatAnotherKeySealedIsNotOverwritten) {
   Will(Gives("at-1", "rt-1"));
   Ask(tokens.Source(SpecOf("seed"), {}));
