@@ -117,6 +117,20 @@ void PrintTable(const std::vector<Row>& rows) {
   }
 }
 
+// "5h 12%, week 34%"
+std::string UsedText(const JsonIndex& account) {
+  std::string text;
+  JsonArray windows(account.Find("windows"));
+  while (JsonValue item = windows.Next()) {
+    Result<JsonIndex> window = JsonIndex::Object(item);
+    if (!window) continue;
+    if (!text.empty()) text += ", ";
+    text += TextIn(*window, "name") + " ";
+    text += std::string(window->Find("used_percent").Number().value_or("0")) + "%";
+  }
+  return text;
+}
+
 Row RowOf(const JsonIndex& account) {
   std::string state = TextIn(account, "state");
   if (std::string family = TextIn(account, "family"); !family.empty()) state += " " + family;
@@ -133,6 +147,7 @@ Row RowOf(const JsonIndex& account) {
           state,
           TextIn(account, "until"),
           std::to_string(account.Find("in_flight").Int().value_or(0)),
+          UsedText(account),
           token,
           TextIn(account, "who"),
           cause};
@@ -160,7 +175,7 @@ int List(const Relay& relay, const Options& options) {
   auto accounts = AccountsIn(*body);
   if (!accounts) return Complain(accounts.error());
   std::vector<Row> rows = {
-      {"ACCOUNT", "KIND", "FROM", "STATE", "UNTIL", "BUSY", "TOKEN UNTIL", "WHO", "CAUSE"}};
+      {"ACCOUNT", "KIND", "FROM", "STATE", "UNTIL", "BUSY", "USED", "TOKEN UNTIL", "WHO", "CAUSE"}};
   for (const JsonIndex& account : *accounts) rows.push_back(RowOf(account));
   PrintTable(rows);
   return kExitOk;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/config/root.h"
 #include "upstreams/tokens.h"
 
 namespace relay {
@@ -89,6 +88,7 @@ Account AccountOf(const ClusterConfig& cluster, const AccountConfig& from, Token
   account.concurrency = from.concurrency;
   account.weight = from.weight;
   account.tags = from.tags;
+  account.pause_at = from.pause_at.value_or(cluster.pause_at);
   account.models = from.models;
   return account;
 }

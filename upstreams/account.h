@@ -10,13 +10,12 @@
 #include "core/base/error.h"
 #include "core/base/secret.h"
 #include "core/config/proxy_url.h"
+#include "core/config/root.h"
 #include "core/config/units.h"
 #include "core/net/dialer.h"
 
 namespace relay {
 
-struct AccountConfig;
-struct ClusterConfig;
 class Tokens;
 class TokenSource;
 
@@ -62,7 +61,8 @@ struct Account {
   int concurrency = 0;                   // 0: no bound
   int weight = 0;                        // its share of the load; 0: not given
   std::vector<std::string> tags;         // groups that it is in
-  std::vector<std::string> models;       // globs; empty: all
+  PauseAt pause_at;
+  std::vector<std::string> models;  // globs; empty: all
 
   bool operator==(const Account&) const = default;
 };

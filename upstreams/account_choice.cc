@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <tuple>
 
 #include "core/config/texts.h"
 #include "core/store/keys.h"
@@ -44,13 +45,22 @@ struct Rank {
       : priority(state.account->priority),
         load(state.in_flight / state.capacity),
         recent(state.use.value() / state.capacity),
+        anew(AnewAt(state.windows)),
         used(state.last_used) {}
   auto operator<=>(const Rank&) const = default;
 
   int priority;
   double load;
   double recent;
+  TimePoint anew;
   uint64_t used;
+
+ private:
+  // The sooner one, where it is known.
+  static TimePoint AnewAt(const UsageWindows& windows) {
+    TimePoint first = windows.five_hours.until;
+    return first == TimePoint() ? TimePoint::max() : first;
+  }
 };
 
 Decision::Outcome OutcomeOf(const Rank& rank, const Rank& chosen) {
@@ -81,6 +91,8 @@ class Chooser {
     if (session && BarAt(*session).none()) return *session;
     NoAccount none;
     std::optional<size_t> best;
+    std::optional<size_t> spared;
+    TimePoint spared_until{};
     std::optional<size_t> guess;  // the best of those that may fail
     TimePoint guess_until{};
     for (size_t i = 0; i < states_.size(); ++i) {
@@ -92,11 +104,18 @@ class Chooser {
       } else if (bar.guess) {
         if (!guess || RankAt(i) < RankAt(*guess)) guess = i;
         Sooner(guess_until, bar.until);
+      } else if (bar.spared) {
+        if (!spared || std::tuple(RankAt(i).priority, bar.until) <
+                           std::tuple(RankAt(*spared).priority, spared_until)) {
+          spared = i;
+          spared_until = bar.until;
+        }
       } else if (!best || RankAt(i) < RankAt(*best)) {
         best = i;
       }
     }
     if (best) return *best;
+    if (spared) return *spared;
     // A guess parks nobody where no other can serve; a place that is sure to get free is better.
     if (guess && none.why != Why::kBusy) return *guess;
     Sooner(none.until, guess_until);
@@ -121,6 +140,7 @@ class Chooser {
       candidate.name = states_[i].name;
       candidate.index = i;
       candidate.guess = bar.guess;
+      candidate.spared = bar.spared;
       candidate.until = bar.until;
       if (bar.why) {
         candidate.why = *bar.why;
@@ -128,6 +148,8 @@ class Chooser {
         candidate.outcome = Decision::Outcome::kChosen;
       } else if (bar.guess && (!found || BarAt(*found).none())) {
         candidate.outcome = Decision::Outcome::kGuess;
+      } else if (bar.spared && !own) {
+        candidate.outcome = Decision::Outcome::kSpared;
       } else {
         candidate.outcome = own ? Decision::Outcome::kNotOwn : OutcomeOf(RankAt(i), RankAt(*found));
       }
@@ -161,14 +183,16 @@ std::string_view NameOf(AccountHealth health) {
     case AccountHealth::kProbing: return "probing";
     case AccountHealth::kExpired: return "expired";
     case AccountHealth::kPaused: return "paused";
+    case AccountHealth::kSpared: return "spared";
   }
   return "ready";
 }
 
 std::optional<AccountHealth> ParseHealth(std::string_view name) {
   using Health = AccountHealth;
-  for (Health health : {Health::kReady, Health::kLimited, Health::kOverloaded, Health::kRefused,
-                        Health::kBroken, Health::kProbing, Health::kExpired, Health::kPaused}) {
+  for (Health health :
+       {Health::kReady, Health::kLimited, Health::kOverloaded, Health::kRefused, Health::kBroken,
+        Health::kProbing, Health::kExpired, Health::kPaused, Health::kSpared}) {
     if (NameOf(health) == name) return health;
   }
   return std::nullopt;
@@ -199,6 +223,7 @@ std::string_view NameOf(Decision::Outcome outcome) {
     case Decision::Outcome::kChosen: return "chosen";
     case Decision::Outcome::kBarred: return "barred";
     case Decision::Outcome::kGuess: return "guess";
+    case Decision::Outcome::kSpared: return "spared";
     case Decision::Outcome::kNotOwn: return "session";
     case Decision::Outcome::kPriority: return "priority";
     case Decision::Outcome::kLoad: return "load";
@@ -243,6 +268,18 @@ const Decision::Candidate* Decision::Find(std::string_view account) const {
   return found == candidates.end() ? nullptr : &*found;
 }
 
+TimePoint SparedUntil(const AccountState& state, TimePoint now) {
+  const PauseAt& at = state.account->pause_at;
+  TimePoint until{};
+  auto look = [&](const WindowUse& window, int percent) {
+    bool reached = percent > 0 && now < window.until && window.used * 100 >= percent;
+    if (reached) until = std::max(until, window.until);
+  };
+  look(state.windows.five_hours, at.five_hours);
+  look(state.windows.week, at.week);
+  return until;
+}
+
 bool IsBoundTo(const Account& account, std::string_view bound) {
   std::string_view tag = TagOf(bound);
   return tag.empty() ? account.name == bound : HasTag(account, tag);
@@ -276,6 +313,11 @@ Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint n
   }
   bool full = account.concurrency > 0 && state.in_flight >= account.concurrency;
   if (full && !bar.why) bar.why = Why::kBusy;
+  // Of what produces no tokens nothing is used.
+  TimePoint spared = bar.none() && wish.generates ? SparedUntil(state, now) : TimePoint();
+  if (spared == TimePoint()) return bar;
+  bar.spared = true;
+  bar.until = spared;
   return bar;
 }
 

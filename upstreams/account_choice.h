@@ -16,6 +16,7 @@
 
 #include "core/base/clock.h"
 #include "upstreams/account.h"
+#include "upstreams/usage_windows.h"
 
 namespace relay {
 
@@ -29,6 +30,7 @@ enum class AccountHealth : uint8_t {
   kProbing,
   kExpired,  // waits for a new token
   kPaused,   // by a person
+  kSpared,   // ready, but its pause-at is reached
 };
 std::string_view NameOf(AccountHealth health);
 std::optional<AccountHealth> ParseHealth(std::string_view name);
@@ -125,11 +127,16 @@ struct AccountState {
   uint64_t last_used = 0;  // the pool's turn then
   int failures = 0;        // in a row
   std::vector<Trouble> troubles;
-  bool changed = false;  // of the last two, since they were taken
+  UsageWindows windows;  // zero where the vendor does not say
+  bool changed = false;  // of the last three, since they were taken
+  UsageWindows told;     // the windows as they were taken
   // How long streams took to their first event, a moving average; zero: not known yet.
   Duration first_content{};
   std::deque<Incident> incidents;  // the newest first
 };
+
+// Until when others are to serve what is new, since the account's pause-at is reached; epoch: not.
+TimePoint SparedUntil(const AccountState& state, TimePoint now);
 
 // Whether a key's `bind`, an account's name or "tag:…", means it.
 bool IsBoundTo(const Account& account, std::string_view bound);
@@ -138,7 +145,8 @@ bool IsBoundTo(const Account& account, std::string_view bound);
 struct Bar {
   std::optional<NoAccount::Why> why;  // it cannot serve
   bool guess = false;                 // it would, but may well fail
-  TimePoint until{};                  // of a limit or a guess; epoch: not known
+  bool spared = false;                // it would, but others are to
+  TimePoint until{};                  // of any of these; epoch: not known
   bool none() const { return !why && !guess; }
 };
 // `index`: as Wish::tried has it.
@@ -150,6 +158,7 @@ struct Decision {
     kChosen,
     kBarred,    // cannot serve: `why`
     kGuess,     // may well fail, and another is sure to serve, or will be soon
+    kSpared,    // its pause-at is reached, and another can serve
     kNotOwn,    // the session has another account
     kPriority,  // another comes first
     kLoad,      // another carries less, each by its capacity
@@ -161,7 +170,8 @@ struct Decision {
     Outcome outcome = Outcome::kBarred;
     NoAccount::Why why = NoAccount::Why::kEmpty;  // kBarred only
     bool guess = false;                           // it may well fail, whether chosen or not
-    TimePoint until{};                            // of a limit or a guess; epoch: not known
+    bool spared = false;                          // its pause-at is reached, likewise
+    TimePoint until{};                            // of these or a limit; epoch: not known
   };
   enum class Session : uint8_t {
     kNone,   // the request has none, or nobody serves it
@@ -178,14 +188,15 @@ struct Decision {
 
   const Candidate* Find(std::string_view account) const;  // null: not among them
 };
-// One word each: "chosen", "barred", "guess", "session", "priority", "load", "recent"; "none",
-// "new", "kept", "moved".
+// One word each: "chosen", "barred", "guess", "spared", "session", "priority", "load", "recent";
+// "none", "new", "kept", "moved".
 std::string_view NameOf(Decision::Outcome outcome);
 std::string_view NameOf(Decision::Session session);
 
 // The session's account, then priority, then least in flight, then least used of late, both
-// relative to the account's capacity. An account that rests by a guess, or is being probed, serves
-// where no other can. `session`: the account that
+// relative to the account's capacity; among equals whose window begins anew first. An account whose
+// pause-at is reached serves what is new where no other can, that whose window begins anew first;
+// and only after those one that rests by a guess, or is being probed. `session`: the account that
 // the wish's session has. A decision is filled in where one is given, and changes nothing.
 std::expected<size_t, NoAccount> ChooseAccount(std::span<const AccountState> states,
                                                std::optional<size_t> session, const Wish& wish,

@@ -225,6 +225,8 @@ std::vector<AccountPool::View> AccountPool::Look() {
     if (state.account == nullptr) continue;
     View view{.name = state.name, .in_flight = state.in_flight};
     view.first_content = state.first_content;
+    if (now < state.windows.five_hours.until) view.windows.five_hours = state.windows.five_hours;
+    if (now < state.windows.week.until) view.windows.week = state.windows.week;
     if (state.account->paused) {
       view.health = Health::kPaused;
       view.cause = "by a person";
@@ -241,6 +243,12 @@ std::vector<AccountPool::View> AccountPool::Look() {
       view.cause = trouble.cause;
       view.family = trouble.family;
       view.until = rests ? trouble.until : TimePoint();
+    }
+    TimePoint spared = SparedUntil(state, now);
+    if (view.health == Health::kReady && spared != TimePoint()) {
+      view.health = Health::kSpared;
+      view.cause = "pause-at is reached";
+      view.until = spared;
     }
     views.push_back(std::move(view));
   }

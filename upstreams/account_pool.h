@@ -124,6 +124,9 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   // says.
   bool Report(size_t index, const Judgement& judgement, const Wish& wish = {});
 
+  // What the vendor says of the account's windows; one of which it says nothing stays as it was.
+  void NoteWindows(size_t index, const UsageWindows& windows);
+
   using Health = AccountHealth;
   struct View {
     std::string name;
@@ -134,6 +137,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     TimePoint until{};  // of the rest; epoch when there is none
     // How long streams took to their first event, a moving average; zero: not known yet.
     Duration first_content{};
+    UsageWindows windows = {};  // those that are known and not over
   };
   // Of the accounts that there are.
   std::vector<View> Look();
@@ -153,10 +157,16 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     std::string cause;
     WallTime until{};
   };
+  struct KeptWindow {
+    double used = 0;
+    WallTime until{};  // epoch: nothing is known
+  };
   struct KeptHealth {
     std::string account;
     int failures = 0;
     std::vector<KeptTrouble> troubles;
+    KeptWindow five_hours = {};
+    KeptWindow week = {};
   };
   struct KeptSession {
     size_t slot = 0;  // below kMostSessions; no two sessions have one
@@ -168,7 +178,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   // Rung after each change, by any thread; outlives this. Before other threads use this.
   void RingAt(StateBell& bell) { bell_ = &bell; }
   // Of all accounts and sessions that changed since the last call. That a session was used again is
-  // told only after a while.
+  // told only after a while, and what of a window is used when it is a hundredth more.
   std::vector<KeptHealth> TakeChangedHealth();
   std::vector<KeptSession> TakeChangedSessions();
   // Adds what an earlier run knew; what this one knows already counts more. An account that is not

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What a pool learns of its accounts from the answers that they get.
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <tuple>
 #include <utility>
 
@@ -121,6 +123,28 @@ bool AccountPool::ReportLocked(size_t index, const Judgement& judgement, const W
   bool family = judgement.kind == Kind::kLimited && judgement.scope == Judgement::Scope::kFamily;
   if (family) trouble.family = wish.family;
   return Park(state, std::move(trouble), now);
+}
+
+void AccountPool::NoteWindows(size_t index, const UsageWindows& windows) {
+  if (!windows.known()) return;
+  static constexpr double kTold = 0.01;
+  static constexpr Duration kSame = std::chrono::minutes(1);  // a reset is told in whole seconds
+  auto differs = [](const WindowUse& now, const WindowUse& told) {
+    Duration moved = now.until - told.until;
+    return std::abs(now.used - told.used) >= kTold || moved > kSame || moved < -kSame;
+  };
+  {
+    std::lock_guard lock(mutex_);
+    State& state = states_[index];
+    UsageWindows& own = state.windows;
+    if (windows.five_hours.until != TimePoint()) own.five_hours = windows.five_hours;
+    if (windows.week.until != TimePoint()) own.week = windows.week;
+    bool changed =
+        differs(own.five_hours, state.told.five_hours) || differs(own.week, state.told.week);
+    if (!changed) return;
+    state.changed = true;
+  }
+  Changed();
 }
 
 void AccountPool::NoteIncident(State& state, const Judgement& judgement) {

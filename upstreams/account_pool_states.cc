@@ -156,7 +156,15 @@ std::vector<AccountPool::KeptHealth> AccountPool::TakeChangedHealth() {
   for (size_t i = 0; i < states_.size(); ++i) {
     State& state = states_[i];
     if (!std::exchange(state.changed, false)) continue;
-    KeptHealth kept{states_[i].name, state.failures, {}};
+    KeptHealth kept{.account = state.name, .failures = state.failures, .troubles = {}};
+    auto kept_of = [&](const WindowUse& window) -> KeptWindow {
+      if (now >= window.until) return {};
+      auto left = std::chrono::duration_cast<WallTime::duration>(window.until - now);
+      return {window.used, wall + left};
+    };
+    kept.five_hours = kept_of(state.windows.five_hours);
+    kept.week = kept_of(state.windows.week);
+    state.told = state.windows;
     for (const Trouble& trouble : state.troubles) {
       auto left = std::chrono::duration_cast<WallTime::duration>(trouble.until - now);
       kept.troubles.push_back({trouble.family, trouble.health, trouble.cause, wall + left});
@@ -175,9 +183,18 @@ bool AccountPool::RestoreHealth(const KeptHealth& kept) {
   bool there = std::ranges::any_of(states_, [&](const State& state) {
     return state.account != nullptr && state.name == kept.account;
   });
-  if (kept.account.empty() || (kept.failures <= 0 && kept.troubles.empty())) return false;
-  if (!there && !rests) return false;
+  bool windows = wall < kept.five_hours.until || wall < kept.week.until;
+  bool empty = kept.failures <= 0 && kept.troubles.empty() && !windows;
+  if (kept.account.empty() || empty || (!there && !rests && !windows)) return false;
   State& state = states_[IndexOfLocked(kept.account)];
+  auto restore = [&](const KeptWindow& from, WindowUse& to) {
+    if (wall >= from.until || to.until != TimePoint()) return;
+    Duration left = std::min<Duration>(from.until - wall, kMostRest);
+    to = {std::clamp(from.used, 0.0, 1.0), now + left};
+  };
+  restore(kept.five_hours, state.windows.five_hours);
+  restore(kept.week, state.windows.week);
+  state.told = state.windows;
   // What came of the requests of this run is newer than any guess.
   bool in_use = state.last_used > 0;
   if (!in_use) state.failures = kept.failures;

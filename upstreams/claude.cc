@@ -189,6 +189,10 @@ class Claude final : public Provider {
     return TakeOutClaudeThinking(x.json, call.edits);
   }
 
+  UsageWindows WindowsOf(const Head& answer, TimePoint now, WallTime wall) const override {
+    return ClaudeWindows(answer, now, wall);
+  }
+
   std::unique_ptr<UsageMeter> Meter(const Exchange& x) const override {
     if (x.ask.operation != Operation::kGenerate) return nullptr;
     return MakeClaudeMeter({.model = x.ask.model,

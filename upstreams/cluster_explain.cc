@@ -72,6 +72,8 @@ std::string ChosenText(const Decision& decision) {
 std::string OtherText(Decision::Outcome outcome) {
   switch (outcome) {
     case Decision::Outcome::kGuess: return "failed of late, and others are surer to serve";
+    case Decision::Outcome::kSpared:
+      return "has used its windows up to pause-at, and another can serve";
     case Decision::Outcome::kNotOwn: return "can serve, but the session is on another";
     case Decision::Outcome::kPriority: return "can serve, but another comes before it";
     case Decision::Outcome::kLoad: return "can serve, but carries more for its weight";
@@ -106,6 +108,7 @@ class Telling {
     std::string text = candidate.name + ": ";
     if (candidate.outcome == Outcome::kChosen) {
       text += "chosen: " + ChosenText(decision_);
+      if (candidate.spared) text += "; its pause-at is reached";
       if (candidate.guess) text += "; it failed of late, but no other can serve";
     } else {
       text += barred ? BarText(candidate.why, wish_) : OtherText(candidate.outcome);

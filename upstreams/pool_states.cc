@@ -38,16 +38,34 @@ std::shared_ptr<AccountPool> Find(const std::vector<NamedPool>& pools, std::stri
   return nullptr;
 }
 
-// {"failures":2,"troubles":[{"family":"opus","health":"limited","cause":"429 …","until":ms}]}
+void AddWindow(std::string_view name, const AccountPool::KeptWindow& window, JsonText& json) {
+  if (window.until == WallTime()) return;
+  json.Key(name).BeginObject().Field("used", window.used);
+  json.Field("until", MillisOf(window.until)).EndObject();
+}
+
+AccountPool::KeptWindow WindowAt(const JsonIndex& json, std::string_view name) {
+  auto window = JsonIndex::Object(json.Find(name));
+  if (!window) return {};
+  Parsed<double> used = ParseNumber(window->Find("used").Number().value_or("0"));
+  return {used.value_or(0), TimeAt(*window, "until")};
+}
+
+// {"failures":2,"troubles":[{"family":"opus","health":"limited","cause":"429 …","until":ms}],
+//  "5h":{"used":0.12,"until":ms},"week":{…}}
 std::string TextOf(const AccountPool::KeptHealth& kept) {
-  if (kept.failures == 0 && kept.troubles.empty()) return {};
+  bool windows = kept.five_hours.until != WallTime() || kept.week.until != WallTime();
+  if (kept.failures == 0 && kept.troubles.empty() && !windows) return {};
   JsonText json;
   json.BeginObject().Field("failures", kept.failures).Key("troubles").BeginArray();
   for (const AccountPool::KeptTrouble& trouble : kept.troubles) {
     json.BeginObject().Field("family", trouble.family).Field("health", NameOf(trouble.health));
     json.Field("cause", trouble.cause).Field("until", MillisOf(trouble.until)).EndObject();
   }
-  return json.EndArray().EndObject().Take();
+  json.EndArray();
+  AddWindow("5h", kept.five_hours, json);
+  AddWindow("week", kept.week, json);
+  return json.EndObject().Take();
 }
 
 std::optional<AccountPool::KeptHealth> HealthOf(std::string_view account, std::string_view text) {
@@ -56,6 +74,8 @@ std::optional<AccountPool::KeptHealth> HealthOf(std::string_view account, std::s
   AccountPool::KeptHealth kept;
   kept.account = account;
   kept.failures = static_cast<int>(json->Find("failures").Int().value_or(0));
+  kept.five_hours = WindowAt(*json, "5h");
+  kept.week = WindowAt(*json, "week");
   JsonArray troubles(json->Find("troubles"));
   while (JsonValue item = troubles.Next()) {
     auto trouble = JsonIndex::Object(item);

@@ -54,6 +54,8 @@ class Provider {
   // Takes the thinking that another account signed out of a call that Prepare made. False, with
   // nothing changed: there is none, or the call is not made by edits.
   virtual bool TakeOutThinking(const Exchange& x, Call& call) const = 0;
+  // What an answer says of its account's windows; of what it says nothing, nothing is known.
+  virtual UsageWindows WindowsOf(const Head&, TimePoint, WallTime) const { return {}; }
   // Null where nothing is counted.
   virtual std::unique_ptr<UsageMeter> Meter(const Exchange& x) const = 0;
 

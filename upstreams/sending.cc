@@ -228,6 +228,8 @@ Task<Sending::Attempt> Sending::Try(const Account& account) {
     co_return failed;
   }
   Answer& answer = *begun;
+  pool_.NoteWindows(lease().index(),
+                    provider_.WindowsOf(answer.head, loop_.Now(), loop_.clock().Wall()));
   if (answer.head.status / 100 != 2) {
     Attempt refused = co_await ReadRefusal(std::move(answer));
     co_return refused;

@@ -66,6 +66,12 @@ UpstreamMetrics::Series& UpstreamMetrics::SeriesOf(std::string_view account) {
       "relay_account_first_content_seconds",
       "How long streams of an account took to their first event, a moving average",
       {{"account", id}}));
+  for (const char* window : {"5h", "week"}) {
+    series.windows.push_back(
+        metrics_.MakeGauge("relay_account_window_used",
+                           "Share of a subscription's window that is used, as its vendor says",
+                           {{"account", id}, {"window", window}}));
+  }
   return series_.emplace(account, std::move(series)).first->second;
 }
 
@@ -82,6 +88,9 @@ void UpstreamMetrics::Set(Series& series, const AccountPool::View* view, TimePoi
   series.in_flight.front().Set(view == nullptr ? 0 : view->in_flight);
   Duration content = view == nullptr ? Duration::zero() : view->first_content;
   series.first_content.front().Set(std::chrono::duration<double>(content).count());
+  UsageWindows windows = view == nullptr ? UsageWindows() : view->windows;
+  series.windows[0].Set(windows.five_hours.used);
+  series.windows[1].Set(windows.week.used);
   bool rests = view != nullptr && view->until > now;
   Duration left = rests ? view->until - now : Duration::zero();
   series.cooldown.front().Set(std::chrono::duration<double>(left).count());

@@ -49,13 +49,14 @@ class UpstreamMetrics {
 
  private:
   static constexpr size_t kReasons = 14;
-  static constexpr size_t kHealths = 8;
+  static constexpr size_t kHealths = 9;
   struct Series {
     std::vector<Counter> attempts;     // by Reason
     std::vector<Gauge> states;         // by Health
     std::vector<Gauge> in_flight;      // one
     std::vector<Gauge> cooldown;       // one
     std::vector<Gauge> first_content;  // one
+    std::vector<Gauge> windows;        // five hours, week
   };
   Series& SeriesOf(std::string_view account);
   static void Set(Series& series, const AccountPool::View* view, TimePoint now);

@@ -2,6 +2,7 @@
 #include "admin/api/accounts.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "admin/account_test.h"
@@ -49,6 +50,12 @@ struct Now {
   }
 };
 
+void AddWindow(std::string_view name, const WindowUse& window, const Now& now, JsonText& json) {
+  if (window.until == TimePoint()) return;
+  json.BeginObject().Field("name", name).Field("used_percent", std::round(window.used * 1000) / 10);
+  json.Field("until", now.Text(window.until)).EndObject();
+}
+
 void AddAccount(JsonText& json, const Snapshot& snapshot, const ClusterShared& cluster,
                 const Account& account, const std::vector<AccountPool::View>& views,
                 const Now& now) {
@@ -72,6 +79,10 @@ void AddAccount(JsonText& json, const Snapshot& snapshot, const ClusterShared& c
     if (!view->cause.empty()) json.Field("cause", view->cause);
     if (!view->family.empty()) json.Field("family", view->family);
     if (view->until != TimePoint()) json.Field("until", now.Text(view->until));
+    json.Key("windows").BeginArray();
+    AddWindow("5h", view->windows.five_hours, now, json);
+    AddWindow("week", view->windows.week, now, json);
+    json.EndArray();
   }
   if (account.tokens != nullptr) AddToken(json, *account.tokens);
   json.Key("incidents").BeginArray();

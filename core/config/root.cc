@@ -28,6 +28,11 @@ constexpr Unbuilt kUnbuilt[] = {
     {"listener", "cors"},
 };
 
+int PercentOf(std::string_view text) {
+  Parsed<BytesOrShare> share = ParseBytesOrShare(text);
+  return share ? share->percent : 0;
+}
+
 void RefuseUnbuilt(Fields& f, std::string_view part) {
   for (const Unbuilt& unbuilt : kUnbuilt) {
     if (unbuilt.part == part) f.NotBuilt(unbuilt.key);
@@ -36,6 +41,8 @@ void RefuseUnbuilt(Fields& f, std::string_view part) {
 
 const Fits kName{IsName, "must be lower-case letters, digits, '-', '_' or '.' (64 at most)"};
 const Fits kBound{IsBound, "must be the name of an account, or tag: and a tag"};
+const Fits kPercent{[](std::string_view text) { return PercentOf(text) > 0; },
+                    "must be 1% to 100%"};
 const Fits kPrefix{IsPrefix, "must be like /api: '/' first, none at its end, no '//', '..' or '%'"};
 const Fits kPlainPath{IsPlainPath, "must be like /api/hello: '/' first, no '//', '..' or '%'"};
 const Fits kNoPlaceholder{IsNoPlaceholder, "must not be the placeholder of a guide", false};
@@ -285,6 +292,15 @@ static void Bind(Fields& f, OauthConfig& o) {
   f.Optional("scopes", o.scopes, OneOrMany{}, NonEmpty{}, kCredential, "what is asked for");
 }
 
+static void Bind(Fields& f, PauseAt& p) {
+  std::string five_hours;
+  std::string week;
+  f.Optional("5h", five_hours, kPercent, "of its five hours");
+  f.Optional("week", week, kPercent, "of its week");
+  p.five_hours = PercentOf(five_hours);
+  p.week = PercentOf(week);
+}
+
 void Bind(Fields& f, AccountDraft& a) {
   f.Title("account");
   a.place = f.place();
@@ -306,6 +322,7 @@ void Bind(Fields& f, AccountDraft& a) {
              "where no account of the cluster has a weight and each has a concurrency");
   f.Optional("tags", a.tags, OneOrMany{}, NonEmpty{}, kName,
              "groups that it is in, for bind of keys and tags of account-select");
+  f.Optional("pause-at", a.pause_at, "instead of the cluster's");
   f.Optional("models", a.models, OneOrMany{}, NonEmpty{}, kModelGlob, "only these; without it all");
   f.Optional("endpoint", a.endpoint, "instead of the cluster's");
   f.Optional("proxy", a.proxy, "instead of the cluster's; direct for none");
@@ -380,6 +397,9 @@ void Bind(Fields& f, ClusterDraft& c) {
              "without it direct");
   f.Optional("allow-private", c.allow_private,
              "accounts that are not of this file may name private and local addresses too");
+  f.Optional("pause-at", c.pause_at,
+             "the share of a subscription's windows from which on others serve what is new, until "
+             "the window begins anew; without it, or where no other can serve, none");
   f.Optional("accounts", c.drafts, "none: requests get 503");
   f.Optional("timeouts", c.timeouts, "of its upstream");
   f.Optional("failover", c.failover, "before an answer begins");

@@ -139,6 +139,14 @@ struct KeyConfig : KeyTerms {
   Place place;
 };
 
+// Percent of a subscription's windows from which on others serve what is new; 0: never.
+struct PauseAt {
+  int five_hours = 0;
+  int week = 0;
+
+  bool operator==(const PauseAt&) const = default;
+};
+
 struct AccountConfig {
   std::string name;
   Secret api_key;  // exactly one of these three is not empty
@@ -150,6 +158,7 @@ struct AccountConfig {
   int concurrency = 0;              // 0: no bound
   int weight = 0;                   // its share of the load; 0: not given
   std::vector<std::string> tags;    // groups of accounts, for keys and routes
+  std::optional<PauseAt> pause_at;  // else the cluster's
   std::vector<std::string> models;  // globs; empty: all
   std::optional<Url> endpoint;      // else the cluster's
   std::optional<ProxyUrl> proxy;    // else the cluster's
@@ -210,6 +219,7 @@ struct ClusterConfig {
   ProxyUrl proxy;              // of accounts that name none
   bool allow_private = false;  // accounts of the store may name private addresses
   OauthConfig oauth;
+  PauseAt pause_at;                     // of accounts that name none
   std::vector<AccountConfig> accounts;  // may be empty: requests get 503
   ClusterTimeouts timeouts;
   FailoverConfig failover;

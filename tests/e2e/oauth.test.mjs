@@ -492,6 +492,29 @@ describe('relay accounts', () => {
     assert.equal(accounts.find(({name}) => name === 'seeded').token.state, 'ready', 'it was kept');
   });
 
+  it('shows what a subscription has used of its windows, and spares what is left of them', async () => {
+    const accounts = {claude: '{name: sub, oauth-token: sk-ant-oat01-a-person, priority: 1, pause-at: {5h: 10%}}, \
+{name: spare, api-key: sk-ant-api03-spare, priority: 2}'};
+    let relay = await startRelay({accounts});
+    const asked = async (session) => {
+      assert.equal((await relay.ask('claude', {'x-claude-code-session-id': session})).status, 200);
+      return (await mock.records({path: '/v1/messages'})).at(-1).credential.value;
+    };
+    assert.equal(await asked('first'), 'sk-ant-oat01-a-person');
+    const shown = async () => (await relay.list()).find(({name}) => name === 'sub');
+    const sub = await shown();
+    assert.deepEqual(sub.windows.map(({name, used_percent}) => [name, used_percent]), [['5h', 12], ['week', 34]]);
+    assert.equal(sub.state, 'spared');
+    assert.equal(sub.until, sub.windows[0].until);
+    assert.equal(await asked('second'), 'sk-ant-api03-spare');
+    assert.equal(await asked('first'), 'sk-ant-oat01-a-person');
+    await relay.stop();
+    relay = await startRelay({accounts});
+    assert.equal((await shown()).state, 'spared');
+    const table = await relay.command(['accounts', 'list']);
+    assert.match(table.stdout, /sub .*spared .*5h 12%, week 34%/);
+  });
+
   it('adds, tests, pauses, resets and removes an API key, and keeps all of it over a restart', async () => {
     let relay = await startRelay();
     const typed = async (child) => child.stdin.write('sk-ant-api03-typed-key\n');
