@@ -30,6 +30,7 @@ void AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar) {
   if (!rests && trouble.probe == 0) return;  // whoever comes next is the probe
   if (!rests || IsGuess(trouble.health)) {
     bar.guess = true;
+    bar.rests = bar.rests || !trouble.noted;
   } else {
     Why why = Why::kLimited;
     if (trouble.health == AccountHealth::kRefused) why = Why::kRefused;
@@ -43,7 +44,7 @@ void AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar) {
 struct Rank {
   explicit Rank(const AccountState& state)
       : priority(state.account->priority),
-        load(state.in_flight / state.capacity),
+        load(std::floor(state.in_flight / state.capacity)),
         recent(state.use.value() / state.capacity),
         anew(AnewAt(state.windows)),
         used(state.last_used) {}
@@ -88,7 +89,7 @@ class Chooser {
       : states_(states), wish_(wish), now_(now) {}
 
   std::expected<size_t, NoAccount> Choose(std::optional<size_t> session) const {
-    if (session && BarAt(*session).none()) return *session;
+    if (session && Suits(BarAt(*session))) return *session;
     NoAccount none;
     std::optional<size_t> best;
     std::optional<size_t> spared;
@@ -101,7 +102,7 @@ class Chooser {
         none.why = std::max(none.why, *bar.why);
         bool ends = *bar.why == Why::kLimited || *bar.why == Why::kExpired;
         if (ends) Sooner(none.until, bar.until);
-      } else if (bar.guess) {
+      } else if (bar.rests || (wish_.sure && bar.guess)) {
         if (!guess || RankAt(i) < RankAt(*guess)) guess = i;
         Sooner(guess_until, bar.until);
       } else if (bar.spared) {
@@ -117,7 +118,10 @@ class Chooser {
     if (best) return *best;
     if (spared) return *spared;
     // A guess parks nobody where no other can serve; a place that is sure to get free is better.
-    if (guess && none.why != Why::kBusy) return *guess;
+    if (guess && none.why != Why::kBusy) {
+      if (!wish_.sure) return *guess;
+      none.Add({Why::kUntried, {}});
+    }
     Sooner(none.until, guess_until);
     return std::unexpected(none);
   }
@@ -146,7 +150,7 @@ class Chooser {
         candidate.why = *bar.why;
       } else if (found && *found == i) {
         candidate.outcome = Decision::Outcome::kChosen;
-      } else if (bar.guess && (!found || BarAt(*found).none())) {
+      } else if (bar.rests && (!found || BarAt(*found).none())) {
         candidate.outcome = Decision::Outcome::kGuess;
       } else if (bar.spared && !own) {
         candidate.outcome = Decision::Outcome::kSpared;
@@ -158,6 +162,7 @@ class Chooser {
   }
 
  private:
+  bool Suits(const Bar& bar) const { return bar.none() && !(wish_.sure && bar.guess); }
   Bar BarAt(size_t i) const { return BarOf(states_[i], i, wish_, now_); }
   Rank RankAt(size_t i) const { return Rank(states_[i]); }
   Decision::Session SessionOf(std::optional<size_t> session, size_t chosen) const {

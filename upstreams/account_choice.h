@@ -16,6 +16,7 @@
 
 #include "core/base/clock.h"
 #include "upstreams/account.h"
+#include "upstreams/recent_failures.h"
 #include "upstreams/usage_windows.h"
 
 namespace relay {
@@ -48,6 +49,7 @@ struct Wish {
   bool vendor_client = false;         // subscription accounts serve only these
   std::optional<Account::Kind> only;  // the call exists for this kind alone
   std::string bound;                  // who alone may serve it: a name or "tag:…"; "": any
+  bool sure = false;                  // better nobody than one that may well fail
   bool generates = true;              // else the account's limit, which counts tokens, is no bar
   std::vector<size_t> tried;          // accounts that failed this request already
   // An account must have one of these; null or empty: any may serve.
@@ -71,7 +73,7 @@ struct NoAccount {
     kExpired,   // their tokens have ended, and are refreshed at `until`
     kLimited,   // at their limits, until `until`
     kBusy,      // as many requests in flight as may be
-    kUntried,   // one that could serve was not asked
+    kUntried,   // one that could serve was not asked, or may well fail
   };
   // Keeps the reason that is nearer to being cured, and of two limits the earlier end.
   void Add(const NoAccount& other);
@@ -90,6 +92,7 @@ struct Trouble {
   std::string cause;
   TimePoint until{};   // it rests until then, and is probed by one request after
   uint64_t probe = 0;  // that request's lease; 0: none
+  bool noted = false;  // a guess, while as many accounts rest by guesses as may: it is no bar
 
   // Whether it stands against a request.
   bool Concerns(const Wish& wish) const;
@@ -121,11 +124,15 @@ class UseOfLate {
 struct AccountState {
   std::string name;
   std::shared_ptr<const Account> account;  // null: not among those that there are
-  double capacity = 1;                     // its share of the load, among the others'
+  std::shared_ptr<const Account> before;   // as the last configuration that had it; or null
+  double capacity = 1;                     // shares of the load; the smallest account has one
   int in_flight = 0;
   UseOfLate use;
   uint64_t last_used = 0;  // the pool's turn then
   int failures = 0;        // in a row
+  RecentFailures recent;
+  Duration last_rest{};   // for failures; zero: none yet
+  TimePoint rest_over{};  // its end
   std::vector<Trouble> troubles;
   UsageWindows windows;  // zero where the vendor does not say
   bool changed = false;  // of the last three, since they were taken
@@ -145,9 +152,10 @@ bool IsBoundTo(const Account& account, std::string_view bound);
 struct Bar {
   std::optional<NoAccount::Why> why;  // it cannot serve
   bool guess = false;                 // it would, but may well fail
+  bool rests = false;                 // so that others are to serve
   bool spared = false;                // it would, but others are to
   TimePoint until{};                  // of any of these; epoch: not known
-  bool none() const { return !why && !guess; }
+  bool none() const { return !why && !rests; }
 };
 // `index`: as Wish::tried has it.
 Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint now);
@@ -194,10 +202,12 @@ std::string_view NameOf(Decision::Outcome outcome);
 std::string_view NameOf(Decision::Session session);
 
 // The session's account, then priority, then least in flight, then least used of late, both
-// relative to the account's capacity; among equals whose window begins anew first. An account whose
-// pause-at is reached serves what is new where no other can, that whose window begins anew first;
-// and only after those one that rests by a guess, or is being probed. `session`: the account that
-// the wish's session has. A decision is filled in where one is given, and changes nothing.
+// relative to the account's capacity, what is in flight in whole shares: an idle account is no
+// better than one of four shares that carries three; among equals whose window begins anew first.
+// An account whose pause-at is reached serves what is new where no other can, that whose window
+// begins anew first; and only after those one that rests by a guess, or is being probed. `session`:
+// the account that the wish's session has. A decision is filled in where one is given, and changes
+// nothing.
 std::expected<size_t, NoAccount> ChooseAccount(std::span<const AccountState> states,
                                                std::optional<size_t> session, const Wish& wish,
                                                TimePoint now, Decision* decision = nullptr);

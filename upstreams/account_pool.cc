@@ -10,15 +10,27 @@ AccountLease::~AccountLease() {
   pool_->Release(index_, probe_);
 }
 
-AccountPool::AccountPool(const Accounts& accounts, const Clock& clock)
+AccountPool::AccountPool(const Accounts& accounts, const Clock& clock,
+                         const OutlierConfig& outliers)
     : clock_(clock), use_since_(clock.Now()) {
   free_slots_.reserve(kMostSessions + 1);
-  Reconfigure(accounts);
+  Reconfigure(accounts, outliers);
 }
 
-void AccountPool::Reconfigure(const Accounts& accounts) {
+// Whether what the vendor, or a proxy, refused is another now.
+static bool IsMended(const Account& now, const Account& before) {
+  return now.credential != before.credential || now.tokens != before.tokens ||
+         now.endpoint != before.endpoint ||
+         now.code_assist_endpoint != before.code_assist_endpoint ||
+         now.oauth_way != before.oauth_way;
+}
+
+void AccountPool::Reconfigure(const Accounts& accounts, const OutlierConfig& outliers) {
   std::lock_guard lock(mutex_);
-  for (State& state : states_) state.account.reset();
+  outliers_ = outliers;
+  for (State& state : states_) {
+    if (state.account != nullptr) state.before = std::exchange(state.account, nullptr);
+  }
   for (const auto& account : accounts) {
     auto known = std::find_if(states_.begin(), states_.end(),
                               [&](const State& state) { return state.name == account->name; });
@@ -27,6 +39,12 @@ void AccountPool::Reconfigure(const Accounts& accounts) {
       known->name = account->name;
     }
     known->account = account;
+    if (known->before != nullptr && IsMended(*account, *known->before)) {
+      size_t over = std::erase_if(known->troubles, [](const Trouble& trouble) {
+        return trouble.health == Health::kRefused || trouble.health == Health::kExpired;
+      });
+      known->changed = known->changed || over > 0;
+    }
   }
   ShareLocked();
   WakeAllLocked();
@@ -38,10 +56,15 @@ void AccountPool::ShareLocked() {
     return state.account == nullptr ||
            (state.account->weight == 0 && state.account->concurrency > 0);
   });
+  double least = 0;
   for (State& state : states_) {
     if (state.account == nullptr) continue;
     int share = by_places ? state.account->concurrency : state.account->weight;
     state.capacity = std::max(share, 1);
+    least = least == 0 ? state.capacity : std::min(least, state.capacity);
+  }
+  for (State& state : states_) {
+    if (state.account != nullptr) state.capacity /= least;
   }
 }
 

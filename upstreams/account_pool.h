@@ -99,13 +99,14 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   static constexpr size_t kMostSessions = 50'000;
 
   // `clock` outlives this.
-  AccountPool(const Accounts& accounts, const Clock& clock);
+  AccountPool(const Accounts& accounts, const Clock& clock, const OutlierConfig& outliers = {});
   ~AccountPool();
 
   // These are the accounts from now on. What is known of one goes by its name: health, requests in
   // flight, sessions and indices stay. One that is gone gets no new request, and those that it has
-  // end as they will; should it come back, it is what it was. Who waits looks again.
-  void Reconfigure(const Accounts& accounts);
+  // end as they will; should it come back, it is what it was. One with another credential, or
+  // another way, is not held to be refused any more. Who waits looks again.
+  void Reconfigure(const Accounts& accounts, const OutlierConfig& outliers = {});
 
   using Taken = std::expected<std::unique_ptr<AccountLease>, NoAccount>;
   // The best account (account_choice.h). A decision that is given is filled in.
@@ -118,7 +119,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   // How TryTake would choose at `now`. Takes nothing.
   Decision Explain(const Wish& wish, TimePoint now);
   // How long an account rests after that: as the vendor says, within bounds, or by default. What is
-  // not kLimited, kOverloaded, kRefused or kBroken calls for no rest.
+  // not kLimited, kOverloaded, kRefused or kBroken calls for no rest; a kBroken one grows.
   static TimePoint RestUntil(const Judgement& judgement, TimePoint now);
   // What came of a request that this account served for `wish`. True when it changed what Look()
   // says.
@@ -242,11 +243,17 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   // Ends what a good answer shows to be over. True when there was any.
   bool Recover(State& state, const Wish& wish, TimePoint now);
   bool Park(State& state, Trouble trouble, TimePoint now);
+  // Counts a failure. True when it is one too many.
+  bool CountFailure(State& state, TimePoint now) const;
+  // How long an account rests for failures this time.
+  Duration NextRest(const State& state, TimePoint now) const;
+  bool MayRestByGuess(const State& state, TimePoint now) const;
   void NoteIncident(State& state, const Judgement& judgement);
   State* StateOfLocked(std::string_view account);  // null: there is none
 
   const Clock& clock_;
   std::mutex mutex_;
+  OutlierConfig outliers_;
   std::vector<State> states_;  // by index; one for each name that there ever was
   std::unordered_map<std::string, Session> sessions_;
   List<Session, SessionTag> by_use_;  // all of sessions_, the longest unused first

@@ -16,7 +16,6 @@ constexpr Duration kLimitedDefault = std::chrono::seconds(60);
 constexpr Duration kRefusedRest = std::chrono::minutes(10);
 constexpr Duration kShortRest = std::chrono::seconds(5);
 constexpr Duration kLeastRest = std::chrono::seconds(1);
-constexpr int kBrokenInARow = 5;
 // Families of models with a limit of their own, an account.
 constexpr size_t kMostFamilies = 32;
 
@@ -71,11 +70,41 @@ bool AccountPool::Park(State& state, Trouble trouble, TimePoint now) {
     bool surer = IsGuess(same->health) && !IsGuess(trouble.health);
     if (IsGuess(trouble.health) || (!surer && trouble.until <= same->until)) return false;
   }
+  trouble.noted = IsGuess(trouble.health) && !MayRestByGuess(state, now);
   *same = std::move(trouble);
   state.changed = true;
   // Those who wait for this account look for another, or learn that there is none.
   WakeAllLocked();
   return true;
+}
+
+bool AccountPool::CountFailure(State& state, TimePoint now) const {
+  state.recent.Add(true, now);
+  return ++state.failures >= outliers_.in_a_row ||
+         state.recent.Reach(outliers_.failures, outliers_.requests, now);
+}
+
+Duration AccountPool::NextRest(const State& state, TimePoint now) const {
+  // Who served well since, for as long as it had rested, begins anew.
+  bool again = now - state.rest_over < state.last_rest;
+  return std::min(again ? state.last_rest * 2 : outliers_.rest, outliers_.longest);
+}
+
+// So that not all of the load falls on the few that are left of those that a vendor's trouble hit.
+bool AccountPool::MayRestByGuess(const State& state, TimePoint now) const {
+  int accounts = 0;
+  int resting = 0;
+  for (const State& other : states_) {
+    if (other.account == nullptr || other.account->paused) continue;
+    ++accounts;
+    if (&other == &state) continue;
+    bool rests = std::ranges::any_of(other.troubles, [now](const Trouble& trouble) {
+      bool still = now < trouble.until || trouble.probe != 0;
+      return still && IsGuess(trouble.health) && !trouble.noted;
+    });
+    if (rests) ++resting;
+  }
+  return resting < std::min(accounts * outliers_.at_most / 100, accounts - 1);
 }
 
 TimePoint AccountPool::RestUntil(const Judgement& judgement, TimePoint now) {
@@ -104,11 +133,14 @@ bool AccountPool::ReportLocked(size_t index, const Judgement& judgement, const W
   switch (judgement.kind) {
     // The vendor answered what was asked, if only that it was asked badly.
     case Kind::kFine:
-    case Kind::kRequest: Learn(state, judgement.first_content); return Recover(state, wish, now);
+    case Kind::kRequest:
+      Learn(state, judgement.first_content);
+      state.recent.Add(false, now);
+      return Recover(state, wish, now);
     case Kind::kUnsuited: return false;
     case Kind::kBroken:
       state.changed = true;
-      if (++state.failures < kBrokenInARow) {
+      if (!CountFailure(state, now)) {
         NoteIncident(state, judgement);
         return false;
       }
@@ -122,7 +154,16 @@ bool AccountPool::ReportLocked(size_t index, const Judgement& judgement, const W
   trouble.until = RestUntil(judgement, now);
   bool family = judgement.kind == Kind::kLimited && judgement.scope == Judgement::Scope::kFamily;
   if (family) trouble.family = wish.family;
-  return Park(state, std::move(trouble), now);
+  if (judgement.kind != Kind::kBroken) return Park(state, std::move(trouble), now);
+  Duration rest = judgement.until == TimePoint() ? NextRest(state, now) : trouble.until - now;
+  trouble.until = now + rest;
+  if (!Park(state, std::move(trouble), now)) return false;
+  state.last_rest = rest;
+  state.rest_over = now + rest;
+  // The next failure is enough, and what led here says no more.
+  state.failures = std::max(state.failures, outliers_.in_a_row);
+  state.recent.Forget();
+  return true;
 }
 
 void AccountPool::NoteWindows(size_t index, const UsageWindows& windows) {

@@ -42,7 +42,7 @@ std::shared_ptr<const ClusterShared> ShareCluster(const ClusterConfig& config,
     shared->retries = before->retries;
     return shared;
   }
-  shared->pool = std::make_shared<AccountPool>(shared->accounts, clock);
+  shared->pool = std::make_shared<AccountPool>(shared->accounts, clock, config.outliers);
   shared->metrics = std::make_shared<UpstreamMetrics>(metrics, config.name);
   shared->retries = std::make_shared<RetryBudget>();
   shared->metrics->Show(*shared->pool, clock.Now());
@@ -53,7 +53,7 @@ void Enter(const ClusterShared& shared, TimePoint now) {
   for (const auto& account : shared.accounts) {
     if (account->tokens != nullptr) account->tokens->GoBy(account->oauth_way);
   }
-  shared.pool->Reconfigure(shared.accounts);
+  shared.pool->Reconfigure(shared.accounts, shared.config.outliers);
   shared.metrics->Show(*shared.pool, now);
 }
 

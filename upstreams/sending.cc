@@ -181,8 +181,9 @@ bool Sending::TakesPlaceOfSlow() {
   if (last || !config_.failover.OnReset()) return false;
   Wish others = wish_;
   others.tried.push_back(lease().index());
+  others.sure = true;
   AccountPool::Taken taken = pool_.TryTake(others);
-  if (!taken || (*taken)->guess()) return false;
+  if (!taken) return false;
   next_ = std::move(*taken);
   return true;
 }
@@ -458,6 +459,8 @@ Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
     Use(std::move(next_));
     co_return Unit{};
   }
+  // An account that is not known to fail is always asked: one that is dead fails no request.
+  wish_.sure = true;
   AccountPool::Taken taken = pool_.TryTake(wish_);
   if (!taken && taken.error().why == NoAccount::Why::kBusy) {
     x_.facts.lease.reset();
@@ -466,11 +469,11 @@ Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
     x_.facts.way.waited += loop_.Now() - since;
     shared_.metrics->Waited(loop_.Now() - since);
   }
-  if (!taken) co_return std::unexpected(taken.error());
-  // An account that is not known to fail is always asked: one that is dead fails no request.
-  if ((*taken)->guess() && !TakeRetry()) {
-    co_return std::unexpected(NoAccount{NoAccount::Why::kUntried, {}});
+  wish_.sure = false;
+  if (!taken && taken.error().why == NoAccount::Why::kUntried && TakeRetry()) {
+    taken = pool_.TryTake(wish_);
   }
+  if (!taken) co_return std::unexpected(taken.error());
   Use(std::move(*taken));
   co_return Unit{};
 }

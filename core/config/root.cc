@@ -369,6 +369,22 @@ static void Bind(Fields& f, RetryBudgetConfig& b) {
              "so many in any case; 0 with 0 percent: none");
 }
 
+static void Bind(Fields& f, OutlierConfig& c) {
+  f.Optional("in-a-row", c.in_a_row, Range{1, 1000}, "failures that rest an account");
+  std::string failures = "50%";
+  f.Optional("failures", failures, kPercent, "of the requests of the last minute, that do, too");
+  f.Optional("requests", c.requests, Range{1, 1'000'000}, "fewer in the last minute say nothing");
+  std::string at_most = "50%";
+  f.Optional("at-most", at_most, kPercent,
+             "of the accounts rest at once, since they fail or their vendor is overloaded; one is "
+             "left always");
+  f.Optional("rest", c.rest, Range{Duration(1s), Duration(1h)},
+             "doubled each time, until it serves well for as long");
+  f.Optional("longest-rest", c.longest, Range{Duration(1s), Duration(24h)}, "no rest is longer");
+  c.failures = PercentOf(failures);
+  c.at_most = PercentOf(at_most);
+}
+
 static void Bind(Fields& f, FailoverConfig& c) {
   f.Optional("attempts", c.attempts, Range{1, 10}, "in all, the first one too");
   f.Optional("within", c.within, Range{100ms, 10min}, "no new attempt after this");
@@ -403,6 +419,7 @@ void Bind(Fields& f, ClusterDraft& c) {
   f.Optional("accounts", c.drafts, "none: requests get 503");
   f.Optional("timeouts", c.timeouts, "of its upstream");
   f.Optional("failover", c.failover, "before an answer begins");
+  f.Optional("outliers", c.outliers, "when failures rest an account");
   f.Optional("rules", c.rules,
              "what answers mean for their account; the first that matches counts, then the "
              "relay's own");

@@ -187,6 +187,16 @@ enum class ForeignThinking : uint8_t {
   kPass,     // the vendor's refusal goes to the client
 };
 
+// When failures of an account, which only let it be guessed that it fails, rest it.
+struct OutlierConfig {
+  int in_a_row = 5;
+  int failures = 50;  // percent of the requests of the last minute, where these are `requests` or
+  int requests = 20;  // more
+  int at_most = 50;   // percent of the accounts at rest for guesses at once; one is left always
+  Duration rest = std::chrono::seconds(5);  // doubled each time, up to
+  Duration longest = std::chrono::minutes(5);
+};
+
 // What moves a request to another account before commit.
 struct FailoverConfig {
   int attempts = 3;
@@ -223,6 +233,7 @@ struct ClusterConfig {
   std::vector<AccountConfig> accounts;  // may be empty: requests get 503
   ClusterTimeouts timeouts;
   FailoverConfig failover;
+  OutlierConfig outliers;
   std::vector<AccountRule> rules;  // asked before those that relay ships
   Place place;
 };

@@ -166,10 +166,11 @@ TEST(AccountChoice, SaysWhenAGuessServesAndWhenNobodyDoes) {
   Asked p({MakeAccount("a", 1), MakeAccount("b", 2)});
   p.pool->Report(0, {.kind = Kind::kOverloaded});
   p.pool->Report(1, {.kind = Kind::kOverloaded});
+  // One of two may rest by a guess; the other is left, and known to be one.
   Decision decision = p.Ask();
-  EXPECT_EQ(decision.chosen, 0U);
-  EXPECT_TRUE(decision.Find("a")->guess);
-  EXPECT_EQ(WordsOf(decision)["b"], "priority");
+  EXPECT_EQ(decision.chosen, 1U);
+  EXPECT_EQ(WordsOf(decision)["a"], "guess");
+  EXPECT_TRUE(decision.Find("b")->guess);
   TimePoint reset = p.clock.Now() + seconds(30);
   p.pool->Report(0, {.kind = Kind::kLimited, .until = reset});
   p.pool->Report(1, {.kind = Kind::kRefused});

@@ -112,21 +112,22 @@ TEST(RetryBudget, APlaceIsHeldUntilTheFurtherTryIsAnswered) {
   world.AskClaude(false);
   EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-b"));
   EXPECT_EQ(world.shared->retries->taken(), 0);
-  // Both fail of late: the next is tried again by the one place there is, and waits.
-  world.vendor.Answer("sk-b", Silence());
+  // Both fail of late, and b is the one that is left: the next is tried again by the one place
+  // there is, and waits.
+  world.vendor.Answer("sk-a", Silence());
   world.AskClaude(false);
-  EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-b", "sk-a", "sk-b"));
+  EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-b", "sk-b", "sk-a"));
   EXPECT_EQ(world.shared->retries->taken(), 1);
   std::unique_ptr<ClientSocket> first = std::move(world.client);
   world.AskClaude(false);
   EXPECT_EQ(world.status(), 529);
-  EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-b", "sk-a", "sk-b", "sk-a"));
+  EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-b", "sk-b", "sk-a", "sk-b"));
   // It is given back when its client leaves.
   first.reset();
   world.Settle();
   EXPECT_EQ(world.shared->retries->taken(), 0);
-  world.vendor.Answer("sk-a", Json(529, kOverloaded));
-  world.vendor.Answer("sk-b", Json(200, R"({"ok":true})"));
+  world.vendor.Answer("sk-b", Json(529, kOverloaded));
+  world.vendor.Answer("sk-a", Json(200, R"({"ok":true})"));
   world.AskClaude(false);
   EXPECT_EQ(world.status(), 200);
   EXPECT_EQ(world.shared->retries->taken(), 0);
@@ -138,7 +139,7 @@ TEST(RetryBudget, WhatBlamesAnAccountIsNotPassedOnWhenItIsSpent) {
   world.vendor.Answer("sk-b", Json(529, kOverloaded));
   world.AskClaude(false);
   EXPECT_EQ(world.status(), 529);
-  world.vendor.Answer("sk-a", Json(401, kAuthError));
+  world.vendor.Answer("sk-b", Json(401, kAuthError));
   world.AskClaude(false);
   EXPECT_EQ(world.status(), 503);
   EXPECT_EQ(world.Field("retry-after"), "1");
