@@ -246,8 +246,10 @@ class RateLimitFilter final : public Filter {
 
   // The same, of all relays that share the limits.
   Task<Verdict> AdmitEverywhere(Exchange& x, Limiter::Ask ask) {
+    const TimePoint since = x.loop.Now();
     Limiter::Everywhere admitted = co_await limiter_.AdmitEverywhere(
-        x.loop, std::move(ask), x.loop.Now() + options_.wait, static_cast<size_t>(options_.queue));
+        x.loop, std::move(ask), since + options_.wait, static_cast<size_t>(options_.queue));
+    x.facts.way.waited += x.loop.Now() - since;
     if (admitted.slot == nullptr) co_return Refuse(x, *admitted.over);
     x.facts.slot = std::move(admitted.slot);
     if (!admitted.over) co_return Verdict::Continue();
@@ -312,6 +314,9 @@ class RateLimitFilter final : public Filter {
       }
     }
     if (!any) x.explanation->Say("no limit stands in the way");
+    if (limiter_.IsShared(ask)) {
+      x.explanation->Say("other relays share these limits, and have a say when it is sent");
+    }
   }
 
   bool MayWait(const Limiter::Denied& denied) const {

@@ -233,7 +233,7 @@ class World {
       case Kind::kSticky: {
         Wish wish = WishFor(event.where);
         wish.sticky = event.text;
-        (void)Shared(event.where).pool->TryTake(wish);
+        AccountPool::Taken ended = Shared(event.where).pool->TryTake(wish);
         break;
       }
       case Kind::kStarts:
@@ -279,7 +279,11 @@ class World {
     vendor.requests.clear();
     entered.clear();
     std::vector<std::string> fields;
-    for (const auto& [name, value] : request.headers) fields.push_back(name + ": " + value);
+    fields.reserve(request.headers.size() + 1);
+    for (const auto& [name, value] : request.headers) {
+      std::string& field = fields.emplace_back(name);
+      field.append(": ").append(value);
+    }
     // As Rehearse does.
     if (!request.body.empty()) fields.emplace_back("content-type: application/json");
     loop.Turn();  // it is later than the loop knows
@@ -481,7 +485,8 @@ class Agreement {
         Result<JsonIndex> note = JsonIndex::Object(one);
         std::string outcome = note->Find("outcome").String().value_or("");
         std::string why = note->Find("why").String().value_or("");
-        if (!outcome.empty()) ++counts[outcome + (why.empty() ? "" : " " + why)];
+        if (!why.empty()) outcome.append(" ").append(why);
+        if (!outcome.empty()) ++counts[outcome];
         if (note->Find("wait-ms")) ++counts[step->Find("name").String().value_or("") + " waits"];
       }
     }
@@ -499,7 +504,7 @@ TEST(Explain, AgreesWithWhatThenHappensInFiveHundredSituations) {
     if (testing::Test::HasFailure()) return;
   }
   // The dice leaves nothing out.
-  const std::pair<const char*, int> kLeast[] = {
+  static constexpr std::pair<const char*, int> kLeast[] = {
       {"served", 150},
       {"refused by route", 20},
       {"refused by auth", 60},

@@ -5,6 +5,7 @@
 
 #include "admin/endpoints.h"
 #include "admin/explain.h"
+#include "core/store/shared_limits.h"
 #include "tests/admin/fixture.h"
 
 namespace relay {
@@ -168,6 +169,27 @@ TEST(Rehearsal, TakesAndCountsNothing) {
   EXPECT_NE(world.Text(Message("dora")).find("served by"), std::string::npos);
   world.clock.Advance(std::chrono::hours(2));
   EXPECT_NE(world.Text(Message("dora")).find("served by"), std::string::npos);
+}
+
+class OtherRelays final : public SharedLimits {
+ public:
+  Task<Verdict> Reserve(Loop&, Limiter::Ask) override {
+    ++asked;
+    return Verdict();
+  }
+  void Settle(Settlement) override { ++asked; }
+  Status status() const override { return {}; }
+  int asked = 0;
+};
+
+TEST(Rehearsal, AsksNoOtherRelayAndSaysSo) {
+  OtherRelays others;
+  World world;
+  world.services->limiter.ShareBy(&others);
+  std::string text = world.Text(Message("alice"));
+  EXPECT_NE(text.find("other relays share these limits"), std::string::npos) << text;
+  EXPECT_EQ(others.asked, 0);
+  EXPECT_EQ(world.Text(Message("dora")).find("other relays"), std::string::npos);
 }
 
 TEST(Rehearsal, LeavesNoHeaderOutInSilence) {
