@@ -255,6 +255,8 @@ class Limiter {
   // The exchange of `slot` does not go on: as if it had never been admitted. `asker`, who holds it,
   // is not woken by that.
   static void Undo(Slot& slot, const LimitTicket* asker);
+  // All relays together have spent a budget: this one refuses by itself from now on.
+  void Learn(LimitScope& scope, const Denied& spent);
   void SettleShared(const Slot& slot, const Charge& charge);
   void ForgetIdleLocked();
   std::vector<std::shared_ptr<LimitScope>> AllScopes() const;

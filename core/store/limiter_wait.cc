@@ -106,6 +106,17 @@ Task<Limiter::Admitted> Limiter::AdmitInTurn(Loop& loop, Ask ask, TimePoint dead
   }
 }
 
+void Limiter::Learn(LimitScope& scope, const Denied& spent) {
+  WallTime wall = clock_.Wall();
+  std::lock_guard lock(scope.mutex_);
+  if (spent.what == Denied::What::kCost) {
+    scope.spending_.Raise(spent.window, zone_.DayOf(wall), spent.limit);
+  } else if (spent.retry_after) {
+    WallTime end = wall + std::chrono::ceil<WallTime::duration>(*spent.retry_after);
+    scope.five_hours_.Raise(wall, end, spent.limit);
+  }
+}
+
 Task<Limiter::Everywhere> Limiter::AdmitEverywhere(Loop& loop, Ask ask, TimePoint deadline,
                                                    size_t most) {
   if (ask.shadow) {
@@ -134,6 +145,8 @@ Task<Limiter::Everywhere> Limiter::AdmitEverywhere(Loop& loop, Ask ask, TimePoin
         co_return Everywhere{std::move(slot), over};
       }
       Undo(*slot, &turn.ticket());
+      const Denied& denied = *verdict.denied;
+      if (denied.spent) Learn(*ask.claims[denied.claim].scope, denied);
       if (!turn.StandBy(verdict)) co_return Everywhere{nullptr, verdict.denied};
       if (!over) over = verdict.denied;
     } else if (!over) {

@@ -70,6 +70,11 @@ void FiveHours::AddPast(const FiveHours& past, WallTime now) {
   spent_ = ours ? PlusClamped(spent_, past.spent_) : past.spent_;
 }
 
+void FiveHours::Raise(WallTime now, WallTime end, int64_t nanodollars) {
+  if (!RunAt(now)) *this = FiveHours(end - kLength, 0);
+  spent_ = std::max(spent_, nanodollars);
+}
+
 void Spending::Advance(int32_t today) {
   // Two threads may read the clock around midnight and come in the other order; a clock that was
   // wrong by more, and was put right, is believed.
@@ -83,6 +88,12 @@ void Spending::Advance(int32_t today) {
 void Spending::Add(int32_t today, int64_t nanodollars) {
   Advance(today);
   for (int64_t& spent : spent_) spent = PlusClamped(spent, nanodollars);
+}
+
+void Spending::Raise(CostWindow window, int32_t today, int64_t nanodollars) {
+  Advance(today);
+  int64_t& spent = spent_[IndexOf(window)];
+  spent = std::max(spent, nanodollars);
 }
 
 void Spending::AddPast(int32_t day, int64_t nanodollars) {

@@ -44,6 +44,9 @@ class FiveHours {
   // Adds what another knows, if that still runs.
   void AddPast(const FiveHours& past, WallTime now);
 
+  // At least so much was spent in those that end at `end`, as somebody else knows.
+  void Raise(WallTime now, WallTime end, int64_t nanodollars);
+
   WallTime began() const { return began_; }
   int64_t spent() const { return spent_; }
 
@@ -69,6 +72,8 @@ class Spending {
   void AddPast(int32_t day, int64_t nanodollars);
   // All that another one knows of, as of `today`.
   void AddPast(Spending past, int32_t today);
+  // At least so much was spent in the window that holds `today`, as somebody else knows.
+  void Raise(CostWindow window, int32_t today, int64_t nanodollars);
   // In the windows that hold `today`.
   const CostAmounts& SpentOn(int32_t today);
 

@@ -23,6 +23,10 @@ const kLimit = 50;
 const kMessages = '/api/v1/messages';
 const kEncryptionKey = 'e2e-encryption-key-0123456789abcdef';
 
+/** A million tokens cost a dollar in and five out. */
+const kOutput = 200;
+const kPrice = kOutput * 5e-6;
+
 const keyOf = (name) => `cr_of_${name.replaceAll('-', '_')}_0123456789`;
 const keyNamed = (name, limits) => ({name, key: keyOf(name), limits});
 const headersOf = (name, more = {}) => ({...kClaudeHeaders, 'x-api-key': keyOf(name), ...more});
@@ -89,7 +93,8 @@ describe('two relays on one Redis', {skip: kStraightOnly}, () => {
     world = await openWorld({keys: [
       ...Array.from({length: kRounds}, (_, i) => keyNamed(`minute-${i}`, `requests-per-minute: ${kLimit}`)),
       keyNamed('at-once', `concurrency: ${kLimit}`), keyNamed('counted', 'requests-per-minute: 100000, concurrency: 1000'),
-      keyNamed('killed', 'concurrency: 4'),
+      keyNamed('killed', 'concurrency: 4'), keyNamed('budget', `cost-per-day: ${(6 * kPrice).toFixed(4)}`),
+      keyNamed('away', 'concurrency: 2'),
     ]});
   });
   after(() => world?.close());
@@ -139,6 +144,44 @@ describe('two relays on one Redis', {skip: kStraightOnly}, () => {
     watch.stop();
   });
 
+  it('overrun the budget of a day by no more than one request where reserves are enough', async () => {
+    const usage = {'x-mock-usage': `input=1,output=${kOutput},cache-read=0,cache-write=0`};
+    const body = {...kTurn, model: 'claude-haiku-4-5', max_tokens: kOutput};
+    let served = 0;
+    for (let burst = 0; ; ++burst) {
+      assert.equal(burst < 40, true, 'it is spent in the end');
+      const answers = await Promise.all(Array.from({length: 40}, (_, i) => world.ask(i, 'budget', {more: usage, body})));
+      const told = countBy(answers, (answer) => answer.status === 200 ? 'served' : json(answer).error.type);
+      served += told.served ?? 0;
+      assert.equal((told.served ?? 0) + (told.rate_limit_error ?? 0) + (told.billing_error ?? 0), 40, JSON.stringify(told));
+      if (told.billing_error === 40) break;
+    }
+    // A request costs a token more than what comes out of it.
+    assert.equal(served, 6, `${served} of what costs ${kPrice} for ${6 * kPrice}`);
+  });
+
+  it('go by their own limits while Redis is stalled, tell it, and share again', async () => {
+    for (const wire of world.wires) wire.mode = 'stall';
+    const held = await hold(world, 'away', 8);
+    await until(() => held.answers.length === 4, 'four refusals');
+    assert.equal((await world.mock.records({count: 4})).length, 4);
+    for (const relay of world.relays) {
+      const metrics = (await ask1(relay.port, 'GET', '/metrics')).body.toString();
+      assert.match(metrics, /^relay_limits_shared 0$/m);
+      assert.match(metrics, /^relay_limits_alone_total [1-9]/m);
+      assert.equal(relay.log().match(/limits are not shared/g)?.length, 1);
+    }
+    for (const wire of world.wires) wire.mode = 'pass';
+    // Both tell what they have in flight: together too many for anybody else.
+    await until(async () => (await world.redis.ask('KEYS', 'relay:lease:*')).length === 2, 'two leases');
+    await held.release();
+    await until(async () => (await world.redis.ask('KEYS', 'relay:lease:*')).length === 0, 'no lease is left');
+    const again = await hold(world, 'away', 8);
+    await until(() => again.answers.length === 6, 'six refusals');
+    assert.equal((await world.mock.records({count: 6})).length, 6);
+    await again.release();
+  });
+
   it('free what one of them held within 15 s of its being killed', async () => {
     const held = await hold(world, 'killed', 4, () => 0);
     await world.mock.records({count: 4});
@@ -149,5 +192,21 @@ describe('two relays on one Redis', {skip: kStraightOnly}, () => {
     assert.equal(Date.now() - killed < 15_500, true);
     await held.release();
     await world.start(0);
+  });
+});
+
+describe('on-outage: fail-closed', {skip: kStraightOnly}, () => {
+  it('refuses what has a limit with 503 in the dialect of the client, and serves it again', async () => {
+    const world = await openWorld({keys: [keyNamed('k', 'concurrency: 2')], block: ', on-outage: fail-closed'});
+    try {
+      await until(async () => (await world.ask(0, 'k')).status === 200, 'an answer');
+      world.wires[0].mode = 'stall';
+      const refused = await world.ask(0, 'k');
+      assert.deepEqual([refused.status, json(refused).error.type, refused.headers['retry-after']], [503, 'overloaded_error', '1']);
+      world.wires[0].mode = 'pass';
+      await until(async () => (await world.ask(0, 'k')).status === 200, 'an answer again');
+    } finally {
+      await world.close();
+    }
   });
 });

@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/store/redis_limit_script.h"
 #include "tests/core/store/redis_server.h"
 
 namespace relay {
@@ -67,6 +68,7 @@ class Relay {
     Limiter::Ask ask;
     ask.claims[0] = {limiter.Scope(scope), limits};
     ask.reserve = reserve;
+    loop.Turn();  // it may have stood still
     return std::make_unique<Guest>(*this, std::move(ask), patience);
   }
   bool Until(const std::function<bool()>& test, Duration most = 10s) {
@@ -204,6 +206,247 @@ TEST_F(RedisLimitsTest, WhatADeadRelayHeldIsFreeWhenItsLeaseEnds) {
   EXPECT_TRUE(Becomes([&] { return server.Ask({"EXISTS", "relay:lease:c"})[0] == "0"; }));
   EXPECT_TRUE(a.Ask("key alice", limits)->in());
   EXPECT_EQ(server.Ask({"SISMEMBER", "relay:replicas", "c"})[0], "0");
+}
+
+TEST_F(RedisLimitsTest, ABudgetIsHeldByTheReserveRule) {
+  RateLimits limits;
+  limits.cost[static_cast<size_t>(CostWindow::kDay)] = 100;
+  // Nothing is in flight anywhere: whatever it reserves.
+  auto first = a.Ask("key alice", limits, {.nanodollars = 90});
+  ASSERT_TRUE(first->in());
+  EXPECT_EQ(HeldOf("a"), "1 0 90");
+  auto second = b.Ask("key alice", limits, {.nanodollars = 20});
+  ASSERT_FALSE(second->in());
+  EXPECT_EQ(second->over().what, What::kCost);
+  EXPECT_EQ(second->over().window, CostWindow::kDay);
+  EXPECT_EQ(second->over().limit, 100);
+  EXPECT_FALSE(second->over().spent);
+  EXPECT_EQ(second->over().retry_after, 1s);
+  EXPECT_TRUE(b.Ask("key alice", limits, {.nanodollars = 10})->in());
+  first->Use({.nanodollars = 120});
+  EXPECT_TRUE(NothingIsHeld());
+  auto spent = b.Ask("key alice", limits, {.nanodollars = 1});
+  ASSERT_FALSE(spent->in());
+  EXPECT_TRUE(spent->over().spent);
+  EXPECT_GT(*spent->over().retry_after, 0s);
+  EXPECT_LE(*spent->over().retry_after, 24h);
+}
+
+TEST_F(RedisLimitsTest, FiveHoursAndAllWindowsCountWhatAnyRelaySpent) {
+  for (size_t window = 0; window <= kCostWindows; ++window) {
+    std::string scope = "key k" + std::to_string(window);
+    RateLimits limits;
+    (window == kCostWindows ? limits.cost_per_5h : limits.cost[window]) = 100;
+    auto guest = a.Ask(scope, limits, {.nanodollars = 50});
+    ASSERT_TRUE(guest->in());
+    guest->Use({.nanodollars = 100});
+    ASSERT_TRUE(NothingIsHeld());
+    auto spent = b.Ask(scope, limits, {.nanodollars = 1});
+    ASSERT_FALSE(spent->in()) << scope;
+    EXPECT_TRUE(spent->over().spent);
+    bool ends = window != static_cast<size_t>(CostWindow::kTotal);
+    EXPECT_EQ(spent->over().retry_after.has_value(), ends) << scope;
+    // It knows now, and says so by itself.
+    uint64_t before = b.store().status().commands;
+    auto again = b.Ask(scope, limits, {.nanodollars = 1});
+    ASSERT_FALSE(again->in()) << scope;
+    EXPECT_TRUE(again->over().spent);
+    EXPECT_EQ(again->over().what, spent->over().what);
+    EXPECT_EQ(again->over().retry_after.has_value(), ends) << scope;
+    EXPECT_EQ(b.store().status().commands, before);
+  }
+}
+
+TEST_F(RedisLimitsTest, TokensOfAMinuteCountWhatIsReservedAndWhatWasUsed) {
+  const RateLimits limits{.tokens_per_minute = 100};
+  auto first = a.Ask("key alice", limits, {.tokens = 90});
+  ASSERT_TRUE(first->in());
+  auto held = b.Ask("key alice", limits, {.tokens = 20});
+  ASSERT_FALSE(held->in());
+  EXPECT_EQ(held->over().what, What::kTokens);
+  EXPECT_EQ(held->over().retry_after, 1s);
+  first->Use({.tokens = 100});
+  EXPECT_TRUE(NothingIsHeld());
+  auto used = b.Ask("key alice", limits, {.tokens = 1});
+  ASSERT_FALSE(used->in());
+  EXPECT_GT(*used->over().retry_after, 55s);
+}
+
+TEST_F(RedisLimitsTest, WhatWasSpentBeforeCountsOnceWhoeverKnowsIt) {
+  RateLimits limits;
+  limits.cost[static_cast<size_t>(CostWindow::kTotal)] = 100;
+  for (Relay* relay : {&a, &b}) {
+    Spending past(relay->limiter.Today());
+    past.Add(relay->limiter.Today(), 60);
+    relay->limiter.AddPast("key alice", past);
+  }
+  auto first = a.Ask("key alice", limits, {.nanodollars = 10});
+  ASSERT_TRUE(first->in());
+  first->Use({.nanodollars = 30});
+  EXPECT_TRUE(NothingIsHeld());
+  EXPECT_TRUE(b.Ask("key alice", limits, {.nanodollars = 10})->in()) << "90 of 100";
+  auto last = b.Ask("key alice", limits, {.nanodollars = 10});
+  last->Use({.nanodollars = 10});
+  EXPECT_TRUE(NothingIsHeld());
+  EXPECT_FALSE(a.Ask("key alice", limits, {.nanodollars = 1})->in());
+}
+
+TEST_F(RedisLimitsTest, WhatIsSpentWithoutALimitCountsForOneThatComes) {
+  auto spend = [](Relay& relay) {
+    Limiter::Ask ask;
+    ask.claims[0] = {relay.limiter.Scope("key alice"), {}};
+    EXPECT_FALSE(relay.limiter.IsShared(ask));
+    Slot slot;
+    EXPECT_FALSE(relay.limiter.Admit(ask, relay.loop.Now(), slot));
+    relay.limiter.Settle(slot, {.nanodollars = 50});
+  };
+  spend(a);
+  spend(b);
+  EXPECT_TRUE(Becomes(
+      [&] { return server.Ask({"HGET", "relay:limit:key alice", "spent"})[0].ends_with(" 100"); }));
+  RateLimits limits;
+  limits.cost[static_cast<size_t>(CostWindow::kTotal)] = 100;
+  EXPECT_FALSE(a.Ask("key alice", limits, {.nanodollars = 1})->in());
+}
+
+TEST_F(RedisLimitsTest, WhoWaitsIsServedWhenAnotherRelayGivesBack) {
+  const RateLimits limits{.concurrency = 1};
+  auto holder = a.Ask("key alice", limits);
+  auto first = b.Begin("key alice", limits, {}, 10s);
+  auto second = b.Begin("key alice", limits, {}, 10s);
+  EXPECT_TRUE(b.Until([&] { return b.limiter.Scope("key alice")->Waiting() == 2; }));
+  EXPECT_FALSE(first->done());
+  holder->Leave();
+  EXPECT_TRUE(b.Until([&] { return first->done(); }, 3s));
+  EXPECT_TRUE(first->in());
+  EXPECT_TRUE(first->admitted->over) << "it had to wait";
+  EXPECT_FALSE(second->done());
+  first->Leave();
+  EXPECT_TRUE(b.Until([&] { return second->done(); }, 3s));
+  EXPECT_TRUE(second->in());
+}
+
+TEST_F(RedisLimitsTest, WhoWaitsIsRefusedInTimeAndAsksRarely) {
+  const RateLimits limits{.concurrency = 1};
+  auto holder = a.Ask("key alice", limits);
+  uint64_t before = b.store().status().commands;
+  std::vector<std::unique_ptr<Relay::Guest>> guests;
+  guests.reserve(20);
+  for (int i = 0; i < 20; ++i) guests.push_back(b.Begin("key alice", limits, {}, 2500ms));
+  for (auto& guest : guests) {
+    EXPECT_TRUE(b.Until([&] { return guest->done(); }));
+    EXPECT_FALSE(guest->in());
+    EXPECT_EQ(guest->over().what, What::kConcurrency);
+  }
+  EXPECT_LE(b.store().status().commands - before, 20U + 6U);
+}
+
+TEST_F(RedisLimitsTest, ShadowCountsAndRefusesNothing) {
+  Limiter::Ask ask;
+  ask.claims[0] = {a.limiter.Scope("key alice"), {.concurrency = 1}};
+  ask.shadow = true;
+  auto holder = b.Ask("key alice", {.concurrency = 1});
+  Relay::Guest guest(a, ask, 0s);
+  EXPECT_TRUE(a.Until([&] { return guest.done(); }));
+  ASSERT_TRUE(guest.in());
+  EXPECT_EQ(guest.over().what, What::kConcurrency);
+  EXPECT_EQ(HeldOf("a"), "1 0 0");
+}
+
+TEST_F(RedisLimitsTest, ASettlementThatIsToldTwiceCountsOnce) {
+  LimitSpeaker speaker{"c", 15s, false, 1};
+  LimitBatch batch;
+  batch.sequence = 1;
+  batch.uses.push_back({"key alice", {.tokens = 5, .nanodollars = 7}});
+  auto tell = [&](const LimitSpeaker& from, const LimitBatch& what) {
+    SharedRequest request =
+        redis_limit_calls::Make(from, Zone(), SystemClock::Get().Wall(), &what, nullptr);
+    std::vector<std::string> words = {"EVAL", std::string(request->script->text)};
+    words.insert(words.end(), request->arguments.begin(), request->arguments.end());
+    return server.Ask(words)[0];
+  };
+  auto spent = [&] { return server.Ask({"HGET", "relay:limit:key alice", "spent"})[0]; };
+  EXPECT_EQ(tell(speaker, batch), "0");
+  EXPECT_TRUE(spent().ends_with(" 7"));
+  EXPECT_EQ(tell(speaker, batch), "0");
+  EXPECT_TRUE(spent().ends_with(" 7"));
+  speaker.fence = 2;
+  batch.sequence = 2;
+  EXPECT_EQ(tell(speaker, batch), "0");
+  EXPECT_TRUE(spent().ends_with(" 14"));
+  // Out of a connection that was given up.
+  speaker.fence = 1;
+  batch.sequence = 3;
+  EXPECT_EQ(tell(speaker, batch), "3");
+  EXPECT_TRUE(spent().ends_with(" 14"));
+}
+
+TEST_F(RedisLimitsTest, ALateAnswerLeaksNothing) {
+  auto hasty = [](RedisLimits::Options& options) { options.answer_within = 50ms; };
+  const RateLimits limits{.concurrency = 1};
+  Relay c(server.options(), "c", hasty);
+  EXPECT_TRUE(c.Ask("key alice", limits)->in());
+  EXPECT_TRUE(Becomes([&] { return server.Ask({"EXISTS", "relay:lease:c"})[0] == "0"; }));
+  server.Signal(SIGSTOP);
+  auto alone = c.Ask("key alice", limits);
+  EXPECT_TRUE(alone->in()) << "its own limiter has admitted it";
+  EXPECT_TRUE(c.limits().status().away);
+  EXPECT_EQ(c.limits().status().alone, 1U);
+  server.Signal(SIGCONT);
+  // It is in flight, and the others are told.
+  EXPECT_TRUE(Becomes([&] { return HeldOf("c") == "1 0 0"; }));
+  EXPECT_FALSE(a.Ask("key alice", limits)->in());
+  alone->Leave();
+  EXPECT_TRUE(Becomes([&] { return server.Ask({"EXISTS", "relay:lease:c"})[0] == "0"; }));
+  EXPECT_TRUE(a.Ask("key alice", limits)->in());
+}
+
+TEST_F(RedisLimitsTest, WhileRedisIsAwayEachGoesByItsOwnAndTellsAfterwards) {
+  RateLimits limits{.concurrency = 2};
+  limits.cost[static_cast<size_t>(CostWindow::kTotal)] = 1000;
+  EXPECT_TRUE(a.Ask("key alice", limits)->in());
+  EXPECT_TRUE(NothingIsHeld());
+  server.Stop();
+  auto first = a.Ask("key alice", limits);
+  auto second = a.Ask("key alice", limits);
+  EXPECT_TRUE(first->in());
+  EXPECT_TRUE(second->in());
+  auto third = a.Ask("key alice", limits);
+  ASSERT_FALSE(third->in());
+  EXPECT_EQ(third->over().what, What::kConcurrency);
+  EXPECT_TRUE(a.limits().status().away);
+  first->Use({.nanodollars = 70});
+  server.Start();
+  EXPECT_TRUE(Becomes([&] { return HeldOf("a") == "1 0 0"; }));
+  EXPECT_TRUE(Becomes(
+      [&] { return server.Ask({"HGET", "relay:limit:key alice", "spent"})[0].ends_with(" 70"); }));
+  EXPECT_TRUE(Becomes([&] { return !a.limits().status().away; }));
+}
+
+TEST_F(RedisLimitsTest, FailClosedRefusesWhatHasALimitWhileRedisIsAway) {
+  auto closed = [](RedisLimits::Options& options) { options.fail_closed = true; };
+  const RateLimits limits{.requests_per_minute = 10, .concurrency = 2};
+  Relay c(server.options(), "c", closed);
+  EXPECT_TRUE(c.Ask("key alice", limits)->in());
+  server.Stop();
+  for (int i = 0; i < 20; ++i) {
+    auto refused = c.Ask("key alice", limits);
+    ASSERT_FALSE(refused->in()) << i;
+    EXPECT_EQ(refused->over().what, What::kAway);
+    EXPECT_EQ(refused->over().retry_after, 1s);
+  }
+  EXPECT_EQ(c.limiter.Scope("key alice")->InFlight(), 0);
+  server.Start();
+  EXPECT_TRUE(c.Until([&] { return c.Ask("key alice", limits)->in(); }));
+}
+
+TEST_F(RedisLimitsTest, TellsWhatIsLeftBeforeItEnds) {
+  RateLimits limits;
+  limits.cost[static_cast<size_t>(CostWindow::kTotal)] = 1000;
+  a.Ask("key alice", limits)->Use({.nanodollars = 5});
+  a.Stop();
+  EXPECT_TRUE(server.Ask({"HGET", "relay:limit:key alice", "spent"})[0].ends_with(" 5"));
+  EXPECT_EQ(server.Ask({"EXISTS", "relay:lease:a"})[0], "0");
 }
 
 }  // namespace
