@@ -45,7 +45,7 @@ TEST(UsageWindows, AreReadFromAnAnswersHead) {
 
 TEST(UsageWindows, AreNotKnownWhereNothingOrNonsenseIsSaid) {
   EXPECT_FALSE(ClaudeWindows(Head(), TimePoint(), kWall).known());
-  const std::pair<const char*, const char*> kWrong[] = {
+  constexpr std::pair<const char*, const char*> kWrong[] = {
       {"0.5", ""},  {"", "1795380801"},    {"half", "1795380801"},   {"-0.1", "1795380801"},
       {"0.5", "0"}, {"0.5", "1795379999"}, {"0.5", "99999999999999"}};
   for (const auto& [used, reset] : kWrong) {
