@@ -11,8 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "admin/commands.h"
+#include "admin/ask.h"
 #include "admin/fetch.h"
+#include "admin/table.h"
 #include "core/base/json.h"
 #include "core/base/secret.h"
 #include "core/config/texts.h"
@@ -33,13 +34,12 @@ constexpr std::string_view kTerms =
     "anything "
     "else use an API key.\n";
 
-int Complain(const std::string& what) {
-  std::fprintf(stderr, "relay: %s\n", what.c_str());
-  return kExitFailed;
+std::string TextIn(const JsonIndex& json, std::string_view field) {
+  return Printable(json.Find(field).String().value_or(""));
 }
 
-std::string TextIn(const JsonIndex& json, std::string_view field) {
-  return json.Find(field).String().value_or("");
+int NotUnderstood() {
+  return Complain("the relay's answer is not understood");
 }
 
 // One line without its end; nothing at the end of the input. `hidden`: a terminal does not show it.
@@ -62,60 +62,25 @@ std::optional<std::string> ReadLine(bool hidden) {
   return line;
 }
 
-// The running relay, asked for JSON.
+// The running relay, asked for JSON. What it refuses is complained about: the exit code.
 class Relay {
  public:
-  explicit Relay(std::string socket) : socket_(std::move(socket)) {}
+  explicit Relay(RelayTarget target) : target_(std::move(target)) {}
 
-  // The answer's body. Errors are for people.
-  std::expected<std::string, std::string> Ask(std::string method, std::string target,
-                                              std::string body = "",
-                                              Duration patience = kPatience) const {
-    return Ask({.method = std::move(method), .target = std::move(target), .body = std::move(body)},
+  std::expected<std::string, int> Ask(std::string method, std::string path, std::string body = "",
+                                      Duration patience = kPatience) const {
+    return Ask({.method = std::move(method), .target = std::move(path), .body = std::move(body)},
                patience);
   }
-  std::expected<std::string, std::string> Ask(const FetchRequest& request,
-                                              Duration patience) const {
-    Result<Fetched> fetched = FetchUnix(socket_, request, patience);
-    if (!fetched) {
-      return std::unexpected("no relay answers at " + socket_ + " (" + fetched.error().what +
-                             "); accounts are kept by the one that serves");
-    }
-    if (fetched->status / 100 == 2) return std::move(fetched->body);
-    Result<JsonIndex> json = JsonIndex::Parse(fetched->body);
-    std::string message;
-    if (json) {
-      if (Result<JsonValue> found = json->Path({"error", "message"})) {
-        message = found->String().value_or("");
-      }
-    }
-    return std::unexpected(message.empty() ? "the relay answers " + std::to_string(fetched->status)
-                                           : message);
+  std::expected<std::string, int> Ask(const FetchRequest& request, Duration patience) const {
+    return AnswerOf(target_, FetchUnix(target_.socket(), request, patience));
   }
 
  private:
-  std::string socket_;
+  const RelayTarget target_;
 };
 
 // --- list --------------------------------------------------------------------------------------
-
-using Row = std::vector<std::string>;
-
-void PrintTable(const std::vector<Row>& rows) {
-  std::vector<size_t> widths(rows.front().size());
-  for (const Row& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  for (const Row& row : rows) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i) {
-      line += row[i];
-      if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 2, ' ');
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    std::printf("%s\n", line.c_str());
-  }
-}
 
 // "5h 12%, week 34%"
 std::string UsedText(const JsonIndex& account) {
@@ -131,7 +96,7 @@ std::string UsedText(const JsonIndex& account) {
   return text;
 }
 
-Row RowOf(const JsonIndex& account) {
+TableLine LineOf(const JsonIndex& account) {
   std::string state = TextIn(account, "state");
   if (std::string family = TextIn(account, "family"); !family.empty()) state += " " + family;
   std::string token;
@@ -153,10 +118,10 @@ Row RowOf(const JsonIndex& account) {
           cause};
 }
 
-std::expected<std::vector<JsonIndex>, std::string> AccountsIn(const std::string& body) {
+std::expected<std::vector<JsonIndex>, int> AccountsIn(const std::string& body) {
   std::vector<JsonIndex> accounts;
   Result<JsonIndex> json = JsonIndex::Parse(body);
-  if (!json) return std::unexpected("the relay's answer is not understood");
+  if (!json) return std::unexpected(NotUnderstood());
   JsonArray list(json->Find("accounts"));
   while (JsonValue item = list.Next()) {
     if (Result<JsonIndex> account = JsonIndex::Object(item))
@@ -167,24 +132,24 @@ std::expected<std::vector<JsonIndex>, std::string> AccountsIn(const std::string&
 
 int List(const Relay& relay, const Options& options) {
   auto body = relay.Ask("GET", "/admin/v1/accounts");
-  if (!body) return Complain(body.error());
+  if (!body) return body.error();
   if (options.json) {
     std::printf("%s\n", body->c_str());
     return kExitOk;
   }
   auto accounts = AccountsIn(*body);
-  if (!accounts) return Complain(accounts.error());
-  std::vector<Row> rows = {
+  if (!accounts) return accounts.error();
+  std::vector<TableLine> lines = {
       {"ACCOUNT", "KIND", "FROM", "STATE", "UNTIL", "BUSY", "USED", "TOKEN UNTIL", "WHO", "CAUSE"}};
-  for (const JsonIndex& account : *accounts) rows.push_back(RowOf(account));
-  PrintTable(rows);
+  for (const JsonIndex& account : *accounts) lines.push_back(LineOf(account));
+  std::fputs(TextTable(lines).c_str(), stdout);
   return kExitOk;
 }
 
 // --- One account -------------------------------------------------------------------------------
 
 // The path of an account that is named "cluster/name", or "name" where that is enough.
-std::expected<std::string, std::string> PathOf(const Relay& relay, const Options& options) {
+std::expected<std::string, int> PathOf(const Relay& relay, const Options& options) {
   const std::string& wanted = options.names.front();
   auto body = relay.Ask("GET", "/admin/v1/accounts");
   if (!body) return std::unexpected(body.error());
@@ -197,21 +162,22 @@ std::expected<std::string, std::string> PathOf(const Relay& relay, const Options
     if (id == wanted || (of_cluster && TextIn(account, "name") == wanted)) found.push_back(id);
   }
   if (found.empty())
-    return std::unexpected("there is no account '" + wanted + "'; see relay accounts list");
+    return std::unexpected(
+        Complain("there is no account '" + wanted + "'; see relay accounts list"));
   if (found.size() > 1) {
-    return std::unexpected("'" + wanted + "' is in several clusters: " + found[0] + ", " +
-                           found[1]);
+    return std::unexpected(
+        Complain("'" + wanted + "' is in several clusters: " + found[0] + ", " + found[1]));
   }
   return "/admin/v1/accounts/" + found.front();
 }
 
 int Simple(const Relay& relay, const Options& options) {
   auto path = PathOf(relay, options);
-  if (!path) return Complain(path.error());
+  if (!path) return path.error();
   bool remove = options.action == "remove";
   auto body = remove ? relay.Ask("DELETE", *path)
                      : relay.Ask("POST", *path + "/" + std::string(options.action));
-  if (!body) return Complain(body.error());
+  if (!body) return body.error();
   std::printf("%s: %s\n", path->substr(path->find("accounts/") + 9).c_str(),
               options.action == "pause"    ? "paused; what runs goes on to its end"
               : options.action == "resume" ? "serves again"
@@ -231,7 +197,7 @@ void PrintStep(const JsonIndex& step) {
 
 int Test(const Relay& relay, const Options& options) {
   auto path = PathOf(relay, options);
-  if (!path) return Complain(path.error());
+  if (!path) return path.error();
   std::string target = *path + "/test?stream=true";
   if (!options.model.empty()) target += "&model=" + options.model;
   bool understood = true;
@@ -247,8 +213,8 @@ int Test(const Relay& relay, const Options& options) {
     }
   };
   auto body = relay.Ask({.method = "POST", .target = target, .on_line = on_line}, kVendorPatience);
-  if (!body) return Complain(body.error());
-  if (!understood) return Complain("the relay's answer is not understood");
+  if (!body) return body.error();
+  if (!understood) return NotUnderstood();
   return good ? kExitOk : kExitFailed;
 }
 
@@ -303,7 +269,7 @@ int Add(const Relay& relay, const Options& options, const Environment& environme
   if (!options.tags.empty()) AddTags(options.tags, json);
   WipeString(*key);
   auto body = relay.Ask("POST", "/admin/v1/accounts", json.EndObject().Take());
-  if (!body) return Complain(body.error());
+  if (!body) return body.error();
   std::printf("%s/%s is added; try it: relay accounts test %s/%s\n", account->cluster.c_str(),
               account->name.c_str(), account->cluster.c_str(), account->name.c_str());
   return kExitOk;
@@ -348,9 +314,9 @@ int Login(const Relay& relay, const Options& options) {
   json.Field("setup_token", options.setup_token).Field("accept_terms", true);
   if (!options.project.empty()) json.Field("project", options.project);
   auto begun = relay.Ask("POST", "/admin/v1/logins", json.EndObject().Take());
-  if (!begun) return Complain(begun.error());
+  if (!begun) return begun.error();
   Result<JsonIndex> login = JsonIndex::Parse(*begun);
-  if (!login) return Complain("the relay's answer is not understood");
+  if (!login) return NotUnderstood();
   std::printf(
       "Open this address in a browser, agree, and paste what the last page shows, or its "
       "address:\n\n%s\n\n",
@@ -366,9 +332,9 @@ int Login(const Relay& relay, const Options& options) {
                           JsonText().BeginObject().Field("pasted", *pasted).EndObject().Take(),
                           kVendorPatience);
     WipeString(*pasted);
-    if (!body) return Complain(body.error());
+    if (!body) return body.error();
     Result<JsonIndex> told = JsonIndex::Parse(*body);
-    if (!told) return Complain("the relay's answer is not understood");
+    if (!told) return NotUnderstood();
     TellLogin(*told);
     return kExitOk;
   }
@@ -377,9 +343,9 @@ int Login(const Relay& relay, const Options& options) {
 }  // namespace
 
 int RunAccounts(const Options& options, const Environment& environment) {
-  std::expected<std::string, int> socket = FindControlSocket(options, environment);
-  if (!socket) return socket.error();
-  Relay relay(std::move(*socket));
+  std::expected<RelayTarget, int> target = FindTarget(options, environment);
+  if (!target) return target.error();
+  Relay relay(std::move(*target));
   if (options.action == "list") return List(relay, options);
   if (options.action == "login") return Login(relay, options);
   if (options.action == "add") return Add(relay, options, environment);

@@ -31,13 +31,6 @@ std::string Reachable(const std::string& host) {
 
 }  // namespace
 
-std::expected<std::string, int> FindControlSocket(const Options& options,
-                                                  const Environment& environment) {
-  std::expected<RelayTarget, int> target = FindTarget(options, environment);
-  if (!target) return std::unexpected(target.error());
-  return target->socket();
-}
-
 int RunUsage(const Options& options, const Environment& environment) {
   std::expected<RelayTarget, int> target = FindTarget(options, environment);
   if (!target) return target.error();
