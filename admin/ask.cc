@@ -22,6 +22,22 @@ std::string MessageOf(const std::string& body) {
   return message.value_or(body);
 }
 
+std::string WhyUnanswered(const std::string& folder, const Error& error) {
+  const std::string relay = "the relay with the data folder " + folder;
+  switch (error.fault) {
+    case Fault::kConnect:
+      return "no relay runs with the data folder " + folder + " (" + error.what +
+             "); start it, or name its folder with --data";
+    case Fault::kForbidden:
+      return relay + " is another user's (" + error.what + "); ask as the user that it runs as";
+    case Fault::kOverloaded:
+      return relay + " takes no further connection now (" + error.what + "); try again";
+    default:
+      return relay + " gave no answer: " + error.what +
+             "; what was asked for may be done all the same";
+  }
+}
+
 }  // namespace
 
 int Complain(const std::string& what) {
@@ -67,12 +83,7 @@ std::expected<std::string, int> AskRelay(const Options& options, const Environme
 }
 
 std::expected<std::string, int> AnswerOf(const RelayTarget& target, Result<Fetched> fetched) {
-  if (!fetched) {
-    return std::unexpected(Complain("no relay runs with the data folder " + target.folder + " (" +
-                                    fetched.error().what +
-                                    "); start it, or name its folder with "
-                                    "--data"));
-  }
+  if (!fetched) return std::unexpected(Complain(WhyUnanswered(target.folder, fetched.error())));
   if (fetched->status < 200 || fetched->status > 299) {
     return std::unexpected(Complain(MessageOf(fetched->body)));
   }

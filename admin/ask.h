@@ -25,8 +25,8 @@ struct RelayTarget {
 std::expected<RelayTarget, int> FindTarget(const Options& options, const Environment& environment);
 
 // The body of the relay's good answer. What the relay refuses, in its words, and a relay that is
-// not there, are complained about: the exit code. A change waits for the store, which may be far
-// away.
+// not there or does not answer, are complained about: the exit code. A change waits for the store,
+// which may be far away.
 std::expected<std::string, int> AskRelay(const Options& options, const Environment& environment,
                                          const FetchRequest& request,
                                          Duration patience = std::chrono::seconds(20));

@@ -32,20 +32,14 @@ std::string Reachable(const std::string& host) {
 }  // namespace
 
 int RunUsage(const Options& options, const Environment& environment) {
-  std::expected<RelayTarget, int> target = FindTarget(options, environment);
-  if (!target) return target.error();
   std::string path = "/admin/v1/usage?by=" + std::string(NameOf(options.by));
-  Result<Fetched> fetched = FetchUnix(target->socket(), {.target = path}, kPatience);
-  if (!fetched) {
-    return Complain("no relay runs with the data folder " + target->folder + " (" +
-                    fetched.error().what + "); usage is told by the one that serves");
-  }
-  if (fetched->status != 200) return Complain("the relay says: " + fetched->body);
+  auto answer = AskRelay(options, environment, {.target = path}, kPatience);
+  if (!answer) return answer.error();
   if (options.json) {
-    std::printf("%s\n", fetched->body.c_str());
+    std::printf("%s\n", answer->c_str());
     return kExitOk;
   }
-  Result<std::string> table = UsageTable(fetched->body);
+  Result<std::string> table = UsageTable(*answer);
   if (!table) return Complain("the relay's answer is not understood: " + table.error().what);
   std::fputs(table->c_str(), stdout);
   return kExitOk;

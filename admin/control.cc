@@ -30,22 +30,34 @@ class UnixPath {
       size_t slash = path.rfind('/');
       std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
       folder_ = Socket(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      if (!folder_.open()) error_ = errno;
       std::string name = path.substr(slash == std::string::npos ? 0 : slash + 1);
       shortened = "/proc/self/fd/" + std::to_string(folder_.fd()) + "/" + name;
     }
     std::memcpy(address_.sun_path, shortened.data(),
                 std::min(shortened.size(), sizeof address_.sun_path - 1));
   }
+  // Why it leads nowhere; 0: it may.
+  int error() const { return error_; }
   const sockaddr* data() const { return reinterpret_cast<const sockaddr*>(&address_); }
   static socklen_t size() { return sizeof(sockaddr_un); }
 
  private:
   Socket folder_;
+  int error_ = 0;
   sockaddr_un address_{};
 };
 
 Socket OpenUnix() {
   return Socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+std::unexpected<Error> FailToConnect(const std::string& path, int error) {
+  Fault fault = Fault::kInternal;
+  if (error == ENOENT || error == ECONNREFUSED) fault = Fault::kConnect;
+  if (error == EACCES || error == EPERM) fault = Fault::kForbidden;
+  if (error == EAGAIN) fault = Fault::kOverloaded;
+  return Fail(Party::kRelay, fault, path + ": " + ErrnoText(error));
 }
 
 }  // namespace
@@ -151,6 +163,7 @@ Result<std::unique_ptr<ControlSocket>> ControlSocket::Open(Loop& loop, const std
   if (!socket.open()) return fail(errno);
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return fail(errno);
   UnixPath address(path);
+  if (address.error() != 0) return fail(address.error());
   // The mode comes with the file: at no time may another user connect.
   mode_t before = ::umask(S_IRWXG | S_IRWXO | S_IXUSR);
   int bound = ::bind(socket.fd(), address.data(), UnixPath::size());
@@ -198,9 +211,11 @@ void ControlSocket::OnRefused(std::unique_ptr<Stream> stream, Error why) {
 
 Result<Socket> ConnectUnix(const std::string& path) {
   Socket socket = OpenUnix();
+  if (!socket.open()) return FailToConnect(path, errno);
   UnixPath address(path);
-  if (!socket.open() || ::connect(socket.fd(), address.data(), UnixPath::size()) != 0) {
-    return Fail(Party::kRelay, Fault::kConnect, path + ": " + ErrnoText(errno));
+  if (address.error() != 0) return FailToConnect(path, address.error());
+  if (::connect(socket.fd(), address.data(), UnixPath::size()) != 0) {
+    return FailToConnect(path, errno);
   }
   return socket;
 }

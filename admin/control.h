@@ -45,7 +45,8 @@ class ControlSocket final : private SocketEvents, private ServerHandler {
   List<Story, ControlStoryTag> stories_;
 };
 
-// A connected Unix socket. Errors (kConnect): nobody listens there.
+// A connected Unix socket. Errors (kRelay): kConnect where nobody listens, kForbidden where another
+// user does, kOverloaded while too many wait there, kInternal for all else.
 Result<Socket> ConnectUnix(const std::string& path);
 
 }  // namespace relay

@@ -26,8 +26,8 @@ struct FetchRequest {
   std::function<void(std::string_view)> on_line = {};
 };
 
-// Both wait up to `patience` in all. Errors (kRelay or kUpstream): nobody answers there, or not in
-// time; `what` is for people.
+// Both wait up to `patience` in all. Errors (kRelay or kUpstream): as ConnectUnix or Dial, or no
+// whole answer came in time; `what` is for people.
 Result<Fetched> FetchUnix(const std::string& socket_path, const FetchRequest& request,
                           Duration patience);
 Result<Fetched> FetchUrl(const Url& base, const FetchRequest& request, Duration patience);

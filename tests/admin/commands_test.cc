@@ -7,26 +7,15 @@
 #include "admin/reference.h"
 #include "core/base/json.h"
 #include "tests/admin/fixture.h"
+#include "tests/admin/hearing.h"
 #include "tests/admin/temporary_folder.h"
 
 namespace relay {
 namespace {
 
-struct Said {
-  int code = -1;
-  std::string out;
-  std::string err;
-};
-
 Said Hear(int (*command)(const Options&, const Environment&), const Options& options,
           Variables variables = {}) {
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  Said said;
-  said.code = command(options, EnvironmentOf(std::move(variables)));
-  said.out = testing::internal::GetCapturedStdout();
-  said.err = testing::internal::GetCapturedStderr();
-  return said;
+  return relay::Hear([&] { return command(options, EnvironmentOf(std::move(variables))); });
 }
 
 std::string ConfigText(uint16_t port) {
