@@ -110,8 +110,12 @@ std::expected<RehearsedRequest, std::string> RequestOf(const Options& options,
     if (colon == 0 || colon == std::string::npos) {
       return std::unexpected("--header must be like 'name: value'");
     }
-    size_t value = std::min(header.find_first_not_of(' ', colon + 1), header.size());
-    request.headers.emplace_back(header.substr(0, colon), header.substr(value));
+    size_t begin = std::min(header.find_first_not_of(' ', colon + 1), header.size());
+    std::string name = header.substr(0, colon);
+    std::string value = header.substr(begin);
+    Result<Unit> good = RehearsedRequest::CheckHeader(name, value);
+    if (!good) return std::unexpected("--header: " + good.error().what);
+    request.headers.emplace_back(std::move(name), std::move(value));
   }
   if (!options.key.empty() && !options.key_env.empty()) {
     return std::unexpected("--key and --key-env exclude each other");
@@ -124,15 +128,18 @@ std::expected<RehearsedRequest, std::string> RequestOf(const Options& options,
     }
     request.headers.emplace_back("x-api-key", *secret);
   }
-  if (options.body.empty()) return request;
-  std::expected<std::string, std::string> body = ReadBody(options.body);
-  if (!body) return std::unexpected(body.error());
-  request.body = std::move(*body);
+  if (!options.body.empty()) {
+    std::expected<std::string, std::string> body = ReadBody(options.body);
+    if (!body) return std::unexpected(body.error());
+    request.body = std::move(*body);
+  }
+  if (options.offline) return request;
   // It goes to the relay as a text.
   Result<RehearsedRequest> read = RehearsedRequest::Parse(request.Json());
-  if (!options.offline && (!read || read->body != request.body)) {
-    return std::unexpected("the body " + options.body +
-                           " is no text of UTF-8; --offline takes any bytes");
+  if (!read) return std::unexpected(read.error().what);
+  if (*read != request) {
+    std::string what = read->body != request.body ? "the body " + options.body : "a header";
+    return std::unexpected(what + " is no text of UTF-8; --offline takes any bytes");
   }
   return request;
 }

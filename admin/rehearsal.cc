@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 
@@ -119,10 +120,8 @@ Result<Unit> Rehearsal::Run(const RehearsedRequest& request) {
   head.target = head.Keep(request.target);
   head.authority = head.Keep("relay.test");
   for (const auto& [name, value] : request.headers) {
-    if (!IsToken(name) || !IsFieldValue(value)) {
-      return Fail(Party::kClient, Fault::kMalformed,
-                  "'" + Printable(name) + "' is no header that HTTP can carry");
-    }
+    Result<Unit> good = RehearsedRequest::CheckHeader(name, value);
+    if (!good) return good;
     head.Add(name, value);
   }
   if (!request.body.empty() && !head.Has("content-type")) {
@@ -142,6 +141,42 @@ Result<Unit> Rehearsal::Run(const RehearsedRequest& request) {
   return Fail(Party::kRelay, Fault::kTimeout, "a filter waits for what does not come");
 }
 
+std::unexpected<Error> Malformed(std::string what) {
+  return Fail(Party::kClient, Fault::kMalformed, std::move(what));
+}
+
+// A field that may be left out.
+Result<Unit> ReadText(const JsonIndex& object, std::string_view name, std::string& to) {
+  JsonValue value = object.Find(name);
+  if (!value) return Unit{};
+  std::optional<std::string> text = value.String();
+  if (!text) {
+    bool body = name == "body";
+    return Malformed("'" + std::string(name) + "' must be a text" +
+                     (body ? ", in which JSON stands escaped" : ""));
+  }
+  to = std::move(*text);
+  return Unit{};
+}
+
+Result<Unit> ReadHeaders(const JsonIndex& object, RehearsedRequest& to) {
+  constexpr const char* kPairs =
+      "'headers' must be a list of pairs of texts: [[\"name\",\"value\"]]";
+  JsonValue headers = object.Find("headers");
+  if (!headers) return Unit{};
+  if (!headers.Is(JsonKind::kArray)) return Malformed(kPairs);
+  for (JsonArray list(headers); JsonValue item = list.Next();) {
+    JsonArray pair(item);
+    std::optional<std::string> name = pair.Next().String();
+    std::optional<std::string> value = pair.Next().String();
+    if (!name || !value || pair.Next()) return Malformed(kPairs);
+    Result<Unit> good = RehearsedRequest::CheckHeader(*name, *value);
+    if (!good) return good;
+    to.headers.emplace_back(std::move(*name), std::move(*value));
+  }
+  return Unit{};
+}
+
 }  // namespace
 
 std::string RehearsedRequest::Json() const {
@@ -158,26 +193,45 @@ std::string RehearsedRequest::Json() const {
 }
 
 Result<RehearsedRequest> RehearsedRequest::Parse(std::string_view json) {
+  static constexpr std::array<std::string_view, 5> kFields = {"method", "target", "headers", "key",
+                                                              "body"};
   Result<JsonIndex> object = JsonIndex::Parse(json);
   if (!object) return std::unexpected(object.error());
-  RehearsedRequest request;
-  request.method = object->Find("method").String().value_or(request.method);
-  request.target = object->Find("target").String().value_or("");
-  request.key = object->Find("key").String().value_or("");
-  request.body = object->Find("body").String().value_or("");
-  for (JsonArray list(object->Find("headers")); JsonValue item = list.Next();) {
-    JsonArray pair(item);
-    std::optional<std::string> name = pair.Next().String();
-    std::optional<std::string> value = pair.Next().String();
-    if (!name || !value) {
-      return Fail(Party::kClient, Fault::kMalformed, "'headers' must be pairs of texts");
-    }
-    request.headers.emplace_back(std::move(*name), std::move(*value));
+  for (const JsonField& field : object->fields()) {
+    std::string name = object->Key(field);
+    if (std::ranges::find(kFields, name) != kFields.end()) continue;
+    return Malformed("unknown field '" + Printable(name) +
+                     "'; there are method, target, headers, key and body");
   }
+  RehearsedRequest request;
+  const std::pair<std::string_view, std::string*> texts[] = {{"method", &request.method},
+                                                             {"target", &request.target},
+                                                             {"key", &request.key},
+                                                             {"body", &request.body}};
+  for (const auto& [name, to] : texts) {
+    Result<Unit> read = ReadText(*object, name, *to);
+    if (!read) return std::unexpected(read.error());
+  }
+  Result<Unit> headers = ReadHeaders(*object, request);
+  if (!headers) return std::unexpected(headers.error());
   if (!request.target.starts_with('/')) {
-    return Fail(Party::kClient, Fault::kMalformed, "'target' must be a path that begins with '/'");
+    return Malformed("'target' must be a path that begins with '/'");
   }
   return request;
+}
+
+Result<Unit> RehearsedRequest::CheckHeader(std::string_view name, std::string_view value) {
+  const std::string quoted = "'" + Printable(std::string(name)) + "'";
+  if (!IsToken(name) || !IsFieldValue(value)) {
+    return Malformed(quoted + " is no header that HTTP can carry");
+  }
+  // WriteRequestHead leaves these out.
+  static constexpr std::array<std::string_view, 3> kWritten = {"host", "expect", "content-length"};
+  bool written = std::ranges::any_of(
+      kWritten, [&](std::string_view one) { return EqualsIgnoreCase(one, name); });
+  if (!written && !IsHopByHop(name)) return Unit{};
+  return Malformed("the header " + quoted +
+                   " is of the connection, which is the relay's own here; leave it out");
 }
 
 Result<Unit> Rehearse(Services& services, Endpoints& endpoints, const RehearsedRequest& request,

@@ -23,11 +23,15 @@ struct RehearsedRequest {
   std::string key;  // by name: whose part is played; "": what the request itself brings
   std::string body;
 
-  // {"method":…,"target":…,"headers":[["name","value"]…],"key":…,"body":…}, each but the target may
-  // be left out.
+  bool operator==(const RehearsedRequest&) const = default;
+  // {"method":…,"target":…,"headers":[["name","value"]…],"key":…,"body":…}, each a text but the
+  // headers, and each but the target may be left out. Bytes that are not UTF-8 are not kept.
   std::string Json() const;
-  // Errors (kClient, kMalformed): what is not that.
+  // Errors (kClient, kMalformed): what is not that, or holds more, or a header that cannot be.
   static Result<RehearsedRequest> Parse(std::string_view json);
+  // Errors (kClient, kMalformed): HTTP cannot carry it, or it belongs to the connection and the
+  // body's length, so that whoever writes the request writes it.
+  static Result<Unit> CheckHeader(std::string_view name, std::string_view value);
 };
 
 // Fills an explanation whose key is the request's. The services may serve meanwhile; blocks for the

@@ -208,9 +208,57 @@ TEST(Rehearsal, ARequestGoesThroughJson) {
   Result<RehearsedRequest> read = RehearsedRequest::Parse(request.Json());
   ASSERT_TRUE(read);
   EXPECT_EQ(read->Json(), request.Json());
-  for (std::string_view wrong :
-       {"[]", R"({"method":"GET"})", R"({"target":"x"})", R"({"target":"/","headers":[["a"]]})"}) {
+  for (std::string_view wrong : {"[]", R"({"method":"GET"})", R"({"target":"x"})"}) {
     EXPECT_FALSE(RehearsedRequest::Parse(wrong)) << wrong;
+  }
+}
+
+std::string WhyNot(const std::string& json) {
+  Result<RehearsedRequest> read = RehearsedRequest::Parse(json);
+  if (read) return "nothing";
+  EXPECT_EQ(read.error().party, Party::kClient);
+  return read.error().what;
+}
+
+// An explanation of another request than was meant is worse than none.
+TEST(Rehearsal, WhatIsNotUnderstoodOfARequestIsRefusedByItsName) {
+  struct Case {
+    std::string_view fields;
+    std::string_view why;
+  };
+  constexpr Case kCases[] = {
+      {R"("bdy":"")", "unknown field 'bdy'; there are method, target, headers, key and body"},
+      {R"("body":{"model":"m"})", "'body' must be a text, in which JSON stands escaped"},
+      {R"("body":null)", "'body' must be a text, in which JSON stands escaped"},
+      {R"("method":1)", "'method' must be a text"},
+      {R"("key":["alice"])", "'key' must be a text"},
+      {R"("target":2)", "'target' must be a text"},
+  };
+  for (const Case& c : kCases) {
+    bool target = c.fields.starts_with("\"target\"");
+    std::string first = target ? "" : R"("target":"/",)";
+    EXPECT_EQ(WhyNot("{" + first + std::string(c.fields) + "}"), c.why);
+  }
+  for (std::string_view headers : {R"({"a":"1"})", R"("a: 1")", R"(["a: 1"])", R"([["a"]])",
+                                   R"([["a",1]])", R"([["a","1","2"]])"}) {
+    EXPECT_EQ(WhyNot(R"({"target":"/","headers":)" + std::string(headers) + "}"),
+              R"('headers' must be a list of pairs of texts: [["name","value"]])");
+  }
+}
+
+// The codec would write none of these.
+TEST(Rehearsal, AHeaderOfTheConnectionIsRefused) {
+  for (std::string name : {"Host", "expect", "Content-Length", "Connection", "TE", "trailer",
+                           "Transfer-Encoding", "upgrade", "keep-alive", "proxy-connection"}) {
+    RehearsedRequest request = Message("alice");
+    request.headers = {{name, "1"}};
+    const std::string why = "the header '" + name +
+                            "' is of the connection, which is the relay's own here; leave it out";
+    EXPECT_EQ(WhyNot(request.Json()), why);
+    World world;
+    Explanation explanation;
+    Result<Unit> done = Rehearse(*world.services, *world.endpoints, request, explanation);
+    EXPECT_EQ(done ? "" : done.error().what, why);
   }
 }
 

@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import {after, before, describe, it} from 'node:test';
 
@@ -28,6 +29,16 @@ describe('relay explain', {skip: kStraightOnly}, () => {
     assert.equal(told.stderr, '');
     return JSON.parse(told.stdout);
   }
+  // Of the API itself: {status, body}.
+  const asked = (text) => new Promise((resolve, reject) => {
+    const socketPath = path.join(world.folder, 'data', 'relay.sock');
+    const request = http.request({socketPath, method: 'POST', path: '/admin/v1/explain'}, (response) => {
+      let answer = '';
+      response.setEncoding('utf8').on('data', (piece) => { answer += piece; })
+        .on('end', () => resolve({status: response.statusCode, body: JSON.parse(answer)})).on('error', reject);
+    });
+    request.on('error', reject).end(text);
+  });
   const notesOf = (explanation, step) => explanation.steps.find(({name}) => name === step).notes;
 
   it('tells a request that is served, and sends nothing', async () => {
@@ -100,6 +111,25 @@ describe('relay explain', {skip: kStraightOnly}, () => {
     const unknown = await explained('--key', 'nobody');
     assert.deepEqual([unknown.refusal.status, unknown.refusal.by], [401, 'auth']);
     assert.equal(notesOf(unknown, 'auth')[0].text, "there is no relay key 'nobody'");
+  });
+
+  it('explains the request that is given, or none', async () => {
+    const made = await world.relay.command('keys', 'make', 'carol');
+    assert.equal(made.code, 0, made.stderr);
+    const request = {target: '/api/v1/messages', key: 'carol', headers: [['user-agent', 'curl']], body: JSON.stringify(kTurn)};
+    const whole = await asked(JSON.stringify(request));
+    assert.deepEqual([whole.status, whole.body.key, whole.body.model], [200, 'carol', kTurn.model]);
+    for (const [change, what] of [
+      [{body: kTurn}, /^'body' must be a text/], [{headers: {'user-agent': 'curl'}}, /^'headers' must be a list of pairs/],
+      [{kez: 'alice'}, /^unknown field 'kez'/], [{headers: [['Host', 'other.test']]}, /^the header 'Host' is of the connection/],
+    ]) {
+      const refused = await asked(JSON.stringify({...request, ...change}));
+      assert.equal(refused.status, 400);
+      assert.match(refused.body.error.message, what);
+    }
+    const header = await explain('--key', 'alice', '--header', 'expect: 100-continue');
+    assert.equal(header.code, 2);
+    assert.match(header.stderr, /^relay: --header: the header 'expect' is of the connection/);
   });
 
   it('tells by relay.yaml alone, while a relay runs and without one', async () => {
