@@ -98,11 +98,10 @@ bool AlertBook::Due(const Entry& entry, int percent, const AlertConfig& config, 
   return entry.told_at == TimePoint() || now - entry.told_at >= config.quiet;
 }
 
-std::vector<Alert> AlertBook::Update(const AlertConfig& config,
-                                     const std::vector<AlertCondition>& now_true, TimePoint now,
-                                     WallTime wall) {
+std::vector<Alert> AlertBook::Update(const AlertConfig& config, const AlertLook& look,
+                                     TimePoint now, WallTime wall) {
   std::vector<Alert> alerts;
-  for (const AlertCondition& condition : now_true) {
+  for (const AlertCondition& condition : look.conditions) {
     if (!Wanted(config, condition)) continue;
     auto [at, fresh] = entries_.try_emplace(condition.id);
     Entry& entry = at->second;
@@ -120,18 +119,27 @@ std::vector<Alert> AlertBook::Update(const AlertConfig& config,
     }
     entry.told_percent = percent;
   }
+  EndLost(config, look, now, wall, alerts);
+  return alerts;
+}
+
+// What has been away for long enough is over. That is told where the thing is well: not where it is
+// gone or paused, or is no longer wanted to be known of; nor of a budget.
+void AlertBook::EndLost(const AlertConfig& config, const AlertLook& look, TimePoint now,
+                        WallTime wall, std::vector<Alert>& alerts) {
   for (auto at = entries_.begin(); at != entries_.end();) {
     Entry& entry = at->second;
-    entry.over = entry.seen != now && now - entry.seen >= GapOf(entry.condition.event);
-    if (entry.over && entry.told && entry.condition.event != AlertEvent::kBudget) {
-      alerts.push_back(Ended(entry.condition, wall));
+    const AlertCondition& condition = entry.condition;
+    entry.over = entry.seen != now && now - entry.seen >= GapOf(condition.event);
+    bool well = look.things.contains(condition.thing) && Wanted(config, condition);
+    if (entry.over && entry.told && well && condition.event != AlertEvent::kBudget) {
+      alerts.push_back(Ended(condition, wall));
     }
     if (entry.over) entry.told = false;
     // What was told is kept in mind for as long as it must not be told again.
     bool known = entry.told_at != TimePoint() && now - entry.told_at < config.quiet;
     at = entry.over && !known ? entries_.erase(at) : std::next(at);
   }
-  return alerts;
 }
 
 }  // namespace relay

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,11 +20,19 @@ namespace relay {
 struct AlertCondition {
   std::string id;  // the same for as long as it is the same trouble
   AlertEvent event{};
+  std::string thing;  // whose it is, as AlertLook has it
   std::string subject;
   std::string what;
   std::string details = {};
   std::optional<WallTime> until = {};
   int percent = 0;  // kBudget: of the limit
+};
+
+// All that was looked at.
+struct AlertLook {
+  std::vector<AlertCondition> conditions;
+  // What is there and in use: trouble of anything else is neither the case nor over.
+  std::set<std::string, std::less<>> things;
 };
 
 class AlertBook {
@@ -35,9 +44,9 @@ class AlertBook {
   // given the moment.
   static Duration HoldOf(AlertEvent event);
 
-  // Of all conditions that are the case, what `config` wants to be told now.
-  std::vector<Alert> Update(const AlertConfig& config, const std::vector<AlertCondition>& now_true,
-                            TimePoint now, WallTime wall);
+  // What `config` wants to be told now.
+  std::vector<Alert> Update(const AlertConfig& config, const AlertLook& look, TimePoint now,
+                            WallTime wall);
   size_t size() const { return entries_.size(); }
 
  private:
@@ -50,6 +59,8 @@ class AlertBook {
     bool told = false;  // that it began, and not yet that it ended
     bool over = false;  // absent for longer than it may be
   };
+  void EndLost(const AlertConfig& config, const AlertLook& look, TimePoint now, WallTime wall,
+               std::vector<Alert>& alerts);
   static bool Due(const Entry& entry, int percent, const AlertConfig& config, TimePoint now);
 
   std::map<std::string, Entry, std::less<>> entries_;

@@ -18,18 +18,28 @@ constexpr std::array<Duration, 5> kWaits = {1s, 5s, 30s, 2min, 10min};
 // Of what a receiver answers, for people.
 constexpr size_t kMostShown = 200;
 
+// Without the URL's path and query, which some servers repeat: whoever has them may post there.
+std::string Masked(std::string text, const AlertUrl& url) {
+  for (const std::string& secret : {url.url.path, url.query}) {
+    for (size_t at = 0; secret.size() > 1 && (at = text.find(secret, at)) != text.npos; ++at) {
+      text.replace(at, secret.size(), "…");
+    }
+  }
+  return text;
+}
+
 // What came of a receiver's answer. 408, 425, 429 and the server's own trouble pass; what it does
 // not like today it will not like tomorrow.
-AlertOutcome OutcomeOf(const VendorAnswer& answer, WallTime wall) {
+AlertOutcome OutcomeOf(const VendorAnswer& answer, const AlertUrl& url, WallTime wall) {
   AlertOutcome outcome;
   int status = answer.status;
   outcome.sent = status / 100 == 2;
   outcome.passes = status == 408 || status == 425 || status == 429 || status / 100 == 5;
   outcome.detail = std::to_string(status);
   if (outcome.sent) return outcome;
-  if (std::string said = Printable(answer.body.substr(0, kMostShown)); !said.empty()) {
-    outcome.detail += ": " + said;
-  }
+  // Cut off behind the mask, not within what it hides.
+  std::string said = Printable(Masked(answer.body, url).substr(0, kMostShown));
+  if (!said.empty()) outcome.detail += ": " + said;
   outcome.wait = std::min(RetryAfter(answer.head, wall).value_or(Duration::zero()),
                           Duration(AlertTarget::kMostWait));
   return outcome;
@@ -53,9 +63,9 @@ AlertTarget::AlertTarget(VendorCalls& calls, Metrics& metrics, AlertConfig confi
   task_.StartOn(calls_.loop(), start_, [](void*) noexcept {}, nullptr);
 }
 
-void AlertTarget::Update(const std::vector<AlertCondition>& now_true) {
+void AlertTarget::Update(const AlertLook& look) {
   Loop& loop = calls_.loop();
-  for (Alert& alert : book_.Update(config_, now_true, loop.Now(), loop.clock().Wall())) {
+  for (Alert& alert : book_.Update(config_, look, loop.Now(), loop.clock().Wall())) {
     Tell(std::move(alert));
   }
 }
@@ -74,8 +84,8 @@ Task<AlertOutcome> AlertTarget::Post(Alert alert) {
   AlertUrl to = SplitAlertUrl(config_.url);
   VendorRequest request;
   request.method = "POST";
-  request.url = std::move(to.url);
-  request.query = std::move(to.query);
+  request.url = to.url;
+  request.query = to.query;
   request.body = AlertBody(config_, alert);
   request.fields.emplace_back("content-type", "application/json");
   if (!config_.secret.empty()) {
@@ -88,7 +98,7 @@ Task<AlertOutcome> AlertTarget::Post(Alert alert) {
       co_await calls_.Call(std::move(request), std::move(way), loop.Now() + kPatience);
   AlertOutcome outcome;
   if (answer) {
-    outcome = OutcomeOf(*answer, loop.clock().Wall());
+    outcome = OutcomeOf(*answer, to, loop.clock().Wall());
   } else {
     outcome.passes = true;
     outcome.detail = answer.error().what;

@@ -27,7 +27,7 @@ struct AlertOutcome {
   Duration wait{};      // before another try, as the receiver says; zero: it does not
 };
 
-class AlertTarget final : public Mortal {
+class AlertTarget {
  public:
   // More than these are not kept: the oldest are dropped.
   static constexpr size_t kMostWaiting = 100;
@@ -39,12 +39,14 @@ class AlertTarget final : public Mortal {
 
   // Both outlive this. Dies in the loop's own phase.
   AlertTarget(VendorCalls& calls, Metrics& metrics, AlertConfig config);
+  AlertTarget(const AlertTarget&) = delete;
+  AlertTarget& operator=(const AlertTarget&) = delete;
 
   // What it has been told stays told.
   void Reconfigure(AlertConfig config) { config_ = std::move(config); }
   const AlertConfig& config() const { return config_; }
-  // Takes what is the case now, and tells what is new of it.
-  void Update(const std::vector<AlertCondition>& now_true);
+  // Tells what is new of what is the case.
+  void Update(const AlertLook& look);
   void Tell(Alert alert);
   // One try, beside what waits.
   Task<AlertOutcome> Post(Alert alert);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "admin/alert_watch.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <optional>
@@ -32,10 +33,9 @@ class Watch {
 
   void LookAtAccounts() {
     for (const auto& cluster : snapshot_->clusters) {
-      for (const AccountPool::View& view : cluster->pool->Look()) {
-        AddAccount(cluster->config.name, view);
-      }
-      AddCluster(*cluster);
+      std::vector<AccountPool::View> views = cluster->pool->Look();
+      for (const AccountPool::View& view : views) AddAccount(cluster->config.name, view);
+      AddCluster(*cluster, views);
     }
   }
 
@@ -51,11 +51,13 @@ class Watch {
 
   void LookAtState() {
     if (services_.state == nullptr) return;
+    look_.things.insert({"store", "journal"});
     LedgerKeeper::Status status = services_.state->status();
     bool away = services_.state->store_status().link == StoreStatus::Link::kDisconnected;
     if (away || status.store_fails) {
       Add({.id = "store",
            .event = AlertEvent::kStore,
+           .thing = "store",
            .subject = "the store",
            .what = away ? "is not to be reached; what is used is kept in memory"
                         : "fails; what is used is kept in memory"});
@@ -63,24 +65,27 @@ class Watch {
     if (status.journal_fails) {
       Add({.id = "journal",
            .event = AlertEvent::kStore,
+           .thing = "journal",
            .subject = "the journal",
            .what = "cannot be written; a crash loses what the store has not been told"});
     }
   }
 
   void LookAtFile(const std::string& refused) {
+    look_.things.insert("config");
     if (refused.empty()) return;
     Add({.id = "config",
          .event = AlertEvent::kConfig,
+         .thing = "config",
          .subject = "the changed relay.yaml",
          .what = "was refused, and what was in force stays",
          .details = refused});
   }
 
-  std::vector<AlertCondition> Take() { return std::move(found_); }
+  AlertLook Take() { return std::move(look_); }
 
  private:
-  void Add(AlertCondition condition) { found_.push_back(std::move(condition)); }
+  void Add(AlertCondition condition) { look_.conditions.push_back(std::move(condition)); }
 
   std::optional<WallTime> OnWall(TimePoint when) const {
     if (when <= now_) return std::nullopt;
@@ -98,19 +103,29 @@ class Watch {
       case Health::kBroken: return std::pair(AlertEvent::kBroken, "fails");
       case Health::kOverloaded:
         return std::pair(AlertEvent::kOverloaded, "is refused for lack of the vendor's capacity");
-      // A person paused it, or a request is about to find out.
       default: return std::nullopt;
     }
   }
 
+  // What a rest was for is the case until a request shows that it is over; a limit ends by time.
+  static AccountPool::Health StandingHealth(const AccountPool::View& view) {
+    using Health = AccountPool::Health;
+    if (view.health != Health::kProbing) return view.health;
+    return view.rested_for == Health::kLimited ? Health::kReady : view.rested_for;
+  }
+
   void AddAccount(const std::string& cluster, const AccountPool::View& view) {
-    auto trouble = TroubleOf(view.health);
-    if (!trouble) return;
+    if (view.health == AccountPool::Health::kPaused) return;
     std::string subject = "account " + cluster + "/" + view.name;
+    std::string thing = subject;
+    look_.things.insert(thing);
+    auto trouble = TroubleOf(StandingHealth(view));
+    if (!trouble) return;
     if (!view.family.empty()) subject += " (" + view.family + ")";
     bool refused = trouble->first == AlertEvent::kRefused;
     Add({.id = std::string(NameOf(trouble->first)) + " " + subject,
          .event = trouble->first,
+         .thing = thing,
          .subject = subject,
          .what = std::string(trouble->second),
          .details = view.cause,
@@ -119,16 +134,25 @@ class Watch {
   }
 
   // For the vendor's own client, which may use all there is.
-  void AddCluster(const ClusterShared& cluster) {
+  void AddCluster(const ClusterShared& cluster, const std::vector<AccountPool::View>& views) {
+    const std::string& name = cluster.config.name;
+    std::string subject = "cluster " + name;
+    if (!views.empty()) look_.things.insert(subject);
     using Why = NoAccount::Why;
     Wish wish;
     wish.vendor_client = true;
     auto serves = cluster.pool->CanServe(wish);
+    // Rests end, but credentials do not mend themselves: a request will show it.
+    bool refused = !views.empty() && std::ranges::all_of(views, [](const AccountPool::View& view) {
+      AccountPool::Health health = StandingHealth(view);
+      return health == AccountPool::Health::kRefused || health == AccountPool::Health::kExpired;
+    });
+    if (serves && refused) serves = std::unexpected(NoAccount{.why = Why::kRefused});
     if (serves || serves.error().why == Why::kEmpty || serves.error().why == Why::kBusy) return;
-    const std::string& name = cluster.config.name;
     Add({.id = "unserved " + name,
          .event = AlertEvent::kUnserved,
-         .subject = "cluster " + name,
+         .thing = subject,
+         .subject = subject,
          .what = "can serve nobody",
          .details = RefusalOf(serves.error(), name, "", now_).message,
          .until = OnWall(serves.error().until)});
@@ -153,6 +177,7 @@ class Watch {
     if (percent == 0) return;
     Add({.id = "budget " + who + " " + std::string(name),
          .event = AlertEvent::kBudget,
+         .thing = who,
          .subject = who,
          .what = "has spent " + std::to_string(percent) + "% of its " + std::string(name),
          .details = Dollars(spent) + " of " + Dollars(limit),
@@ -163,12 +188,12 @@ class Watch {
   const std::shared_ptr<const Snapshot> snapshot_;
   const TimePoint now_;
   const WallTime wall_;
-  std::vector<AlertCondition> found_;
+  AlertLook look_;
 };
 
 }  // namespace
 
-std::vector<AlertCondition> AlertConditions(const Services& services, const std::string& refused) {
+AlertLook LookForAlerts(const Services& services, const std::string& refused) {
   Watch watch(services);
   watch.LookAtAccounts();
   watch.LookAtBudgets();

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "admin/alert_book.h"
 #include "admin/services.h"
@@ -11,6 +10,6 @@
 namespace relay {
 
 // What is the case now. `refused`: what is wrong with a newer relay.yaml; "": nothing.
-std::vector<AlertCondition> AlertConditions(const Services& services, const std::string& refused);
+AlertLook LookForAlerts(const Services& services, const std::string& refused);
 
 }  // namespace relay

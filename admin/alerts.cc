@@ -7,6 +7,18 @@
 #include "admin/alert_watch.h"
 
 namespace relay {
+namespace {
+
+// Ends a target in the loop's own phase, unless somebody holds it still.
+class Grave final : public Mortal {
+ public:
+  explicit Grave(std::shared_ptr<AlertTarget> target) : target_(std::move(target)) {}
+
+ private:
+  std::shared_ptr<AlertTarget> target_;
+};
+
+}  // namespace
 
 Alerts::Alerts(VendorCalls& calls, Services& services)
     : calls_(calls), services_(services), look_(calls.loop().timers(), *this) {
@@ -16,20 +28,20 @@ Alerts::Alerts(VendorCalls& calls, Services& services)
 Alerts::~Alerts() = default;
 
 void Alerts::Reconfigure() {
-  std::vector<std::unique_ptr<AlertTarget>> before = std::exchange(targets_, {});
+  std::vector<std::shared_ptr<AlertTarget>> before = std::exchange(targets_, {});
   for (const AlertConfig& config : services_.current()->config->alerts) {
     auto known = std::ranges::find_if(before, [&](const auto& target) {
       return target != nullptr && target->config().name == config.name;
     });
     if (known == before.end()) {
-      targets_.push_back(std::make_unique<AlertTarget>(calls_, services_.metrics, config));
+      targets_.push_back(std::make_shared<AlertTarget>(calls_, services_.metrics, config));
       continue;
     }
     (*known)->Reconfigure(config);
     targets_.push_back(std::move(*known));
   }
   for (auto& gone : before) {
-    if (gone != nullptr) calls_.loop().Bury(std::move(gone));
+    if (gone != nullptr) calls_.loop().Bury(std::make_unique<Grave>(std::move(gone)));
   }
   if (targets_.empty()) {
     look_.Disarm();
@@ -43,15 +55,15 @@ void Alerts::OnReload(const ReloadOutcome& outcome) {
   if (outcome.good()) Reconfigure();
 }
 
-AlertTarget* Alerts::Find(std::string_view name) const {
+std::shared_ptr<AlertTarget> Alerts::Find(std::string_view name) const {
   auto found = std::ranges::find_if(
       targets_, [&](const auto& target) { return target->config().name == name; });
-  return found == targets_.end() ? nullptr : found->get();
+  return found == targets_.end() ? nullptr : *found;
 }
 
 void Alerts::OnLook() {
-  std::vector<AlertCondition> now_true = AlertConditions(services_, refused_);
-  for (const auto& target : targets_) target->Update(now_true);
+  AlertLook look = LookForAlerts(services_, refused_);
+  for (const auto& target : targets_) target->Update(look);
   look_.ArmIn(kLookEvery);
 }
 

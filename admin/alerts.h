@@ -33,9 +33,9 @@ class Alerts {
   // What came of a changed relay.yaml.
   void OnReload(const ReloadOutcome& outcome);
 
-  const std::vector<std::unique_ptr<AlertTarget>>& targets() const { return targets_; }
-  // Null: there is none of that name.
-  AlertTarget* Find(std::string_view name) const;
+  const std::vector<std::shared_ptr<AlertTarget>>& targets() const { return targets_; }
+  // Null: there is none of that name. Whoever waits for a target keeps it: a reload may end it.
+  std::shared_ptr<AlertTarget> Find(std::string_view name) const;
   WallTime Wall() const { return services_.clock.Wall(); }
 
  private:
@@ -43,7 +43,7 @@ class Alerts {
 
   VendorCalls& calls_;
   Services& services_;
-  std::vector<std::unique_ptr<AlertTarget>> targets_;
+  std::vector<std::shared_ptr<AlertTarget>> targets_;
   std::string refused_;  // what is wrong with a newer relay.yaml
   MethodTimer<Alerts, &Alerts::OnLook> look_;
 };

@@ -263,6 +263,7 @@ std::vector<AccountPool::View> AccountPool::Look() {
       if (!rests && !whole) continue;
       if (view.health != Health::kReady && !whole) continue;
       view.health = rests ? trouble.health : Health::kProbing;
+      view.rested_for = rests ? Health::kReady : trouble.health;
       view.cause = trouble.cause;
       view.family = trouble.family;
       view.until = rests ? trouble.until : TimePoint();

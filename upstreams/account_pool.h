@@ -132,7 +132,8 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   struct View {
     std::string name;
     Health health = Health::kReady;
-    std::string cause = {};   // "" when ready
+    Health rested_for = Health::kReady;  // kProbing: what may be over
+    std::string cause = {};              // "" when ready
     std::string family = {};  // "": the whole account; else only these models, others are served
     int in_flight = 0;
     TimePoint until{};  // of the rest; epoch when there is none

@@ -39,6 +39,8 @@ Head HeadOf(const VendorRequest& request) {
 
 VendorRequest::~VendorRequest() {
   for (auto& [name, value] : fields) WipeString(value);
+  WipeString(url.path);
+  WipeString(query);
   WipeString(body);
 }
 

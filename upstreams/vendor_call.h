@@ -23,7 +23,7 @@ struct VendorRequest {
   std::string method = "GET";
   std::vector<std::pair<std::string, std::string>> fields;
   std::string body;
-  // May hold a secret in fields and body; wiped when it dies.
+  // May hold a secret in path, query, fields and body; wiped when it dies.
   VendorRequest() = default;
   VendorRequest(VendorRequest&&) = default;
   VendorRequest& operator=(VendorRequest&&) = default;

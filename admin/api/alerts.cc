@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "admin/api/alerts.h"
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,12 +33,11 @@ Reply ListOf(const Alerts& alerts) {
   return Reply{.body = json.EndArray().EndObject().Take()};
 }
 
-// By names, since a reload may take one away meanwhile.
 Task<Reply> Test(Alerts& alerts, std::vector<std::string> names, WallTime now) {
   JsonText json;
   json.BeginObject().Key("alerts").BeginArray();
   for (const std::string& name : names) {
-    AlertTarget* target = alerts.Find(name);
+    std::shared_ptr<AlertTarget> target = alerts.Find(name);
     if (target == nullptr) continue;
     AlertOutcome outcome = co_await target->Post(TestAlert(now));
     json.BeginObject().Field("name", name).Field("sent", outcome.sent);

@@ -106,6 +106,10 @@ void Bind(Fields& f, AlertConfig& a) {
   if (f.describing()) return;
   CheckFormat(f, a);
   std::ranges::sort(a.budget_percent);
+  const Node* secret = f.NodeOf("secret");
+  if (secret != nullptr && secret->Emptied()) {
+    f.Warn("secret", "is empty, so what is sent is not signed");
+  }
   const Node* url = f.NodeOf("url");
   if (url != nullptr && url->Emptied()) {
     a.emptied_by = url->emptied_by;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ class AlertBookTest : public ::testing::Test {
   static AlertCondition Of(AlertEvent event, std::string subject = "account claude/max") {
     return {.id = std::string(NameOf(event)) + " " + subject,
             .event = event,
+            .thing = subject,
             .subject = subject,
             .what = "is so"};
   }
@@ -28,7 +30,9 @@ class AlertBookTest : public ::testing::Test {
   // What is told, as "subject phase".
   std::vector<std::string> Look(const std::vector<AlertCondition>& now_true) {
     std::vector<std::string> told;
-    for (const Alert& alert : book.Update(config, now_true, clock.Now(), clock.Wall())) {
+    AlertLook look{now_true, things};
+    for (const AlertCondition& condition : now_true) things.insert(condition.thing);
+    for (const Alert& alert : book.Update(config, look, clock.Now(), clock.Wall())) {
       told.push_back(alert.subject + (alert.phase == Alert::Phase::kEnded ? " ended" : " began"));
       last = alert;
     }
@@ -48,6 +52,7 @@ class AlertBookTest : public ::testing::Test {
   ManualClock clock;
   AlertConfig config;
   AlertBook book;
+  std::set<std::string, std::less<>> things;  // that were ever in trouble, and are there
   Alert last;
 };
 
@@ -103,6 +108,18 @@ TEST_F(AlertBookTest, TellsOnlyWhatIsWanted) {
   config.budget_percent = {50};
   EXPECT_EQ(LookFor(60s, {Of(AlertEvent::kRefused), Budget(49)}), Told{});
   EXPECT_EQ(Look({Of(AlertEvent::kRefused), Budget(50)}), Told{"key alice began"});
+}
+
+TEST_F(AlertBookTest, DoesNotCallWellWhatIsGoneOrPaused) {
+  EXPECT_EQ(Look({Of(AlertEvent::kRefused)}), Told{"account claude/max began"});
+  things.clear();
+  EXPECT_EQ(LookFor(60s, {}), Told{});
+}
+
+TEST_F(AlertBookTest, DoesNotCallWellWhatIsNotWantedAnyMore) {
+  EXPECT_EQ(Look({Of(AlertEvent::kLimited)}), Told{"account claude/max began"});
+  config.on = {AlertEvent::kRefused};
+  EXPECT_EQ(LookFor(60s, {Of(AlertEvent::kLimited)}), Told{});
 }
 
 TEST_F(AlertBookTest, ForgetsWhatIsOver) {

@@ -51,7 +51,8 @@ class AlertWatchTest : public ::testing::Test {
   }
   std::vector<std::string> Found(const std::string& refused = "") {
     std::vector<std::string> found;
-    for (const AlertCondition& condition : AlertConditions(*services, refused)) {
+    look = LookForAlerts(*services, refused);
+    for (const AlertCondition& condition : look.conditions) {
       found.push_back(std::string(NameOf(condition.event)) + ": " + condition.subject + " " +
                       condition.what + (condition.details.empty() ? "" : " - ") +
                       condition.details + (condition.until ? " (until)" : ""));
@@ -69,6 +70,7 @@ class AlertWatchTest : public ::testing::Test {
 
   ManualClock clock;
   std::unique_ptr<Services> services;
+  AlertLook look;
 };
 
 TEST_F(AlertWatchTest, FindsNothingWhereAllIsWell) {
@@ -86,8 +88,47 @@ TEST_F(AlertWatchTest, FindsTroubleOfAccounts) {
                   "authentication_error",
                   "limited: account claude/two is at its limit - 429 rate_limit_error (until)",
                   ::testing::StartsWith("unserved: cluster claude can serve nobody - ")));
-  clock.Advance(std::chrono::hours(1));
-  EXPECT_THAT(Found(), IsEmpty()) << "whoever comes next finds out";
+}
+
+// A rest that is over proves nothing: only a limit ends by time.
+TEST_F(AlertWatchTest, HoldsToTroubleUntilARequestShowsThatItIsOver) {
+  Report(0, Judgement::Kind::kRefused, "401 authentication_error");
+  Report(1, Judgement::Kind::kLimited, "429 rate_limit_error", std::chrono::hours(1));
+  clock.Advance(std::chrono::hours(2));
+  EXPECT_THAT(Found(), ElementsAre("refused: account claude/one is refused by its vendor, and "
+                                   "needs a person - 401 authentication_error"));
+  Report(0, Judgement::Kind::kFine, "");
+  EXPECT_THAT(Found(), IsEmpty());
+}
+
+TEST_F(AlertWatchTest, KnowsThatNoCredentialServes) {
+  Report(0, Judgement::Kind::kRefused, "401 authentication_error");
+  Report(1, Judgement::Kind::kRefused, "401 authentication_error");
+  clock.Advance(std::chrono::hours(2));
+  EXPECT_THAT(Found(), ::testing::Contains(::testing::StartsWith("unserved: cluster claude")));
+}
+
+TEST_F(AlertWatchTest, SaysWhatIsThere) {
+  Found();
+  EXPECT_TRUE(look.things.contains("account claude/one"));
+  EXPECT_TRUE(look.things.contains("cluster claude"));
+  EXPECT_FALSE(look.things.contains("cluster spare")) << "it has no account";
+  auto config = ConfigOf(R"(
+listeners: [{address: "127.0.0.1:0"}]
+clusters:
+  claude: {provider: claude, accounts: [{name: two, api-key: sk-ant-two}]}
+routes:
+  - name: claude
+    match: {prefix: /api}
+    filters: [{auth: {service: claude}}, {rate-limit: {}}, {account-select: {}}, {usage-record: {}}]
+    cluster: claude
+)");
+  auto snapshot = services->Build(config, std::make_shared<const StoredObjects>());
+  ASSERT_TRUE(snapshot);
+  services->Publish(*snapshot);
+  Found();
+  EXPECT_FALSE(look.things.contains("account claude/one"));
+  EXPECT_TRUE(look.things.contains("account claude/two"));
 }
 
 TEST_F(AlertWatchTest, FindsWhatKeysHaveSpent) {
