@@ -53,7 +53,7 @@ const CommandSpec kCommands[] = {
      "The key comes on standard input, or from a variable (--key-env); never on the command line,\n"
      "where other users of the machine would see it."},
     {"accounts test", Command::kAccounts, "NAME",
-     "one small request with an account, step by step"},
+     "a few small requests with an account, each told when it is done"},
     {"accounts pause", Command::kAccounts, "NAME", "lets an account have no more requests"},
     {"accounts resume", Command::kAccounts, "NAME", "ends a pause"},
     {"accounts reset", Command::kAccounts, "NAME", "forgets what is held against an account"},
@@ -97,7 +97,7 @@ const CommandSpec kCommands[] = {
 constexpr CommandGroup kGroups[] = {
     {"accounts", "logs accounts in, adds, lists, tests, pauses and removes them"},
     {"alerts", "who is told when something needs a person, and a test of it"},
-    {"keys", "relay keys: make, list, change, disable, rotate and delete them"},
+    {"keys", "makes, lists, changes, disables, rotates and deletes relay keys"},
     {"state", "all that the store holds, to and from a file"},
 };
 

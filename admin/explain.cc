@@ -40,6 +40,12 @@ std::string KnownOf(const JsonIndex& json) {
   return known.empty() ? "" : " (" + known + ")";
 }
 
+// 0: it was not refused.
+int64_t StatusIn(const JsonIndex& explanation) {
+  Result<JsonIndex> refusal = JsonIndex::Object(explanation.Find("refusal"));
+  return refusal ? refusal->Find("status").Int().value_or(0) : 0;
+}
+
 std::string OutcomeText(const JsonIndex& json) {
   Result<JsonIndex> refusal = JsonIndex::Object(json.Find("refusal"));
   if (!refusal) {
@@ -212,7 +218,11 @@ int RunExplain(const Options& options, const Environment& environment) {
   if (!text) return Complain("the relay's answer is not understood: " + text.error().what);
   std::fputs(options.json ? (json + "\n").c_str() : text->c_str(), stdout);
   Result<JsonIndex> explanation = JsonIndex::Parse(json);
-  return explanation && explanation->Find("served").Bool().value_or(false) ? kExitOk : kExitFailed;
+  if (explanation && explanation->Find("served").Bool().value_or(false)) return kExitOk;
+  if (request->body.empty() && explanation && StatusIn(*explanation) == 400) {
+    std::fputs("relay: what was explained has no body; --body FILE names one\n", stderr);
+  }
+  return kExitFailed;
 }
 
 }  // namespace relay

@@ -172,30 +172,41 @@ std::expected<Options, std::string> ParseHelp(Rest words) {
   return std::unexpected("'help' takes no argument " + Quote(words.front()));
 }
 
-std::string Padded(std::string_view text, size_t width) {
-  std::string out(text);
-  out.append(width > text.size() ? width - text.size() : 1, ' ');
-  return out;
+struct HelpLine {
+  std::string name;
+  std::string says;
+};
+
+// What the names say begins in one column.
+std::string HelpLines(const std::vector<HelpLine>& lines) {
+  auto width = [](std::string_view text) {
+    return static_cast<size_t>(
+        std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }));
+  };
+  size_t widest = 0;
+  for (const HelpLine& line : lines) widest = std::max(widest, width(line.name));
+  std::string text;
+  for (const HelpLine& line : lines) {
+    text += "  " + line.name + std::string(widest + 2 - width(line.name), ' ') + line.says + "\n";
+  }
+  return text;
 }
 
 std::string OptionLines(const CommandSpec& command) {
-  constexpr size_t kWidth = 20;
-  std::string text;
+  std::vector<HelpLine> lines;
   if (command.fields != nullptr) {
     for (const FieldShape& field : command.fields().fields) {
       bool flag = field.shape.kind == Shape::Kind::kBool;
-      text +=
-          "  " + Padded(FieldOption(field) + (flag ? "" : " VALUE"), kWidth + 4) + field.doc + "\n";
+      lines.push_back({FieldOption(field) + (flag ? "" : " VALUE"), std::string(field.doc)});
     }
   }
   for (const OptionSpec& option : AllOptions()) {
     if (!option.IsFor(command)) continue;
     std::string name(option.name);
     if (!option.value.empty()) name += " " + std::string(option.value);
-    text += "  " + Padded(name, command.fields == nullptr ? kWidth : kWidth + 4) +
-            std::string(option.summary) + "\n";
+    lines.push_back({std::move(name), std::string(option.summary)});
   }
-  return text;
+  return HelpLines(lines);
 }
 
 std::string HelpOfCommand(const CommandSpec& spec) {
@@ -211,24 +222,20 @@ std::string HelpOfCommand(const CommandSpec& spec) {
 }
 
 std::string HelpOfGroup(const CommandGroup& group) {
-  constexpr size_t kWidth = 22;
   std::string name(group.name);
-  std::string text = "relay " + name + ": " + std::string(group.summary) + "\n\n";
+  std::vector<HelpLine> lines;
   for (const CommandSpec& spec : Commands()) {
     if (spec.group() != group.name) continue;
     std::string usage(spec.name);
     if (!spec.arguments.empty()) usage += " " + std::string(spec.arguments);
-    text += "  " + Padded(usage, kWidth) + std::string(spec.summary) + "\n";
+    lines.push_back({std::move(usage), std::string(spec.summary)});
   }
-  return text + "\n  relay help " + name + " COMMAND tells the options of one.\n";
+  return "relay " + name + ": " + std::string(group.summary) + "\n\n" + HelpLines(lines) +
+         "\n  relay help " + name + " COMMAND tells the options of one.\n";
 }
 
 std::string HelpOfAll() {
-  constexpr size_t kWidth = 10;
-  std::string text =
-      "relay: passes requests of Claude and Gemini clients on, through filters, with your "
-      "accounts.\n\n"
-      "  relay [COMMAND] [OPTION]…\n\n";
+  std::vector<HelpLine> lines;
   std::string_view last_group;
   for (const CommandSpec& spec : Commands()) {
     std::string_view summary = spec.summary;
@@ -239,9 +246,12 @@ std::string HelpOfAll() {
         if (group.name == last_group) summary = group.summary;
       }
     }
-    text += "  " + Padded(spec.group(), kWidth) + std::string(summary) + "\n";
+    lines.push_back({std::string(spec.group()), std::string(summary)});
   }
-  return text +
+  return "relay: passes requests of Claude and Gemini clients on, through filters, with your "
+         "accounts.\n\n"
+         "  relay [COMMAND] [OPTION]…\n\n" +
+         HelpLines(lines) +
          "\n  relay help COMMAND tells its options; relay --version tells the version.\n"
          "  Exit codes: 0, 1 failed, 2 bad usage or relay.yaml.\n";
 }

@@ -137,6 +137,10 @@ describe('relay explain', {skip: kStraightOnly}, () => {
     assert.equal(offline.code, 0, offline.stderr);
     assert.match(offline.stderr, /alone/);
     assert.match(offline.stdout, /requests-per-minute: 0 of 2 used/);
+    assert.equal(/--body/.test(offline.stderr), false, offline.stderr);
+    const bare = await world.relay.command('explain', 'POST', '/api/v1/messages', '--key', 'alice', '--offline');
+    assert.equal(bare.code, 1);
+    assert.match(bare.stderr, /has no body; --body FILE names one/);
     await world.relay.stop();
     const alone = await explain('--key', 'alice');
     assert.equal(alone.code, 0, alone.stderr);
