@@ -64,6 +64,8 @@ std::expected<RelayTarget, int> FindTarget(const Options& options, const Environ
   std::shared_ptr<const Config> config = LoadConfig(options.config, environment, problems);
   if (problems.failed()) {
     Report(*config, problems);
+    std::fputs("relay: --data FOLDER asks a relay that runs, without a look into that file\n",
+               stderr);
     return std::unexpected(kExitUsage);
   }
   target.folder = DataFolderOf(*config, environment);

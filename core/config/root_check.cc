@@ -94,7 +94,7 @@ void CheckStore(ConfigDraft& draft, const Node& root, const Environment& environ
   const Node* key = secrets ? secrets->Find("encryption-key") : nullptr;
   if (key && !key->Emptied()) return;
   problems.Add(place,
-               "Redis is not on this machine, so what is kept there must be encrypted: set "
+               "what is kept in Redis must be encrypted: set "
                "'encryption-key' of 'secrets' (ENCRYPTION_KEY) to 32 or more random characters");
 }
 

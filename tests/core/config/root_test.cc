@@ -221,7 +221,7 @@ TEST(Config, TakesRedisOfTheEnvironmentUnlessAStoreIsNamed) {
 
 TEST(Config, RefusesRedisWithoutAnEncryptionKey) {
   std::string refusal =
-      "relay.yaml: Redis is not on this machine, so what is kept there must be encrypted: set "
+      "relay.yaml: what is kept in Redis must be encrypted: set "
       "'encryption-key' of 'secrets' (ENCRYPTION_KEY) to 32 or more random characters\n";
   EXPECT_EQ(LoadWith("", {{"REDIS_URL", "rediss://:x@y"}}).Lines(), refusal);
   EXPECT_EQ(LoadWith("secrets: {encryption-key: \"${KEY:=}\"}\n", {{"REDIS_HOST", "y"}}).Lines(),
