@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "admin/listener_limits.h"
 #include "admin/table.h"
 #include "core/async/task.h"
 #include "core/http/http1_syntax.h"
@@ -38,6 +39,7 @@ class Rehearsal {
   Rehearsal(Services& services, Endpoints& endpoints, Explanation& explanation)
       : clock_(services.clock),
         loop_(clock_),
+        bodies_(services.bodies.bound()),
         resolver_(loop_),
         worker_(loop_, endpoints, bodies_, services.exchanges, ExchangeLimits{}) {
     std::shared_ptr<const Snapshot> snapshot = services.current();
@@ -50,12 +52,15 @@ class Rehearsal {
     }
     worker_.table = MakeRoutes(services, *snapshot->config, clusters, upstreams);
     worker_.keys = snapshot->keys;
-    // Our end of the pair has no address: a request says where it comes from as a proxy would.
-    worker_.trusted_proxies = {*Network::Parse("0.0.0.0")};
-    worker_.wrong_keys = &services.wrong_keys;
-    if (!snapshot->config->listeners.empty()) {
-      worker_.limits.wrong_keys = snapshot->config->listeners.front().limits.wrong_keys;
+    if (!snapshot->listeners.empty()) {
+      const ListenerShared& listener = snapshot->listeners.front();
+      limits_ = ServerLimitsOf(listener.limits);
+      worker_.limits = ExchangeLimitsOf(listener.limits);
+      worker_.trusted_proxies = listener.trusted_proxies;
     }
+    // Our end of the pair has no address: a request says where it comes from as a proxy would.
+    worker_.trusted_proxies.push_back(*Network::Parse("0.0.0.0"));
+    worker_.wrong_keys = &services.wrong_keys;
     worker_.explanation = &explanation;
   }
   ~Rehearsal() {
@@ -74,7 +79,7 @@ class Rehearsal {
   const FrozenClock clock_;
   Loop loop_;
   // Of its own: what is only looked at keeps no other out.
-  BodyBudget bodies_{size_t{64} << 20};
+  BodyBudget bodies_;
   Resolver resolver_;
   std::vector<std::unique_ptr<Cluster>> clusters_;
   Worker worker_;

@@ -35,7 +35,8 @@ struct RehearsedRequest {
 };
 
 // Fills an explanation whose key is the request's. The services may serve meanwhile; blocks for the
-// moment that it takes. The client has no address but what the request's X-Forwarded-For says.
+// moment that it takes. It comes to the first listener, by the limits and trusted proxies of that,
+// and has no address but what the request's X-Forwarded-For says.
 // Errors: a request that is not one of HTTP, or a filter that waits for something.
 Result<Unit> Rehearse(Services& services, Endpoints& endpoints, const RehearsedRequest& request,
                       Explanation& explanation);

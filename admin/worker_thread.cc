@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "admin/listener_limits.h"
+
 namespace relay {
 namespace {
 
@@ -15,19 +17,6 @@ constexpr Duration kDrainStep = std::chrono::milliseconds(20);
 
 const std::vector<double> kLagBounds = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5};
 
-ServerLimits ServerLimitsOf(const ListenerLimits& from) {
-  ServerLimits limits;
-  limits.codec.header_bytes = from.header_bytes.count;
-  limits.codec.target_bytes = std::min(limits.codec.target_bytes, limits.codec.header_bytes);
-  limits.codec.header_fields = static_cast<size_t>(from.header_fields);
-  limits.codec.body_bytes = from.body_bytes.count;
-  limits.codec.streams = static_cast<uint32_t>(from.streams);
-  limits.header_timeout = from.header_timeout;
-  limits.idle_timeout = from.idle_timeout;
-  limits.write_stall = from.write_stall;
-  return limits;
-}
-
 ListenOptions ListenOptionsOf(const ListenerShared& from) {
   ListenOptions options;
   options.tls = from.tls;
@@ -35,14 +24,6 @@ ListenOptions ListenOptionsOf(const ListenerShared& from) {
   options.write_stall = from.limits.write_stall;
   options.handshake_timeout = from.limits.handshake_timeout;
   return options;
-}
-
-ExchangeLimits ExchangeLimitsOf(const ListenerLimits& from) {
-  ExchangeLimits limits;
-  limits.body_timeout = from.body_timeout;
-  limits.body_idle = from.body_idle;
-  limits.wrong_keys = from.wrong_keys;
-  return limits;
 }
 
 }  // namespace

@@ -11,11 +11,14 @@
 namespace relay {
 namespace {
 
-constexpr std::string_view kConfig = R"(listeners: [{address: "127.0.0.1:0"}]
+constexpr std::string_view kConfig = R"(listeners:
+  - {address: "127.0.0.1:0", trusted-proxies: 10.0.0.0/8, limits: {body-bytes: 64KiB, header-bytes: 8KiB, wrong-keys: 2}}
+  - {address: "127.0.0.1:0"}
 keys:
   - {name: alice, key: "${ALICE_KEY}", limits: {requests-per-minute: 2, cost-per-day: 25}}
   - {name: bob, key: "${BOB_KEY}", services: gemini}
   - {name: dora, key: "${DORA_KEY}", expires-after-first-use: 1h}
+  - {name: erin, key: "${ERIN_KEY}", allowed-addresses: 192.0.2.0/24}
 clusters:
   gemini: {provider: gemini}
   claude:
@@ -53,6 +56,7 @@ class World {
     auto config = ConfigOf(kConfig, {{"ALICE_KEY", "cr_rehearsal-test-alice"},
                                      {"BOB_KEY", "cr_rehearsal-test-bob"},
                                      {"DORA_KEY", "cr_rehearsal-test-dora"},
+                                     {"ERIN_KEY", "cr_rehearsal-test-erin"},
                                      {"ACCOUNT_KEY", "sk-ant-rehearsal-test"}});
     auto made = Services::Make(config, clock, uint64_t{1} << 30);
     EXPECT_TRUE(made);
@@ -169,6 +173,38 @@ TEST(Rehearsal, TakesAndCountsNothing) {
   EXPECT_NE(world.Text(Message("dora")).find("served by"), std::string::npos);
   world.clock.Advance(std::chrono::hours(2));
   EXPECT_NE(world.Text(Message("dora")).find("served by"), std::string::npos);
+}
+
+TEST(Rehearsal, GoesByTheLimitsOfTheFirstListener) {
+  World world;
+  const std::string fits = R"({"model":"claude-opus-5-5","max_tokens":5,"system":")";
+  const std::string rest = R"("})";
+  const size_t room = (size_t{64} << 10) - fits.size() - rest.size();
+  std::string served = world.Text(Message("alice", fits + std::string(room, 'x') + rest));
+  EXPECT_TRUE(served.starts_with("served by claude/first")) << served;
+  std::string refused = world.Text(Message("alice", fits + std::string(room + 1, 'x') + rest));
+  EXPECT_TRUE(refused.starts_with("refused by rate-limit with 413 ")) << refused;
+  RehearsedRequest headed = Message("alice");
+  headed.headers = {{"x-long", std::string(size_t{9} << 10, 'x')}};
+  EXPECT_TRUE(world.Text(headed).starts_with("refused with 431:")) << world.Text(headed);
+}
+
+TEST(Rehearsal, AListenersOwnProxiesAreNotItsClients) {
+  World world;
+  RehearsedRequest request = Message("erin");
+  struct Case {
+    std::string_view forwarded;
+    bool served;
+  };
+  constexpr Case kCases[] = {{"192.0.2.7", true},
+                             {"192.0.2.7, 10.0.0.2", true},
+                             {"192.0.2.7, 198.51.100.1", false},
+                             {"192.0.2.7, 198.51.100.1, 10.0.0.2", false},
+                             {"10.0.0.2", false}};
+  for (const Case& c : kCases) {
+    request.headers = {{"x-forwarded-for", std::string(c.forwarded)}};
+    EXPECT_EQ(world.Text(request).starts_with("served"), c.served) << world.Text(request);
+  }
 }
 
 class OtherRelays final : public SharedLimits {
