@@ -71,6 +71,7 @@ class ControlSocket::Story final : public Mortal, public ListNode<ControlStoryTa
     request_.method = head.method;
     request_.path = head.path();
     request_.query = head.query();
+    request_.body.reserve(head.content_length.value_or(0));
     request_.tell = [this](std::string_view line) { SendLine(line); };
   }
   void Begin() { Start(Tell()); }

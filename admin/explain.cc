@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "admin/ask.h"
+#include "admin/control.h"
 #include "admin/endpoints.h"
 #include "admin/load.h"
 #include "admin/rehearsal.h"
@@ -141,7 +142,12 @@ std::expected<RehearsedRequest, std::string> RequestOf(const Options& options,
   }
   if (options.offline) return request;
   // It goes to the relay as a text.
-  Result<RehearsedRequest> read = RehearsedRequest::Parse(request.Json());
+  const std::string json = request.Json();
+  if (json.size() > ControlSocket::kBodyBytes) {
+    return std::unexpected("the body " + options.body +
+                           " is too large to ask a relay of; --offline takes any");
+  }
+  Result<RehearsedRequest> read = RehearsedRequest::Parse(json);
   if (!read) return std::unexpected(read.error().what);
   if (*read != request) {
     std::string what = read->body != request.body ? "the body " + options.body : "a header";

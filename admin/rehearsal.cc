@@ -133,7 +133,7 @@ Result<Unit> Rehearsal::Run(const RehearsedRequest& request) {
     head.Add("content-type", "application/json");
   }
   Buffer body;
-  body.AppendCopy(request.body);
+  body.Append(Chunk::Static(request.body));  // which outlives all that is here
   head.content_length = body.size();
   Result<std::unique_ptr<Stream>> stream = (*client)->Open(head, std::move(body));
   if (!stream) return std::unexpected(stream.error());

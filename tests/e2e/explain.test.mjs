@@ -132,6 +132,28 @@ describe('relay explain', {skip: kStraightOnly}, () => {
     assert.match(header.stderr, /^relay: --header: the header 'expect' is of the connection/);
   });
 
+  it('takes a body as large as clients send, however often it must be escaped', async () => {
+    const file = path.join(world.folder, 'large.json');
+    const large = (bytes) => {
+      const text = JSON.stringify({...kTurn, system: '"'.repeat(bytes / 2)});
+      fs.writeFileSync(file, text);
+      return text.length;
+    };
+    const ask = () => world.relay.command('explain', 'POST', '/api/v1/messages', '--json', '--key', 'carol', '--body', file);
+    const size = large(3 << 20);
+    const told = await ask();
+    assert.deepEqual([told.code, told.stderr], [0, '']);
+    const explanation = JSON.parse(told.stdout);
+    assert.deepEqual([explanation.served, explanation.request['body-bytes']], [true, size]);
+    // Up to what the README says; the listener takes less.
+    large(39 << 20);
+    assert.deepEqual(JSON.parse((await ask()).stdout).refusal.status, 413);
+    large(42 << 20);
+    const larger = await ask();
+    assert.deepEqual([larger.code, larger.stderr],
+      [2, `relay: the body ${file} is too large to ask a relay of; --offline takes any\n`]);
+  });
+
   it('tells by relay.yaml alone, while a relay runs and without one', async () => {
     const offline = await explain('--key', 'alice', '--offline');
     assert.equal(offline.code, 0, offline.stderr);
