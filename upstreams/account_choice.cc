@@ -96,10 +96,12 @@ class Chooser {
     TimePoint spared_until{};
     std::optional<size_t> guess;  // the best of those that may fail
     TimePoint guess_until{};
+    bool held = false;  // by one that is surer, as soon as it has room
     for (size_t i = 0; i < states_.size(); ++i) {
       Bar bar = BarAt(i);
       if (bar.why) {
         none.why = std::max(none.why, *bar.why);
+        held = held || (*bar.why == Why::kBusy && !bar.guess);
         bool ends = *bar.why == Why::kLimited || *bar.why == Why::kExpired;
         if (ends) Sooner(none.until, bar.until);
       } else if (bar.rests || (wish_.sure && bar.guess)) {
@@ -117,8 +119,8 @@ class Chooser {
     }
     if (best) return *best;
     if (spared) return *spared;
-    // A guess parks nobody where no other can serve; a place that is sure to get free is better.
-    if (guess && none.why != Why::kBusy) {
+    // A guess parks nobody where no other can serve; a place that gets free is better.
+    if (guess && (!held || wish_.settles)) {
       if (!wish_.sure) return *guess;
       none.Add({Why::kUntried, {}});
     }
@@ -150,7 +152,7 @@ class Chooser {
         candidate.why = *bar.why;
       } else if (found && *found == i) {
         candidate.outcome = Decision::Outcome::kChosen;
-      } else if (bar.rests && (!found || BarAt(*found).none())) {
+      } else if (!Suits(bar) && (!found || Suits(BarAt(*found)))) {
         candidate.outcome = Decision::Outcome::kGuess;
       } else if (bar.spared && !own) {
         candidate.outcome = Decision::Outcome::kSpared;
@@ -167,8 +169,9 @@ class Chooser {
   Rank RankAt(size_t i) const { return Rank(states_[i]); }
   Decision::Session SessionOf(std::optional<size_t> session, size_t chosen) const {
     if (wish_.sticky.empty()) return Decision::Session::kNone;
-    if (!session) return Decision::Session::kNew;
-    return *session == chosen ? Decision::Session::kKept : Decision::Session::kMoved;
+    if (session && *session == chosen) return Decision::Session::kKept;
+    if (!wish_.generates) return Decision::Session::kNone;
+    return session ? Decision::Session::kMoved : Decision::Session::kNew;
   }
 
   std::span<const AccountState> states_;

@@ -50,7 +50,9 @@ struct Wish {
   std::optional<Account::Kind> only;  // the call exists for this kind alone
   std::string bound;                  // who alone may serve it: a name or "tag:…"; "": any
   bool sure = false;                  // better nobody than one that may well fail
-  bool generates = true;              // else the account's limit, which counts tokens, is no bar
+  bool settles = false;               // better one that may well fail than to wait for a busy one
+  bool generates = true;              // else limits, which count tokens, are no bar; it counts for
+                                      // no use, and no session begins or moves by it
   std::vector<size_t> tried;          // accounts that failed this request already
   // An account must have one of these; null or empty: any may serve.
   std::shared_ptr<const std::vector<std::string>> tags = {};
@@ -182,7 +184,8 @@ struct Decision {
     TimePoint until{};                            // of these or a limit; epoch: not known
   };
   enum class Session : uint8_t {
-    kNone,   // the request has none, or nobody serves it
+    kNone,   // the request has none, or generates nothing, which begins and moves none; or nobody
+             // serves it
     kNew,    // it had no account yet
     kKept,   // on its account
     kMoved,  // its account does not serve: that candidate says why
@@ -205,7 +208,8 @@ std::string_view NameOf(Decision::Session session);
 // relative to the account's capacity, what is in flight in whole shares: an idle account is no
 // better than one of four shares that carries three; among equals whose window begins anew first.
 // An account whose pause-at is reached serves what is new where no other can, that whose window
-// begins anew first; and only after those one that rests by a guess, or is being probed. `session`:
+// begins anew first; and only after those one that rests by a guess, or is being probed, where none
+// that is full is surer to serve, or the wish waits for none (`settles`). `session`:
 // the account that the wish's session has. A decision is filled in where one is given, and changes
 // nothing.
 std::expected<size_t, NoAccount> ChooseAccount(std::span<const AccountState> states,

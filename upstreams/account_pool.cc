@@ -102,14 +102,20 @@ AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, Ti
   Choice choice{index, 0, BarOf(state, index, wish, now).guess, state.account};
   ++state.in_flight;
   state.last_used = ++turn_;
-  CountUseLocked(state, now);
+  if (wish.generates) CountUseLocked(state, now);
   for (Trouble& trouble : state.troubles) {
     bool over = now >= trouble.until && trouble.probe == 0;
     if (over && trouble.Concerns(wish)) {
       choice.probe = trouble.probe = turn_;
     }
   }
-  if (!wish.sticky.empty()) choice.moved = Remember(wish.sticky, index, now);
+  std::optional<size_t> own = AccountOfSessionLocked(wish, now);
+  if (!wish.generates && own != index) {
+    // It leaves no cache behind for which a session should come here.
+    choice.moved = own.has_value();
+  } else if (!wish.sticky.empty()) {
+    choice.moved = Remember(wish.sticky, index, now);
+  }
   return choice;
 }
 
@@ -164,12 +170,17 @@ class AccountPool::Ticket final : public WaitTicket {
       if (granted_) {
         choice = *std::exchange(granted_, {});
       } else {
+        wish_.settles = !may_wait;
         choice = pool_.ChooseLocked(wish_, pool_.clock_.Now(), decision_);
         bool busy = !choice && choice.error().why == NoAccount::Why::kBusy;
         if (busy && may_wait && EnterLocked()) {
           // A rest may be over before a busy account is free.
           if (choice.error().until != TimePoint()) again = std::min(again, choice.error().until);
           return {};
+        }
+        // There is no room to wait.
+        if (busy && !std::exchange(wish_.settles, true)) {
+          choice = pool_.ChooseLocked(wish_, pool_.clock_.Now(), decision_);
         }
         if (linked()) pool_.waiting_.Leave(*this);
       }
@@ -196,7 +207,7 @@ class AccountPool::Ticket final : public WaitTicket {
   }
 
   AccountPool& pool_;
-  const Wish wish_;
+  Wish wish_;
   Decision* const decision_;  // null: nobody asks
   std::optional<Choice> granted_;
 };

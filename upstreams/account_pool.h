@@ -111,8 +111,9 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   using Taken = std::expected<std::unique_ptr<AccountLease>, NoAccount>;
   // The best account (account_choice.h). A decision that is given is filled in.
   Taken TryTake(const Wish& wish, Decision* decision = nullptr);
-  // The same, but waits its turn, first come first served, while all that could serve are busy.
-  // The pool outlives the task: leases and clusters hold it.
+  // The same, but waits its turn, first come first served, while all that are sure to serve are
+  // busy; when it may wait no longer, one that may well fail is better than none. The pool outlives
+  // the task: leases and clusters hold it.
   Task<Taken> Take(Loop& loop, Wish wish, TimePoint deadline, Decision* decision = nullptr);
   // Whether TryTake would find an account, or why it would not. Takes nothing.
   std::expected<Unit, NoAccount> CanServe(const Wish& wish);

@@ -66,6 +66,14 @@ bool AccountPool::Park(State& state, Trouble trouble, TimePoint now) {
       same = state.troubles.emplace(state.troubles.end());
     }
   } else if (now < same->until) {
+    // Who serves though it fails may rest as soon as fewer others do.
+    if (IsGuess(trouble.health) && same->noted && MayRestByGuess(state, now)) {
+      same->noted = false;
+      same->until = std::max(same->until, trouble.until);
+      state.changed = true;
+      WakeAllLocked();
+      return true;
+    }
     // What is known already is not moved by a guess, and not shortened.
     bool surer = IsGuess(same->health) && !IsGuess(trouble.health);
     if (IsGuess(trouble.health) || (!surer && trouble.until <= same->until)) return false;

@@ -205,6 +205,8 @@ bool AccountPool::RestoreHealth(const KeptHealth& kept) {
         state.troubles, [&](const Trouble& own) { return own.family == trouble.family; });
     if (known || (in_use && IsGuess(trouble.health))) continue;
     Duration left = std::clamp<Duration>(trouble.until - wall, Duration::zero(), kMostRest);
+    // The credential, or the way, may have been mended for this run: its first request shows it.
+    if (trouble.health == Health::kRefused) left = {};
     Park(state, {trouble.family, trouble.health, trouble.cause, now + left, 0}, now);
   }
   return true;

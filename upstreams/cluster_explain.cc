@@ -171,6 +171,15 @@ std::expected<Unit, Refusal> Cluster::RehearseSelect(Exchange& x, const Wish& wi
     then = decision.none.until;
     decision = shared_->pool->Explain(wish, then);
   }
+  if (!decision.chosen && decision.none.why == NoAccount::Why::kBusy) {
+    Wish last = wish;
+    last.settles = true;
+    Decision settled = shared_->pool->Explain(last, now + wait);
+    if (settled.chosen) {
+      then = now + wait;
+      decision = std::move(settled);
+    }
+  }
   Telling(*shared_, wish, decision, then).TellTo(explanation);
   explanation.Set("sticky", NameOf(decision.session));
   if (then > now) {

@@ -471,7 +471,9 @@ Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
   }
   wish_.sure = false;
   if (!taken && taken.error().why == NoAccount::Why::kUntried && TakeRetry()) {
-    taken = pool_.TryTake(wish_);
+    Wish last = wish_;
+    last.settles = true;
+    taken = pool_.TryTake(last);
   }
   if (!taken) co_return std::unexpected(taken.error());
   Use(std::move(*taken));
@@ -481,7 +483,7 @@ Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
 void Sending::Use(std::unique_ptr<AccountLease> next) {
   x_.facts.lease = std::move(next);
   refused_token_ = 0;
-  if (x_.facts.way.sticky == "kept") x_.facts.way.sticky = "moved";
+  if (x_.facts.way.sticky == "kept") x_.facts.way.sticky = wish_.generates ? "moved" : "";
 }
 
 // `others`: whether an account that was not tried could serve.

@@ -183,6 +183,59 @@ TEST(AccountChoice, SaysWhenAGuessServesAndWhenNobodyDoes) {
             (std::map<std::string, std::string>{{"a", "limited"}, {"b", "refused"}}));
 }
 
+// A full account holds guesses back only where it is surer than they are.
+TEST(AccountChoice, TakesAGuessWhereWhoIsFullIsOneToo) {
+  Asked p({MakeAccount("a", 1, 1), MakeAccount("b", 2)});
+  p.pool->Report(1, {.kind = Kind::kOverloaded, .until = p.clock.Now() + seconds(600)});
+  p.pool->Report(0, {.kind = Kind::kOverloaded});
+  p.clock.Advance(seconds(5));
+  auto probe = p.pool->TryTake({});
+  EXPECT_EQ((*probe)->account(), "a");
+  EXPECT_EQ(WordsOf(p.Ask()), (std::map<std::string, std::string>{{"a", "busy"}, {"b", "chosen"}}));
+  EXPECT_EQ(p.Next(), "b");
+  Wish sure;
+  sure.sure = true;
+  EXPECT_EQ(p.Refusal(sure), Why::kUntried);
+}
+
+TEST(AccountChoice, TakesAGuessWhenItMayWaitNoLongerForWhoIsFull) {
+  Queue q({MakeAccount("a", 1, 1), MakeAccount("b", 2)});
+  auto held = q.pool->TryTake({});
+  q.pool->Report(1, {.kind = Kind::kOverloaded, .until = q.clock.Now() + seconds(600)});
+  EXPECT_EQ(q.Refusal(), Why::kBusy);
+  EXPECT_EQ(q.Wait({}, {})->name(), "b") << "it may not wait at all";
+  auto first = q.Wait();
+  auto second = q.Wait();
+  q.Turns();
+  EXPECT_FALSE(first->done());
+  held->reset();
+  q.Turns();
+  EXPECT_EQ(first->name(), "a") << "surer, and free in time";
+  EXPECT_FALSE(second->done());
+  q.clock.Advance(seconds(10));
+  q.Turns();
+  EXPECT_EQ(second->name(), "b");
+  // Who wants to be sure is told that there is one.
+  Wish sure;
+  sure.sure = true;
+  auto picky = q.Wait(sure);
+  q.clock.Advance(seconds(10));
+  q.Turns();
+  ASSERT_TRUE(picky->done());
+  EXPECT_EQ(picky->taken->error().why, Why::kUntried);
+}
+
+// What neither suits nor is barred is compared with nobody where nobody was found.
+TEST(AccountChoice, SaysOfWhoFailsBeyondTheShareThatItIsAGuess) {
+  Asked p({MakeAccount("a")});
+  p.pool->Report(0, {.kind = Kind::kOverloaded});
+  Wish sure;
+  sure.sure = true;
+  Decision decision = p.Ask(sure);
+  EXPECT_EQ(decision.none.why, Why::kUntried);
+  EXPECT_EQ(WordsOf(decision)["a"], "guess");
+}
+
 TEST(AccountChoice, TakesNothingAndLooksAheadToTheTimeItIsGiven) {
   Asked p({MakeAccount("a", 1, 1), MakeAccount("b", 2)});
   p.pool->Report(0, {.kind = Kind::kLimited, .until = p.clock.Now() + seconds(60)});

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <map>
 #include <thread>
 
 #include "tests/upstreams/pool_fixture.h"
@@ -77,6 +78,44 @@ TEST(AccountPool, MovesASessionWhoseAccountRests) {
   // It stays where its cache is by now.
   auto again = p.pool->TryTake(Sticky("s"));
   EXPECT_EQ((*again)->account(), "b");
+}
+
+TEST(AccountPool, BindsAndMovesNoSessionByWhatGeneratesNothing) {
+  Pool p({MakeAccount("a", 1, 2), MakeAccount("b", 2)});
+  Wish count = Sticky("s");
+  count.generates = false;
+  Wish elsewhere = count;
+  elsewhere.tried = {0};
+  EXPECT_EQ(p.Next(elsewhere), "b");
+  EXPECT_EQ(p.pool->Explain(count, p.clock.Now()).session, Decision::Session::kNone);
+  EXPECT_EQ(p.Next(Sticky("s")), "a") << "it began on b by counting";
+  EXPECT_EQ(p.pool->Explain(count, p.clock.Now()).session, Decision::Session::kKept);
+  // More at once than its account may carry throw it off no more.
+  std::vector<AccountPool::Taken> held;
+  for (int i = 0; i < 5; ++i) held.push_back(p.pool->TryTake(count));
+  EXPECT_EQ((*held.back())->account(), "b");
+  EXPECT_TRUE((*held.back())->moved()) << "b has not thought what the history holds";
+  held.clear();
+  EXPECT_EQ(p.pool->Explain(Sticky("s"), p.clock.Now()).session_account, "a");
+  // It stays as long as anything of it comes.
+  for (int i = 0; i < 3; ++i) {
+    p.clock.Advance(minutes(50));
+    EXPECT_EQ(p.Next(count), "a");
+  }
+  EXPECT_EQ(p.pool->Explain(Sticky("s"), p.clock.Now()).session, Decision::Session::kKept);
+}
+
+TEST(AccountPool, CountsForNoUseWhatGeneratesNothing) {
+  Pool p({MakeAccount("a"), MakeAccount("b")});
+  Wish count;
+  count.generates = false;
+  count.bound = "a";
+  EXPECT_EQ(p.Next(), "a");
+  EXPECT_EQ(p.Next(), "b");
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(p.Next(count), "a");
+  std::map<std::string, int> counts;
+  for (int i = 0; i < 10; ++i) ++counts[p.Next()];
+  EXPECT_EQ(counts, (std::map<std::string, int>{{"a", 5}, {"b", 5}}));
 }
 
 TEST(AccountPool, SkipsWhatCannotServe) {

@@ -148,6 +148,23 @@ TEST(Failover, AsksToComeAgainWhereTheOthersAreOnlyBusy) {
   }
 }
 
+TEST(Failover, AsksOneThatMayFailWhenItHasWaitedForABusyOneInVain) {
+  std::vector<AccountConfig> accounts = Three();
+  accounts[1].concurrency = 1;
+  ClusterWorld world(std::move(accounts));
+  Wish second;
+  second.tried = {0, 2};
+  AccountPool::Taken held = world.shared->pool->TryTake(second);
+  world.shared->pool->Report(
+      2, {.kind = Judgement::Kind::kOverloaded, .until = world.loop.Now() + std::chrono::hours(1)});
+  world.vendor.Answer("sk-a", Json(401, kAuthError));
+  world.AskClaude(false);
+  EXPECT_EQ(world.client->text, "");
+  world.Advance(std::chrono::seconds(6));
+  EXPECT_EQ(world.status(), 200);
+  EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-c"));
+}
+
 TEST(Failover, AsksToComeAgainWhereItsAttemptsWereUsedUpBeforeTheAccounts) {
   for (const auto& [name, blame] : kBlames) {
     SCOPED_TRACE(name);

@@ -104,6 +104,19 @@ TEST(Outliers, AreNeverMoreAtOnceThanMay) {
   EXPECT_EQ(Resting(1, {.at_most = 100}), 0);
 }
 
+TEST(Outliers, WhoIsLeftRestsWhenOthersAreWellAgain) {
+  Pool p(Many(2));
+  p.pool->Report(1, {.kind = Kind::kOverloaded, .until = p.clock.Now() + minutes(2)});
+  p.pool->Report(0, {.kind = Kind::kOverloaded, .until = p.clock.Now() + minutes(9)});
+  EXPECT_EQ(p.Next(), "a") << "one of two has to serve";
+  EXPECT_FALSE(p.pool->Report(0, {.kind = Kind::kOverloaded}));
+  p.pool->Report(1, kFine);
+  EXPECT_EQ(p.Next(), "a");
+  EXPECT_TRUE(p.pool->Report(0, {.kind = Kind::kOverloaded}));
+  EXPECT_EQ(p.Next(), "b");
+  EXPECT_EQ(RestOf(p, 0), minutes(9));
+}
+
 TEST(Outliers, WhoIsLeftIsKnownToFailAndKeepsItsSessions) {
   Pool p(Many(2));
   EXPECT_EQ(p.Next(Sticky("s")), "a");

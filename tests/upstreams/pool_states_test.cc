@@ -66,6 +66,7 @@ TEST(HealthStates, KeepWhyAnAccountRestsAndUntilWhen) {
 
   OneRun after(Two(), kNoon + minutes(5));
   EXPECT_THAT(after.health.Restore(blobs), IsEmpty());
+  opus.tried = {1};
   auto taken = after.pool->TryTake(opus);
   ASSERT_FALSE(taken.has_value());
   EXPECT_EQ(taken.error().why, Why::kLimited);
@@ -75,8 +76,23 @@ TEST(HealthStates, KeepWhyAnAccountRestsAndUntilWhen) {
   EXPECT_EQ(views[0].health, Health::kLimited);
   EXPECT_EQ(views[0].cause, "429 rate_limit_error");
   EXPECT_EQ(views[0].family, "opus");
-  EXPECT_EQ(views[1].health, Health::kRefused);
-  EXPECT_EQ(views[1].until, after.clock.Now() + minutes(5));
+  // Its credential may have been mended for this run.
+  EXPECT_EQ(views[1].health, Health::kProbing);
+  EXPECT_EQ(views[1].rested_for, Health::kRefused);
+  EXPECT_EQ(views[1].cause, "401 authentication_error");
+}
+
+TEST(HealthStates, AskWhoWasRefusedOnceMoreAfterARestart) {
+  OneRun before(Two());
+  before.pool->Report(0, {.kind = Kind::kRefused, .cause = "401"});
+  OneRun after(Two(), kNoon + seconds(5));
+  after.health.Restore(before.Changed(before.health));
+  auto probe = after.pool->TryTake({});
+  ASSERT_TRUE(probe.has_value());
+  EXPECT_EQ((*probe)->account(), "a");
+  EXPECT_EQ(after.Next(), "b") << "one request only";
+  EXPECT_TRUE(after.pool->Report(0, {.kind = Kind::kRefused, .cause = "401"}));
+  EXPECT_EQ(after.pool->Look()[0].until, after.clock.Now() + minutes(10));
 }
 
 TEST(HealthStates, ProbeAnAccountWhoseRestIsOver) {
