@@ -171,6 +171,12 @@ class Limiter {
     // ask again for what others hold, which nobody can foretell. Nothing: it never ends.
     std::optional<Duration> retry_after = {};
   };
+  // What all relays together know of an ask's scopes, by the clock that they share.
+  struct Common {
+    int32_t day = 0;  // as of which it was judged
+    // Those that run, in each claim that has such a limit.
+    std::array<std::optional<FiveHours>, Slot::kMost> five_hours = {};
+  };
   // Counts a start in all claims if all their limits allow it, else in none; `slot`, which is
   // empty, holds the places.
   std::optional<Denied> Admit(const Ask& ask, TimePoint now, Slot& slot);
@@ -255,8 +261,9 @@ class Limiter {
   // The exchange of `slot` does not go on: as if it had never been admitted. `asker`, who holds it,
   // is not woken by that.
   static void Undo(Slot& slot, const LimitTicket* asker);
-  // All relays together have spent a budget: this one refuses by itself from now on.
-  void Learn(LimitScope& scope, const Denied& spent);
+  // What all relays together have spent: a budget of which nothing is left is refused by this one
+  // itself from now on.
+  void Learn(const Ask& ask, const std::optional<Denied>& denied, const Common& common);
   void SettleShared(const Slot& slot, const Charge& charge);
   void ForgetIdleLocked();
   std::vector<std::shared_ptr<LimitScope>> AllScopes() const;

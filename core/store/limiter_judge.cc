@@ -12,8 +12,9 @@ Charge Clamp(const Charge& charge) {
           std::clamp<int64_t>(charge.nanodollars, 0, kMostCharge.nanodollars)};
 }
 
-std::optional<Duration> TimeToEndOf(CostWindow window, const Zone& zone, WallTime wall) {
-  std::optional<int32_t> end = EndOf(window, zone.DayOf(wall));
+std::optional<Duration> TimeToEndOf(CostWindow window, int32_t day, const Zone& zone,
+                                    WallTime wall) {
+  std::optional<int32_t> end = EndOf(window, day);
   if (!end) return std::nullopt;
   return std::max<Duration>(zone.StartOf(*end) - wall, kAskAgain);
 }
@@ -156,7 +157,7 @@ void Limiter::Judge::JudgeCosts(size_t claim) {
     Denied denied{.what = What::kCost, .claim = claim, .limit = cap, .window = window};
     if (spent >= cap) {
       denied.spent = true;
-      denials_.Add(denied, TimeToEndOf(window, limiter_.zone_, wall_));
+      denials_.Add(denied, TimeToEndOf(window, today_, limiter_.zone_, wall_));
     } else if (scope->in_flight_ > 0 &&
                PlusClamped(spent, scope->reserved_.nanodollars + reserve_.nanodollars) > cap) {
       denials_.Add(denied, kAskAgain);

@@ -26,8 +26,10 @@ Charge Clamp(const Charge& charge);
 // Asks who does not wait come after all who do.
 inline constexpr uint64_t kNotWaiting = std::numeric_limits<uint64_t>::max();
 
-// From `wall` until that window ends in the zone, and not less than a second; nothing: never.
-std::optional<Duration> TimeToEndOf(CostWindow window, const Zone& zone, WallTime wall);
+// From `wall` until the window that holds `day` ends in the zone, and not less than a second;
+// nothing: never.
+std::optional<Duration> TimeToEndOf(CostWindow window, int32_t day, const Zone& zone,
+                                    WallTime wall);
 
 // Who waits, while it does, in the queue of the scope that denies it.
 class LimitTicket final : public WaitTicket {

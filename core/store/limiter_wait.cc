@@ -106,15 +106,20 @@ Task<Limiter::Admitted> Limiter::AdmitInTurn(Loop& loop, Ask ask, TimePoint dead
   }
 }
 
-void Limiter::Learn(LimitScope& scope, const Denied& spent) {
+void Limiter::Learn(const Ask& ask, const std::optional<Denied>& denied, const Common& common) {
   WallTime wall = clock_.Wall();
-  std::lock_guard lock(scope.mutex_);
-  if (spent.what == Denied::What::kCost) {
-    scope.spending_.Raise(spent.window, zone_.DayOf(wall), spent.limit);
-  } else if (spent.retry_after) {
-    WallTime end = wall + std::chrono::ceil<WallTime::duration>(*spent.retry_after);
-    scope.five_hours_.Raise(wall, end, spent.limit);
+  for (size_t i = 0; i < ask.claims.size(); ++i) {
+    if (!common.five_hours[i]) continue;
+    LimitScope& scope = *ask.claims[i].scope;
+    std::lock_guard lock(scope.mutex_);
+    scope.five_hours_.Follow(*common.five_hours[i], wall);
   }
+  if (!denied || !denied->spent || denied->what != Denied::What::kCost) return;
+  // Where one of the clocks has passed midnight, the other's day says nothing.
+  if (common.day != zone_.DayOf(wall)) return;
+  LimitScope& scope = *ask.claims[denied->claim].scope;
+  std::lock_guard lock(scope.mutex_);
+  scope.spending_.Raise(denied->window, common.day, denied->limit);
 }
 
 Task<Limiter::Everywhere> Limiter::AdmitEverywhere(Loop& loop, Ask ask, TimePoint deadline,
@@ -122,7 +127,8 @@ Task<Limiter::Everywhere> Limiter::AdmitEverywhere(Loop& loop, Ask ask, TimePoin
   if (ask.shadow) {
     auto slot = std::make_unique<Slot>();
     std::optional<Denied> denied = Admit(ask, loop.Now(), *slot);
-    SharedLimits::Verdict verdict = co_await shared_->Reserve(loop, std::move(ask));
+    SharedLimits::Verdict verdict = co_await shared_->Reserve(loop, ask);
+    Learn(ask, verdict.denied, verdict.common);
     slot->shared_ = shared_;
     slot->reservation_ = verdict.reservation;
     co_return Everywhere{std::move(slot), denied ? denied : verdict.denied};
@@ -136,6 +142,7 @@ Task<Limiter::Everywhere> Limiter::AdmitEverywhere(Loop& loop, Ask ask, TimePoin
       std::unique_ptr<Slot> slot = std::move(**here);
       slot->undecided_ = true;
       SharedLimits::Verdict verdict = co_await shared_->Reserve(loop, ask);
+      Learn(ask, verdict.denied, verdict.common);
       slot->shared_ = shared_;
       slot->reservation_ = verdict.reservation;
       if (!verdict.denied) {
@@ -145,8 +152,6 @@ Task<Limiter::Everywhere> Limiter::AdmitEverywhere(Loop& loop, Ask ask, TimePoin
         co_return Everywhere{std::move(slot), over};
       }
       Undo(*slot, &turn.ticket());
-      const Denied& denied = *verdict.denied;
-      if (denied.spent) Learn(*ask.claims[denied.claim].scope, denied);
       if (!turn.StandBy(verdict)) co_return Everywhere{nullptr, verdict.denied};
       if (!over) over = verdict.denied;
     } else if (!over) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "core/store/redis_limit_script.h"
 
@@ -77,7 +78,11 @@ void PutReserve(std::vector<std::string>& to, const LimitReserve& reserve) {
   }
 }
 
+// Beyond it a clock of nanoseconds overflows.
+constexpr int64_t kMostMs = int64_t{1} << 43;
+
 // Of an answer's seven numbers.
+constexpr size_t kEntry = 7;
 struct Entry {
   What what;
   size_t claim;
@@ -89,7 +94,7 @@ struct Entry {
 };
 
 std::optional<Entry> ReadEntry(const RespReply& list, size_t at, const Limiter::Ask& ask) {
-  std::array<int64_t, 7> n{};
+  std::array<int64_t, kEntry> n{};
   for (size_t i = 0; i < n.size(); ++i) {
     std::optional<int64_t> number = list.items[at + i].Int();
     if (!number) return std::nullopt;
@@ -123,6 +128,49 @@ int64_t LimitOf(const RateLimits& limits, const Entry& entry) {
     case What::kAway: break;
   }
   return 0;
+}
+
+// False: nobody understands them.
+bool ReadDenials(const RespReply& list, const Limiter::Ask& ask, const Zone& zone, TimePoint now,
+                 WallTime wall, SharedLimits::Verdict& verdict) {
+  if (list.items.size() % kEntry != 0) return false;
+  Denials denials(now);
+  for (size_t at = 0; at < list.items.size(); at += kEntry) {
+    std::optional<Entry> entry = ReadEntry(list, at, ask);
+    if (!entry) return false;
+    Limiter::Denied denied{.what = entry->what,
+                           .claim = entry->claim,
+                           .limit = LimitOf(ask.claims[entry->claim].limits, *entry),
+                           .window = entry->window,
+                           .spent = entry->spent};
+    std::optional<Duration> wait = entry->wait;
+    if (entry->what == What::kCost && entry->spent) {
+      wait = TimeToEndOf(entry->window, verdict.common.day, zone, wall);
+    }
+    std::optional<Duration> passes;
+    if (entry->passes) passes = entry->earliest;
+    denials.Add(denied, wait, passes);
+    denials.NotBefore(now + entry->earliest);
+  }
+  verdict.denied = denials.denied();
+  verdict.again = denials.again();
+  verdict.earliest = denials.earliest();
+  return true;
+}
+
+// An exchange that was admitted before it is asked again is not judged again: the list is empty.
+bool ReadFiveHours(const RespReply& list, const Limiter::Ask& ask, SharedLimits::Verdict& verdict) {
+  size_t at = 0;
+  for (size_t i = 0; i < ask.claims.size() && at < list.items.size(); ++i) {
+    if (!Counts(ask.claims[i]) || ask.claims[i].limits.cost_per_5h == 0) continue;
+    if (list.items.size() - at < 2) return false;
+    std::optional<int64_t> began = list.items[at].Int();
+    std::optional<int64_t> spent = list.items[at + 1].Int();
+    if (!began || !spent || *began < 0 || *began > kMostMs) return false;
+    verdict.common.five_hours[i] = FiveHours(WallTime(milliseconds(*began)), *spent);
+    at += 2;
+  }
+  return at == list.items.size();
 }
 
 }  // namespace
@@ -166,34 +214,26 @@ std::string HeldText(const Limiter::Ask& ask) {
   return text;
 }
 
-std::optional<Answer> Read(const RespReply& reply, const Limiter::Ask& ask, const Zone& zone,
+std::optional<Answer> Read(const RespReply& reply, const Limiter::Ask* ask, const Zone& zone,
                            TimePoint now, WallTime wall) {
   if (reply.items.empty()) return std::nullopt;
   int64_t outcome = reply.items[0].Int().value_or(-1);
   if (outcome < 0 || outcome > static_cast<int64_t>(LimitOutcome::kLapsed)) return std::nullopt;
   Answer answer{static_cast<LimitOutcome>(outcome), {}};
   answer.verdict.earliest = now;
-  if (reply.items.size() < 2) return answer;
-  const RespReply& list = reply.items[1];
-  Denials denials(now);
-  for (size_t at = 0; at + 7 <= list.items.size(); at += 7) {
-    std::optional<Entry> entry = ReadEntry(list, at, ask);
-    if (!entry) return std::nullopt;
-    Limiter::Denied denied{.what = entry->what,
-                           .claim = entry->claim,
-                           .limit = LimitOf(ask.claims[entry->claim].limits, *entry),
-                           .window = entry->window,
-                           .spent = entry->spent};
-    std::optional<Duration> wait = entry->wait;
-    if (entry->what == What::kCost && entry->spent) wait = TimeToEndOf(entry->window, zone, wall);
-    std::optional<Duration> passes;
-    if (entry->passes) passes = entry->earliest;
-    denials.Add(denied, wait, passes);
-    denials.NotBefore(now + entry->earliest);
+  bool admitted = answer.outcome == LimitOutcome::kAdmitted;
+  bool judged = admitted || answer.outcome == LimitOutcome::kDenied;
+  if (!judged) {
+    bool settled = answer.outcome == LimitOutcome::kSettled;
+    return settled && ask != nullptr ? std::nullopt : std::optional(answer);
   }
-  answer.verdict.denied = denials.denied();
-  answer.verdict.again = denials.again();
-  answer.verdict.earliest = denials.earliest();
+  if (ask == nullptr || reply.items.size() < 4) return std::nullopt;
+  std::optional<int64_t> day = reply.items[2].Int();
+  if (!day || !std::in_range<int32_t>(*day)) return std::nullopt;
+  answer.verdict.common.day = static_cast<int32_t>(*day);
+  if (!ReadDenials(reply.items[1], *ask, zone, now, wall, answer.verdict)) return std::nullopt;
+  if (!admitted && !answer.verdict.denied) return std::nullopt;
+  if (!ReadFiveHours(reply.items[3], *ask, answer.verdict)) return std::nullopt;
   return answer;
 }
 

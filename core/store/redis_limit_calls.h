@@ -66,8 +66,9 @@ struct Answer {
   LimitOutcome outcome = LimitOutcome::kSettled;
   SharedLimits::Verdict verdict;
 };
-// `ask`: of which the answer tells; `now` counts its waits. Nothing: nobody understands it.
-std::optional<Answer> Read(const RespReply& reply, const Limiter::Ask& ask, const Zone& zone,
+// `ask`: of which the answer tells, null where nothing was to be reserved; `now` counts its waits.
+// Nothing: nobody understands it.
+std::optional<Answer> Read(const RespReply& reply, const Limiter::Ask* ask, const Zone& zone,
                            TimePoint now, WallTime wall);
 
 }  // namespace redis_limit_calls

@@ -204,8 +204,12 @@ if fresh or fence > heard[1] then
   redis.call('SET', KEYS[3], join({fence, math.max(sequence, heard[2])}), 'EX', 86400)
 end
 
+-- Ours, that this command has told, are to be seen among all.
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('SADD', KEYS[2], ARGV[3]) end
+
 local outcome = 0
 local denials = {}
+local running = {}  -- of claims with a limit of five hours: began, spent
 local function deny(...)
   for _, value in ipairs({...}) do table.insert(denials, value) end
 end
@@ -247,9 +251,12 @@ local function reserve(id)
     local caps = c.cost[1] + c.cost[2] + c.cost[3] + c.cost[4]
     if c.five + caps > 0 then
       begin(it, c.past)
-      local running = runs(it.five)
-      local left = running and it.five[1] + 18000000 - now or 0
-      money(3, running and it.five[2] or 0, c.five, 0, math.max(left, 1000))
+      local five = runs(it.five) and it.five or {0, 0}
+      if c.five > 0 then
+        table.insert(running, five[1])
+        table.insert(running, five[2])
+      end
+      money(3, five[2], c.five, 0, math.max(five[1] + 18000000 - now, 1000))
       for n = 1, 4 do money(5, it.spent[n + 1], c.cost[n], n - 1, -1) end
     end
     if c.requests > 0 and it.starts.sum >= c.requests then
@@ -295,7 +302,7 @@ if redis.call('PEXPIRE', KEYS[1], ARGV[4]) == 1 then
 else
   redis.call('SREM', KEYS[2], ARGV[3])
 end
-return {outcome, denials}
+return {outcome, denials, today, running}
 )lua");
   return kScript;
 }

@@ -15,7 +15,8 @@ namespace relay::redis_scripts {
 // past; then an id ("": nothing is reserved), "1" in shadow, tokens, nanodollars, count of claims
 // with scope, requests, tokens and concurrency a minute, cost of five hours, day, week, month and
 // in all, past.
-// → outcome (LimitOutcome), denials: seven numbers each (redis_limit_calls.cc).
+// → outcome (LimitOutcome), denials: seven numbers each (redis_limit_calls.cc), today's day, and of
+// each claim with a limit of five hours: when those that run began (ms), and what was spent.
 const RedisScript& Limits();
 
 }  // namespace relay::redis_scripts

@@ -35,12 +35,14 @@ class RedisLimits::Pending final : public WaitTicket {
     if (!verdict && !late) return std::nullopt;
     taken_ = true;
     if (verdict) return verdict;
-    limits_.GoAwayLocked("no answer in time");
-    return limits_.AloneLocked(id_, shadow_);
+    if (!denied) limits_.GoAwayLocked("no answer in time");
+    return limits_.UndecidedLocked(id_, *this);
   }
   bool shadow() const { return shadow_; }
 
-  std::optional<Verdict> verdict;  // under the mutex
+  // Under the mutex.
+  std::optional<Verdict> verdict;
+  std::optional<Verdict> denied;  // what was answered, though it is asked again
 
  private:
   RedisLimits& limits_;
@@ -107,6 +109,13 @@ SharedLimits::Verdict RedisLimits::AloneLocked(uint64_t id, bool shadow) {
   if (held.state != HeldState::kHeld) SetLocked(held, HeldState::kLost);
   held.pending = nullptr;
   return {.away = true, .reservation = id};
+}
+
+// No more is heard: the last answer stands.
+SharedLimits::Verdict RedisLimits::UndecidedLocked(uint64_t id, Pending& pending) {
+  if (!pending.denied) return AloneLocked(id, pending.shadow());
+  EndLocked(id, /*begun=*/false);
+  return *pending.denied;
 }
 
 void RedisLimits::EndLocked(uint64_t id, bool begun) {
@@ -200,6 +209,8 @@ void RedisLimits::Send(std::shared_ptr<Reserving> reserving) {
 
 // True: there is something to settle. What got no answer is told again as it was.
 bool RedisLimits::TakeBatch() {
+  settle_by_ = TimePoint::max();
+  tell_by_ = TimePoint::max();
   if (batch_) return true;
   LimitBatch batch;
   std::lock_guard lock(mutex_);
@@ -216,8 +227,6 @@ bool RedisLimits::TakeBatch() {
     batch.held.push_back({id, held.text});
     held.told = true;
   }
-  settle_by_ = TimePoint::max();
-  tell_by_ = TimePoint::max();
   if (batch.ends.empty() && batch.uses.empty() && batch.held.empty()) return false;
   batch.sequence = ++sequence_;
   batch_ = std::move(batch);
@@ -229,13 +238,14 @@ void RedisLimits::OnReply(bool carried, const std::shared_ptr<Reserving>& reserv
   if (carried) batch_sent_ = false;
   std::optional<redis_limit_calls::Answer> answer;
   if (reply) {
-    answer = redis_limit_calls::Read(*reply,
-                                     reserving == nullptr ? Limiter::Ask() : reserving->reserve.ask,
-                                     options_.zone, loop_.Now(), clock_.Wall());
+    answer =
+        redis_limit_calls::Read(*reply, reserving == nullptr ? nullptr : &reserving->reserve.ask,
+                                options_.zone, loop_.Now(), clock_.Wall());
   }
   if (!answer || answer->outcome == LimitOutcome::kTooLate) {
     OnFailed(reserving, reply ? "nobody understands its answer" : reply.error().what);
   } else {
+    failed_ = 0;
     if (carried) OnSettled();
     if (loop_.Now() - sent <= options_.answer_within) OnBack();
     if (answer->outcome == LimitOutcome::kLapsed) LoseAll();
@@ -273,31 +283,46 @@ void RedisLimits::OnBack() {
 void RedisLimits::OnFailed(const std::shared_ptr<Reserving>& reserving, std::string_view why) {
   ++fence_;
   std::lock_guard lock(mutex_);
+  bool often = reserving != nullptr ? ++reserving->tries >= kTries : ++failed_ >= kTries;
+  if (!often && !away_) {
+    // One connection that broke says nothing of the next.
+    repeat_at_ = loop_.Now() + kRepeat;
+    if (reserving == nullptr) return;
+    auto held = held_.find(reserving->reserve.id);
+    if (held != held_.end() && held->second.pending != nullptr) {
+      deferred_.push_back(reserving);
+    } else {
+      FailLocked(*reserving);
+    }
+    return;
+  }
   GoAwayLocked(why);
-  auto fail = [this](const Reserving& one) {
-    auto held = held_.find(one.reserve.id);
-    if (held == held_.end()) {
-      ends_.push_back({one.reserve.id, /*begun=*/false});
-      return;
-    }
-    Pending* pending = held->second.pending;
-    if (pending == nullptr) {
-      SetLocked(held->second, HeldState::kLost);
-      return;
-    }
-    pending->verdict = AloneLocked(one.reserve.id, pending->shadow());
-    pending->Wake();
-  };
-  if (reserving != nullptr) fail(*reserving);
-  for (const auto& one : std::exchange(deferred_, {})) fail(*one);
+  if (reserving != nullptr) FailLocked(*reserving);
+  for (const auto& one : std::exchange(deferred_, {})) FailLocked(*one);
+}
+
+void RedisLimits::FailLocked(const Reserving& reserving) {
+  uint64_t id = reserving.reserve.id;
+  auto held = held_.find(id);
+  if (held == held_.end()) {
+    ends_.push_back({id, /*begun=*/false});
+    return;
+  }
+  Pending* pending = held->second.pending;
+  if (pending == nullptr) {
+    SetLocked(held->second, HeldState::kLost);
+    return;
+  }
+  pending->verdict = UndecidedLocked(id, *pending);
+  pending->Wake();
 }
 
 void RedisLimits::OnReserved(const std::shared_ptr<Reserving>& reserving,
                              const redis_limit_calls::Answer& answer) {
-  constexpr int kTries = 3;
   bool lapsed = answer.outcome == LimitOutcome::kLapsed;
   bool admitted = answer.outcome == LimitOutcome::kAdmitted;
-  bool ours = !admitted && !lapsed && reserving->behind && !answer.verdict.denied->spent;
+  bool denied = answer.outcome == LimitOutcome::kDenied;
+  bool ours = denied && reserving->behind && !answer.verdict.denied->spent;
   std::lock_guard lock(mutex_);
   auto held = held_.find(reserving->reserve.id);
   if (held == held_.end()) {
@@ -306,18 +331,22 @@ void RedisLimits::OnReserved(const std::shared_ptr<Reserving>& reserving,
   }
   // What stood in its way may be what has ended here and was not told.
   if ((lapsed || ours) && ++reserving->tries < kTries) {
+    if (ours && held->second.pending != nullptr) held->second.pending->denied = answer.verdict;
     deferred_.push_back(reserving);
     return;
   }
   Pending* pending = held->second.pending;
+  if (lapsed && pending != nullptr) {
+    pending->verdict = UndecidedLocked(reserving->reserve.id, *pending);
+    pending->Wake();
+    return;
+  }
   SetLocked(held->second, admitted ? HeldState::kHeld : HeldState::kLost);
   held->second.pending = nullptr;
   // Late: it goes on, whatever the others say.
   if (pending == nullptr) return;
   pending->verdict = answer.verdict;
-  if (lapsed) {
-    pending->verdict = AloneLocked(reserving->reserve.id, pending->shadow());
-  } else if (admitted) {
+  if (admitted) {
     pending->verdict->reservation = reserving->reserve.id;
   } else {
     --counts_[static_cast<size_t>(held->second.state)];
@@ -355,6 +384,9 @@ void RedisLimits::Plan() {
     if (!uses_.empty()) tell_by_ = std::min(tell_by_, now + kTellWithin);
     due = std::min(settle_by_, tell_by_);
     if (!held_.empty()) due = std::min(due, last_call_ + kRenew);
+    // After a failure neither is said at once.
+    if (due != TimePoint::max()) due = std::max(due, repeat_at_);
+    if (!deferred_.empty()) due = std::min(due, repeat_at_);
     if (away_ && due != TimePoint::max()) due = std::max(due, try_at_);
   }
   if (due == TimePoint::max()) {
@@ -365,7 +397,8 @@ void RedisLimits::Plan() {
 }
 
 void RedisLimits::OnTime() {
-  if (!batch_sent_) Send(nullptr);
+  if (!batch_sent_ && deferred_.empty()) Send(nullptr);
+  SendDeferred();
   Plan();
 }
 

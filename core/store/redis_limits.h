@@ -32,6 +32,9 @@ class RedisLimits final : public SharedLimits {
  public:
   static constexpr Duration kLease = std::chrono::seconds(15);
   static constexpr Duration kRenew = std::chrono::seconds(5);
+  // After a command that failed; who has failed so often goes by its own.
+  static constexpr Duration kRepeat = std::chrono::milliseconds(100);
+  static constexpr int kTries = 3;
   // An exchange waits no longer than this to be told what others hold.
   static constexpr Duration kAnswerWithin = std::chrono::milliseconds(500);
   // What has ended, and what was used without a limit.
@@ -89,6 +92,8 @@ class RedisLimits final : public SharedLimits {
   uint64_t BeginLocked(Pending& pending, Limiter::Ask ask);
   void EndLocked(uint64_t id, bool begun);
   Verdict AloneLocked(uint64_t id, bool shadow);
+  Verdict UndecidedLocked(uint64_t id, Pending& pending);
+  void FailLocked(const Reserving& reserving);
   void GoAwayLocked(std::string_view why);
   void WakeLocked();
   void SetLocked(Held& held, HeldState state);
@@ -132,7 +137,9 @@ class RedisLimits final : public SharedLimits {
   bool batch_sent_ = false;
   int64_t sequence_ = 0;
   uint64_t fence_ = 1;
-  std::vector<std::shared_ptr<Reserving>> deferred_;  // until batch_ is answered
+  int failed_ = 0;                                    // commands in turn that reserved nothing
+  std::vector<std::shared_ptr<Reserving>> deferred_;  // until batch_ is answered, or repeat_at_
+  TimePoint repeat_at_{};
   TimePoint last_call_{};
   TimePoint settle_by_ = TimePoint::max();
   TimePoint tell_by_ = TimePoint::max();

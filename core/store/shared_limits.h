@@ -23,6 +23,7 @@ class SharedLimits {
     // When to ask again if nothing changes; max: nobody can foretell it.
     TimePoint again = TimePoint::max();
     TimePoint earliest = {};  // whatever changes, it is not admitted before
+    Limiter::Common common = {};
     // Nobody has answered in time: the relay's own limits alone have decided.
     bool away = false;
     // To be settled, once. 0: nothing is held.

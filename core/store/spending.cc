@@ -70,9 +70,12 @@ void FiveHours::AddPast(const FiveHours& past, WallTime now) {
   spent_ = ours ? PlusClamped(spent_, past.spent_) : past.spent_;
 }
 
-void FiveHours::Raise(WallTime now, WallTime end, int64_t nanodollars) {
-  if (!RunAt(now)) *this = FiveHours(end - kLength, 0);
-  spent_ = std::max(spent_, nanodollars);
+void FiveHours::Follow(const FiveHours& shared, WallTime now) {
+  if (!shared.RunAt(now)) return;
+  bool same = RunAt(now) && shared.began_ <= began_ + kClockStep;
+  began_ = shared.began_;
+  // What we have not told yet is not in theirs.
+  spent_ = same ? std::max(spent_, shared.spent_) : shared.spent_;
 }
 
 void Spending::Advance(int32_t today) {

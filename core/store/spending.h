@@ -44,8 +44,8 @@ class FiveHours {
   // Adds what another knows, if that still runs.
   void AddPast(const FiveHours& past, WallTime now);
 
-  // At least so much was spent in those that end at `end`, as somebody else knows.
-  void Raise(WallTime now, WallTime end, int64_t nanodollars);
+  // Those in which others count, and what all spent in them: ours that began before them are over.
+  void Follow(const FiveHours& shared, WallTime now);
 
   WallTime began() const { return began_; }
   int64_t spent() const { return spent_; }

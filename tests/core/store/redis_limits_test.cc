@@ -196,6 +196,18 @@ TEST_F(RedisLimitsTest, ALeaseThatLapsesIsToldAgain) {
   EXPECT_TRUE(NothingIsHeld());
 }
 
+TEST_F(RedisLimitsTest, WhatALeaseThatLapsedHeldCountsWithWhatOthersHold) {
+  const RateLimits limits{.concurrency = 3};
+  auto first = a.Ask("key alice", limits);
+  auto second = a.Ask("key alice", limits);
+  auto third = b.Ask("key alice", limits);
+  ASSERT_TRUE(third->in());
+  server.Ask({"DEL", "relay:lease:a"});
+  EXPECT_FALSE(a.Ask("key alice", limits)->in());
+  EXPECT_EQ(HeldOf("a"), "2 0 0");
+  EXPECT_EQ(HeldOf("b"), "1 0 0");
+}
+
 TEST_F(RedisLimitsTest, WhatADeadRelayHeldIsFreeWhenItsLeaseEnds) {
   auto brief = [](RedisLimits::Options& options) { options.lease = 300ms; };
   const RateLimits limits{.concurrency = 1};
@@ -254,6 +266,24 @@ TEST_F(RedisLimitsTest, FiveHoursAndAllWindowsCountWhatAnyRelaySpent) {
     EXPECT_EQ(again->over().what, spent->over().what);
     EXPECT_EQ(again->over().retry_after.has_value(), ends) << scope;
     EXPECT_EQ(b.store().status().commands, before);
+  }
+}
+
+TEST_F(RedisLimitsTest, FiveHoursEndWhenThoseOfAllDo) {
+  const RateLimits limits{.cost_per_5h = 100};
+  a.Ask("key alice", limits)->Use({.nanodollars = 10});
+  ASSERT_TRUE(NothingIsHeld());
+  // Ours began now, theirs four hours ago.
+  auto now = std::chrono::duration_cast<std::chrono::milliseconds>(
+      SystemClock::Get().Wall().time_since_epoch());
+  std::string began = std::to_string((now - 4h).count());
+  server.Ask({"HSET", "relay:limit:key alice", "five", began + " 100"});
+  for (int i = 0; i < 2; ++i) {
+    auto spent = a.Ask("key alice", limits);
+    ASSERT_FALSE(spent->in());
+    EXPECT_EQ(spent->over().what, What::kFiveHours);
+    EXPECT_GT(*spent->over().retry_after, 59min);
+    EXPECT_LE(*spent->over().retry_after, 1h);
   }
 }
 
