@@ -91,7 +91,7 @@ TEST(Config, HasTheDocumentedDefaults) {
   EXPECT_EQ(FormatUrl(claude->endpoint), "https://api.anthropic.com");
   EXPECT_TRUE(claude->accounts.empty());
   EXPECT_EQ(claude->timeouts.first_byte, Duration(600s));
-  EXPECT_EQ(claude->timeouts.first_content, Duration(600s));
+  EXPECT_EQ(claude->timeouts.first_content, std::nullopt);
   EXPECT_EQ(claude->failover.attempts, 3);
   const ClusterConfig* gemini = c.FindCluster("gemini");
   ASSERT_TRUE(gemini);
@@ -301,7 +301,7 @@ TEST(DescribeConfig, KnowsEveryTopLevelKey) {
   for (const FieldShape& field : shape.fields) names.push_back(field.name);
   EXPECT_EQ(names, (std::vector<std::string>{"listeners", "workers", "drain-timeout", "time-zone",
                                              "limits", "log", "store", "secrets", "admin", "keys",
-                                             "clusters", "routes", "tests"}));
+                                             "clusters", "routes", "alerts", "tests"}));
   EXPECT_NE(PrintReference(shape).find("requests-per-minute"), std::string::npos);
 }
 
