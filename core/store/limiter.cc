@@ -63,7 +63,10 @@ Slot::~Slot() {
   for (const auto& scope : held_) {
     if (scope == nullptr) continue;
     std::lock_guard lock(scope->mutex_);
-    if (undecided_) scope->starts_.AddPast(began_, -1, began_);
+    if (undecided_) {
+      scope->starts_.AddPast(began_, -1, began_);
+      scope->starts_bar_ = {};  // all have one more
+    }
     scope->ReleaseLocked(reserved_);
   }
 }

@@ -49,6 +49,12 @@ struct Charge {
   int64_t nanodollars = 0;
 };
 
+// Until then all relays together deny it, whatever is asked, if the minute's limit is this.
+struct MinuteBar {
+  int64_t limit = 0;
+  TimePoint until{};
+};
+
 class LimitScope;
 class LimitTicket;
 class SharedLimits;
@@ -107,6 +113,8 @@ class LimitScope {
   MinuteWindow tokens_;
   Spending spending_;
   FiveHours five_hours_;
+  MinuteBar starts_bar_;
+  MinuteBar tokens_bar_;
   PastSpending past_;  // of these two: from before this run
   Charge reserved_;
   int64_t in_flight_ = 0;
@@ -176,6 +184,9 @@ class Limiter {
     int32_t day = 0;  // as of which it was judged
     // Those that run, in each claim that has such a limit.
     std::array<std::optional<FiveHours>, Slot::kMost> five_hours = {};
+    // What is over in each claim until a minute has passed.
+    std::array<MinuteBar, Slot::kMost> starts = {};
+    std::array<MinuteBar, Slot::kMost> tokens = {};
   };
   // Counts a start in all claims if all their limits allow it, else in none; `slot`, which is
   // empty, holds the places.
@@ -264,6 +275,8 @@ class Limiter {
   // What all relays together have spent: a budget of which nothing is left is refused by this one
   // itself from now on.
   void Learn(const Ask& ask, const std::optional<Denied>& denied, const Common& common);
+  // What all have denied and still would at `by`, if nothing is given back here meanwhile.
+  static std::optional<Denied> Barred(const Ask& ask, TimePoint now, TimePoint by);
   void SettleShared(const Slot& slot, const Charge& charge);
   void ForgetIdleLocked();
   std::vector<std::shared_ptr<LimitScope>> AllScopes() const;

@@ -109,10 +109,12 @@ Task<Limiter::Admitted> Limiter::AdmitInTurn(Loop& loop, Ask ask, TimePoint dead
 void Limiter::Learn(const Ask& ask, const std::optional<Denied>& denied, const Common& common) {
   WallTime wall = clock_.Wall();
   for (size_t i = 0; i < ask.claims.size(); ++i) {
-    if (!common.five_hours[i]) continue;
+    if (ask.claims[i].scope == nullptr) continue;
     LimitScope& scope = *ask.claims[i].scope;
     std::lock_guard lock(scope.mutex_);
-    scope.five_hours_.Follow(*common.five_hours[i], wall);
+    if (common.five_hours[i]) scope.five_hours_.Follow(*common.five_hours[i], wall);
+    if (common.starts[i].limit > 0) scope.starts_bar_ = common.starts[i];
+    if (common.tokens[i].limit > 0) scope.tokens_bar_ = common.tokens[i];
   }
   if (!denied || !denied->spent || denied->what != Denied::What::kCost) return;
   // Where one of the clocks has passed midnight, the other's day says nothing.
@@ -120,6 +122,24 @@ void Limiter::Learn(const Ask& ask, const std::optional<Denied>& denied, const C
   LimitScope& scope = *ask.claims[denied->claim].scope;
   std::lock_guard lock(scope.mutex_);
   scope.spending_.Raise(denied->window, common.day, denied->limit);
+}
+
+std::optional<Limiter::Denied> Limiter::Barred(const Ask& ask, TimePoint now, TimePoint by) {
+  for (size_t i = 0; i < ask.claims.size(); ++i) {
+    const auto& [scope, limits] = ask.claims[i];
+    if (scope == nullptr) continue;
+    std::lock_guard lock(scope->mutex_);
+    auto denied = [&](const MinuteBar& bar, int64_t limit, Denied::What what) {
+      bool bars = limit > 0 && limit == bar.limit && bar.until > by;
+      Denied why{.what = what, .claim = i, .limit = limit, .retry_after = bar.until - now};
+      return bars ? std::optional(why) : std::nullopt;
+    };
+    auto starts = denied(scope->starts_bar_, limits.requests_per_minute, Denied::What::kRequests);
+    if (starts) return starts;
+    auto tokens = denied(scope->tokens_bar_, limits.tokens_per_minute, Denied::What::kTokens);
+    if (tokens) return tokens;
+  }
+  return std::nullopt;
 }
 
 Task<Limiter::Everywhere> Limiter::AdmitEverywhere(Loop& loop, Ask ask, TimePoint deadline,
@@ -133,6 +153,9 @@ Task<Limiter::Everywhere> Limiter::AdmitEverywhere(Loop& loop, Ask ask, TimePoin
     slot->reservation_ = verdict.reservation;
     co_return Everywhere{std::move(slot), denied ? denied : verdict.denied};
   }
+  TimePoint now = loop.Now();
+  std::optional<Denied> barred = Barred(ask, now, std::max(now, deadline));
+  if (barred) co_return Everywhere{nullptr, barred};
   Turn turn(*this, loop, ask, deadline, most);
   std::optional<Denied> over;
   while (true) {

@@ -316,7 +316,8 @@ void RedisConnection::OnOpened() {
 void RedisConnection::OnLost() {
   std::unique_ptr<Session> session = std::move(session_);
   open_ = false;
-  last_heard_ = session->last_heard();
+  // A server that closes an idle one has lived until now.
+  last_heard_ = session->idle() ? loop_.Now() : session->last_heard();
   bool lasted = loop_.Now() - session->opened_at() >= kMaxBackoff;
   if (lasted) backoff_ = Duration::zero();
   if (session->idle() && !kept_) return;  // waiting commands have set `wanted_`

@@ -36,8 +36,10 @@ bool Counts(const Limiter::Claim& claim) {
   return claim.scope != nullptr && claim.limits.any();
 }
 
-void PutBatch(std::vector<std::string>& to, const LimitBatch& batch) {
+void PutBatch(std::vector<std::string>& to, const LimitBatch& batch, const Zone& zone,
+              WallTime now) {
   Put(to, batch.sequence);
+  to.emplace_back(batch.anew ? "1" : "0");
   Put(to, static_cast<int64_t>(batch.ends.size()));
   for (const LimitBatch::End& end : batch.ends) {
     to.push_back(std::to_string(end.reservation));
@@ -49,11 +51,14 @@ void PutBatch(std::vector<std::string>& to, const LimitBatch& batch) {
     to.push_back(held.text);
   }
   Put(to, static_cast<int64_t>(batch.uses.size()));
-  for (const SharedLimits::Use& use : batch.uses) {
+  for (const auto& [use, at] : batch.uses) {
+    auto age = std::chrono::floor<std::chrono::seconds>(now - std::min(at, now));
     to.push_back(use.scope);
     Put(to, use.charge.tokens);
     Put(to, use.charge.nanodollars);
     to.push_back(use.past.Text());
+    Put(to, age.count());
+    Put(to, zone.DayOf(at));
   }
 }
 
@@ -149,6 +154,11 @@ bool ReadDenials(const RespReply& list, const Limiter::Ask& ask, const Zone& zon
     }
     std::optional<Duration> passes;
     if (entry->passes) passes = entry->earliest;
+    if (entry->earliest > Duration::zero()) {
+      MinuteBar bar{denied.limit, now + entry->earliest};
+      if (entry->what == What::kRequests) verdict.common.starts[entry->claim] = bar;
+      if (entry->what == What::kTokens) verdict.common.tokens[entry->claim] = bar;
+    }
     denials.Add(denied, wait, passes);
     denials.NotBefore(now + entry->earliest);
   }
@@ -191,7 +201,7 @@ SharedRequest Make(const LimitSpeaker& speaker, const Zone& zone, WallTime now,
            CalendarText(zone, now),
            speaker.holds ? "1" : "0",
            std::to_string(speaker.fence)};
-  PutBatch(words, batch != nullptr ? *batch : LimitBatch());
+  PutBatch(words, batch != nullptr ? *batch : LimitBatch(), zone, now);
   if (reserve != nullptr) {
     PutReserve(words, *reserve);
   } else {

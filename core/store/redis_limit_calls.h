@@ -26,10 +26,15 @@ struct LimitBatch {
     uint64_t reservation = 0;
     std::string text;
   };
+  struct Used {
+    SharedLimits::Use use;
+    WallTime at{};  // by our clock: Redis is told how long ago, and on which day
+  };
   int64_t sequence = 0;
+  bool anew = false;  // what our lease holds is forgotten first
   std::vector<End> ends;
   std::vector<Held> held;  // what Redis has forgotten, or never heard of
-  std::vector<SharedLimits::Use> uses;
+  std::vector<Used> uses;
 };
 
 // Who speaks.

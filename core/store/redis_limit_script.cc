@@ -60,6 +60,11 @@ local function add(list, when, amount)
       list[i + 1] = list[i + 1] + amount
       return
     end
+    if list[i] > when then
+      table.insert(list, i, amount)
+      table.insert(list, i, when)
+      return
+    end
   end
   table.insert(list, when)
   table.insert(list, amount)
@@ -110,14 +115,28 @@ local function scope(name)
   scopes[name] = it
   return it
 end
--- What was spent before relays shared it, as the first of them knows it.
+-- What was spent before, as a relay knows it: before relays shared it, or while it was alone.
 local function begin(it, past)
-  if it.spent then return end
   local known = numbers(past)
-  it.spent = {known[1], known[2], known[3], known[4], known[5]}
-  it.five = {known[6], known[7]}
-  advance(it.spent)
-  it.set.spent = true
+  local five = {known[6], known[7]}
+  advance(known)
+  if not it.spent then
+    it.spent = {known[1], known[2], known[3], known[4], known[5]}
+    it.five = five
+    it.set.spent = true
+    return
+  end
+  -- It may have read the calendar a moment before midnight.
+  for i = 2, 5 do
+    if known[1] == it.spent[1] and known[i] > it.spent[i] then
+      it.spent[i] = known[i]
+      it.set.spent = true
+    end
+  end
+  if runs(five) and not runs(it.five) then
+    it.five = five
+    it.set.spent = true
+  end
 end
 local function save()
   for _, it in pairs(scopes) do
@@ -175,27 +194,38 @@ end
 local lapsed = ARGV[6] == '1' and redis.call('EXISTS', KEYS[1]) == 0
 local sequence = number()
 local fresh = sequence > heard[2]
+local anew = take() == '1'
 for _ = 1, number() do
   local id, unbegun = take(), take()
   if fresh then release(id, unbegun == '1') end
 end
+if fresh and anew then redis.call('DEL', KEYS[1]) end
 for _ = 1, number() do
   local id, text = take(), take()
   if fresh then hold(id, text) end
 end
 for _ = 1, number() do
   local name, tokens, cost, past = take(), number(), number(), take()
+  local age, day = number(), number()
   if fresh then
     local it = scope(name)
-    if tokens > 0 then
-      add(it.tokens, second, tokens)
+    if tokens > 0 and age < 61 then
+      add(it.tokens, second - age, tokens)
       it.set.tokens = true
     end
     if cost > 0 then
       begin(it, past)
-      for i = 2, 5 do it.spent[i] = it.spent[i] + cost end
-      if not runs(it.five) then it.five = {now, 0} end
-      it.five[2] = it.five[2] + cost
+      local of = it.spent[1]
+      local holds = {day >= of, day >= of or week(day) == week(of),
+                     day >= of or month(day) == month(of), true}
+      for i = 1, 4 do
+        if holds[i] then it.spent[i + 1] = it.spent[i + 1] + cost end
+      end
+      if age < 18000 then
+        local when = now - age * 1000
+        if not runs(it.five) then it.five = {when, 0} end
+        it.five = {math.min(it.five[1], when), it.five[2] + cost}
+      end
       it.set.spent = true
     end
   end

@@ -13,6 +13,7 @@ namespace relay {
 // An ask on its way.
 struct RedisLimits::Reserving {
   LimitReserve reserve;
+  uint64_t anews = 0;   // when it was sent
   bool behind = false;  // something of ours that has ended was not told before it
   int tries = 0;
 };
@@ -138,13 +139,32 @@ void RedisLimits::Settle(Settlement settlement) {
   if (settlement.reservation != 0) EndLocked(settlement.reservation, settlement.begun);
   for (std::optional<Use>& use : settlement.uses) {
     if (!use) continue;
-    auto [at, fresh] = uses_.try_emplace(use->scope, *use);
-    if (!fresh) {
-      at->second.charge.tokens += use->charge.tokens;
-      at->second.charge.nanodollars =
-          PlusClamped(at->second.charge.nanodollars, use->charge.nanodollars);
-    }
+    UseLocked(std::move(*use));
     WakeLocked();
+  }
+}
+
+// While Redis is away for long, of each scope a minute and the days are kept.
+void RedisLimits::UseLocked(Use use) {
+  WallTime now = clock_.Wall();
+  auto slot = WallTime(now.time_since_epoch() / kUsesApart * kUsesApart);
+  std::string scope = use.scope;
+  auto add = [](LimitBatch::Used& to, const Charge& charge) {
+    to.use.charge.tokens += charge.tokens;
+    to.use.charge.nanodollars = PlusClamped(to.use.charge.nanodollars, charge.nanodollars);
+  };
+  auto [at, fresh] = uses_.try_emplace({scope, slot}, LimitBatch::Used{use, now});
+  if (!fresh) {
+    at->second.at = now;
+    add(at->second, use.charge);
+    return;
+  }
+  auto old = uses_.lower_bound({scope, WallTime::min()});
+  for (auto next = std::next(old); old != at && now - next->second.at > kMinute;
+       next = std::next(old)) {
+    bool one_day = options_.zone.DayOf(old->second.at) == options_.zone.DayOf(next->second.at);
+    if (one_day) add(next->second, {0, old->second.use.charge.nanodollars});
+    old = one_day ? uses_.erase(old) : next;
   }
 }
 
@@ -196,6 +216,7 @@ void RedisLimits::Send(std::shared_ptr<Reserving> reserving) {
     std::lock_guard lock(mutex_);
     speaker.holds = counts_[static_cast<size_t>(HeldState::kHeld)] > 0;
     if (reserving != nullptr) reserving->behind = !ends_.empty();
+    if (reserving != nullptr) reserving->anews = anews_;
   }
   last_call_ = loop_.Now();
   SharedRequest request =
@@ -214,6 +235,8 @@ bool RedisLimits::TakeBatch() {
   if (batch_) return true;
   LimitBatch batch;
   std::lock_guard lock(mutex_);
+  // Also what was reserved on the new connection since.
+  if (anew_) LoseAllLocked();
   auto some = static_cast<ptrdiff_t>(std::min(ends_.size(), kMostInOne));
   batch.ends.assign(ends_.begin(), ends_.begin() + some);
   ends_.erase(ends_.begin(), ends_.begin() + some);
@@ -227,8 +250,10 @@ bool RedisLimits::TakeBatch() {
     batch.held.push_back({id, held.text});
     held.told = true;
   }
-  if (batch.ends.empty() && batch.uses.empty() && batch.held.empty()) return false;
+  if (batch.ends.empty() && batch.uses.empty() && batch.held.empty() && !anew_) return false;
   batch.sequence = ++sequence_;
+  batch.anew = std::exchange(anew_, false);
+  if (batch.anew) ++anews_;
   batch_ = std::move(batch);
   return true;
 }
@@ -248,7 +273,10 @@ void RedisLimits::OnReply(bool carried, const std::shared_ptr<Reserving>& reserv
     failed_ = 0;
     if (carried) OnSettled();
     if (loop_.Now() - sent <= options_.answer_within) OnBack();
-    if (answer->outcome == LimitOutcome::kLapsed) LoseAll();
+    if (answer->outcome == LimitOutcome::kLapsed) {
+      std::lock_guard lock(mutex_);
+      LoseAllLocked();
+    }
     if (reserving != nullptr) OnReserved(reserving, *answer);
     SendDeferred();
   }
@@ -341,7 +369,9 @@ void RedisLimits::OnReserved(const std::shared_ptr<Reserving>& reserving,
     pending->Wake();
     return;
   }
-  SetLocked(held->second, admitted ? HeldState::kHeld : HeldState::kLost);
+  // What was reserved before all was forgotten is not there any more.
+  bool there = admitted && reserving->anews == anews_;
+  SetLocked(held->second, there ? HeldState::kHeld : HeldState::kLost);
   held->second.pending = nullptr;
   // Late: it goes on, whatever the others say.
   if (pending == nullptr) return;
@@ -355,9 +385,17 @@ void RedisLimits::OnReserved(const std::shared_ptr<Reserving>& reserving,
   pending->Wake();
 }
 
+void RedisLimits::OnConnected() {
+  {
+    std::lock_guard lock(mutex_);
+    anew_ = true;
+    LoseAllLocked();
+  }
+  Plan();
+}
+
 // All that was held there is to be told again.
-void RedisLimits::LoseAll() {
-  std::lock_guard lock(mutex_);
+void RedisLimits::LoseAllLocked() {
   for (auto& [id, held] : held_) {
     if (held.state == HeldState::kHeld) SetLocked(held, HeldState::kLost);
   }
@@ -406,6 +444,7 @@ void RedisLimits::Finish(std::function<void()> done) {
   finish_ = std::move(done);
   timer_.Disarm();
   if (batch_sent_) return;
+  anew_ = false;  // our lease ends by itself
   if (open_ && TakeBatch()) {
     Send(nullptr);
     return;

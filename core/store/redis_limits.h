@@ -39,6 +39,8 @@ class RedisLimits final : public SharedLimits {
   static constexpr Duration kAnswerWithin = std::chrono::milliseconds(500);
   // What has ended, and what was used without a limit.
   static constexpr Duration kSettleWithin = std::chrono::milliseconds(100);
+  static constexpr Duration kUsesApart = std::chrono::seconds(5);  // are told apart
+  static constexpr Duration kMinute = std::chrono::seconds(61);
   static constexpr Duration kTellWithin = std::chrono::seconds(1);
   // While Redis does not answer.
   static constexpr Duration kTryAgain = std::chrono::seconds(1);
@@ -68,6 +70,10 @@ class RedisLimits final : public SharedLimits {
   void Settle(Settlement settlement) override;
   Status status() const override;
 
+  // On the loop's thread, before anything is said on a new connection. Its server may have taken
+  // another's place that had heard more of us: what we hold there is told anew.
+  void OnConnected();
+
   // On the loop's thread: tells what is left to be told, once, and then calls `done`. Nothing is
   // reserved any more.
   void Finish(std::function<void()> done);
@@ -95,7 +101,9 @@ class RedisLimits final : public SharedLimits {
   Verdict UndecidedLocked(uint64_t id, Pending& pending);
   void FailLocked(const Reserving& reserving);
   void GoAwayLocked(std::string_view why);
+  void UseLocked(Use use);
   void WakeLocked();
+  void LoseAllLocked();
   void SetLocked(Held& held, HeldState state);
 
   // On the loop's thread.
@@ -109,7 +117,6 @@ class RedisLimits final : public SharedLimits {
   void OnFailed(const std::shared_ptr<Reserving>& reserving, std::string_view why);
   void OnReserved(const std::shared_ptr<Reserving>& reserving,
                   const redis_limit_calls::Answer& answer);
-  void LoseAll();
   void SendDeferred();
   void Plan();
   void OnTime();
@@ -126,8 +133,9 @@ class RedisLimits final : public SharedLimits {
   std::array<size_t, 3> counts_{};                 // of held_, by state
   std::vector<std::shared_ptr<Reserving>> asked_;  // not yet sent
   std::vector<LimitBatch::End> ends_;              // not yet told
-  std::map<std::string, Use> uses_;                // the same
-  bool posted_ = false;                            // Work is on its way
+  // The same, by scope and time. Only what counts in a minute is kept apart for long.
+  std::map<std::pair<std::string, WallTime>, LimitBatch::Used> uses_;
+  bool posted_ = false;  // Work is on its way
   bool away_ = false;
   TimePoint try_at_{};  // while it is away
   uint64_t alone_ = 0;
@@ -137,7 +145,9 @@ class RedisLimits final : public SharedLimits {
   bool batch_sent_ = false;
   int64_t sequence_ = 0;
   uint64_t fence_ = 1;
-  int failed_ = 0;                                    // commands in turn that reserved nothing
+  bool anew_ = true;    // our lease is to be forgotten before anything is held
+  uint64_t anews_ = 0;  // how often that was said
+  int failed_ = 0;      // commands in turn that reserved nothing
   std::vector<std::shared_ptr<Reserving>> deferred_;  // until batch_ is answered, or repeat_at_
   TimePoint repeat_at_{};
   TimePoint last_call_{};

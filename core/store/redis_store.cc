@@ -66,6 +66,8 @@ RedisStore::~RedisStore() {
 
 void RedisStore::Serve() {
   pthread_setname_np(pthread_self(), "relay-redis");
+  // The first exchange after a pause waits for an answer, not for a connection.
+  if (limits_ != nullptr) connection_->KeepOpen();
   loop_.Run();
   // On the thread whose buffers they hold. What fails now compares nothing any more.
   subscription_.reset();
@@ -152,6 +154,7 @@ Task<Result<RespReply>> RedisStore::AskAgain(RedisConnection& connection, Shared
 }
 
 Task<Result<Unit>> RedisStore::Greet(RedisConnection& connection) {
+  if (limits_ != nullptr) limits_->OnConnected();
   SharedRequest request = redis_requests::Greet(kSchema);
   Result<RespReply> reply = co_await AskAgain(connection, std::move(request));
   if (!reply) co_return std::unexpected(std::move(reply.error()));

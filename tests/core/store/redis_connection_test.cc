@@ -93,6 +93,7 @@ TEST_F(RedisConnectionTest, LetsAnIdleOneGoAndOpensItWhenItIsNeeded) {
   After(1min);
   EXPECT_EQ(connection->link(), Link::kConnected) << "nothing is wrong";
   EXPECT_EQ(greetings, 1) << "and nothing is said";
+  EXPECT_EQ(connection->last_heard(), clock.Now() - 1min) << "it lived when it closed";
   EXPECT_EQ(Ask({"PING"})->text, "PONG");
   EXPECT_EQ(greetings, 2);
 }

@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <sstream>
 #include <vector>
 
 #include "core/store/redis_limit_script.h"
@@ -131,6 +132,31 @@ TEST_F(RedisLimitsTest, StartsOfAMinuteAreCountedTogether) {
   EXPECT_TRUE(NothingIsHeld());
 }
 
+TEST_F(RedisLimitsTest, AMinuteThatAllHaveUsedUpIsAskedForOnce) {
+  for (const RateLimits& limits :
+       {RateLimits{.requests_per_minute = 1}, RateLimits{.tokens_per_minute = 1}}) {
+    std::string scope = limits.tokens_per_minute > 0 ? "key tokens" : "key starts";
+    auto first = a.Ask(scope, limits, {.tokens = 1});
+    ASSERT_TRUE(first->in());
+    first->Use({.tokens = 1});
+    ASSERT_TRUE(NothingIsHeld());
+    auto denied = b.Ask(scope, limits, {.tokens = 1});
+    ASSERT_FALSE(denied->in());
+    uint64_t before = b.store().status().commands;
+    auto again = b.Ask(scope, limits, {.tokens = 1});
+    ASSERT_FALSE(again->in());
+    EXPECT_EQ(again->over().what, denied->over().what);
+    EXPECT_EQ(again->over().limit, 1);
+    EXPECT_GT(*again->over().retry_after, 50s);
+    EXPECT_LE(*again->over().retry_after, *denied->over().retry_after);
+    EXPECT_EQ(b.store().status().commands, before);
+    RateLimits more = limits;
+    (limits.tokens_per_minute > 0 ? more.tokens_per_minute : more.requests_per_minute) = 5;
+    EXPECT_TRUE(b.Ask(scope, more)->in()) << "it was changed";
+    EXPECT_TRUE(NothingIsHeld());
+  }
+}
+
 TEST_F(RedisLimitsTest, WhatIsDeniedElsewhereCountsNowhere) {
   const RateLimits limits{.requests_per_minute = 5, .concurrency = 1};
   auto holder = a.Ask("key alice", limits);
@@ -206,6 +232,24 @@ TEST_F(RedisLimitsTest, WhatALeaseThatLapsedHeldCountsWithWhatOthersHold) {
   EXPECT_FALSE(a.Ask("key alice", limits)->in());
   EXPECT_EQ(HeldOf("a"), "2 0 0");
   EXPECT_EQ(HeldOf("b"), "1 0 0");
+}
+
+TEST_F(RedisLimitsTest, ANewConnectionTellsAllThatIsHeldAndNoMore) {
+  const RateLimits limits{.concurrency = 2};
+  auto holder = a.Ask("key alice", limits);
+  ASSERT_EQ(HeldOf("a"), "1 0 0");
+  // A server that took another's place has not heard that this one ended.
+  server.Ask({"HSET", "relay:lease:a", "#999", "0 0 0\x1f-key alice", "=key alice", "2 0 0"});
+  EXPECT_FALSE(b.Ask("key alice", limits)->in());
+  server.Ask({"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"});
+  EXPECT_TRUE(Becomes([&] { return HeldOf("a") == "1 0 0"; }));
+  EXPECT_EQ(server.Ask({"HEXISTS", "relay:lease:a", "#999"})[0], "0");
+  EXPECT_FALSE(a.limits().status().away);
+  EXPECT_TRUE(b.Ask("key alice", limits)->in());
+}
+
+TEST_F(RedisLimitsTest, IsConnectedBeforeAnybodyAsks) {
+  EXPECT_TRUE(Becomes([&] { return a.store().status().link == StoreStatus::Link::kConnected; }));
 }
 
 TEST_F(RedisLimitsTest, WhatADeadRelayHeldIsFreeWhenItsLeaseEnds) {
@@ -321,6 +365,23 @@ TEST_F(RedisLimitsTest, WhatWasSpentBeforeCountsOnceWhoeverKnowsIt) {
   EXPECT_FALSE(a.Ask("key alice", limits, {.nanodollars = 1})->in());
 }
 
+TEST_F(RedisLimitsTest, WhatOneSpentWhileItWasAloneCountsWhenItIsToldLater) {
+  RateLimits limits;
+  limits.cost[static_cast<size_t>(CostWindow::kTotal)] = 100;
+  a.Ask("key alice", limits)->Use({.nanodollars = 30});
+  EXPECT_TRUE(NothingIsHeld());
+  Relay c(server.options(), "c");
+  Spending past(c.limiter.Today());
+  past.Add(c.limiter.Today(), 99);
+  c.limiter.AddPast("key alice", past);
+  auto last = c.Ask("key alice", limits);
+  ASSERT_TRUE(last->in()) << "99 of 100";
+  last->Use({.nanodollars = 1});
+  EXPECT_TRUE(Becomes(
+      [&] { return server.Ask({"HGET", "relay:limit:key alice", "spent"})[0].ends_with(" 100"); }));
+  EXPECT_FALSE(b.Ask("key alice", limits, {.nanodollars = 1})->in());
+}
+
 TEST_F(RedisLimitsTest, WhatIsSpentWithoutALimitCountsForOneThatComes) {
   auto spend = [](Relay& relay) {
     Limiter::Ask ask;
@@ -387,7 +448,7 @@ TEST_F(RedisLimitsTest, ASettlementThatIsToldTwiceCountsOnce) {
   LimitSpeaker speaker{"c", 15s, false, 1};
   LimitBatch batch;
   batch.sequence = 1;
-  batch.uses.push_back({"key alice", {.tokens = 5, .nanodollars = 7}});
+  batch.uses.push_back({{"key alice", {.tokens = 5, .nanodollars = 7}}, SystemClock::Get().Wall()});
   auto tell = [&](const LimitSpeaker& from, const LimitBatch& what) {
     SharedRequest request =
         redis_limit_calls::Make(from, Zone(), SystemClock::Get().Wall(), &what, nullptr);
@@ -409,6 +470,42 @@ TEST_F(RedisLimitsTest, ASettlementThatIsToldTwiceCountsOnce) {
   batch.sequence = 3;
   EXPECT_EQ(tell(speaker, batch), "3");
   EXPECT_TRUE(spent().ends_with(" 14"));
+}
+
+TEST_F(RedisLimitsTest, WhatIsToldLateCountsWhenItWas) {
+  WallTime now = SystemClock::Get().Wall();
+  int32_t today = Zone().DayOf(now);
+  PastSpending past;
+  past.calendar = Spending(today);
+  LimitBatch batch;
+  batch.sequence = 1;
+  auto use = [&](Duration ago, Charge charge) {
+    batch.uses.push_back(
+        {{"key alice", charge, past}, now - std::chrono::duration_cast<WallTime::duration>(ago)});
+  };
+  use(0s, {.tokens = 1, .nanodollars = 1});
+  use(2min, {.tokens = 10, .nanodollars = 10});
+  use(30s, {.tokens = 100});
+  use(72h * 200, {.nanodollars = 1000});
+  SharedRequest request =
+      redis_limit_calls::Make({"c", 15s, false, 1}, Zone(), now, &batch, nullptr);
+  std::vector<std::string> words = {"EVAL", std::string(request->script->text)};
+  words.insert(words.end(), request->arguments.begin(), request->arguments.end());
+  EXPECT_EQ(server.Ask(words)[0], "0");
+  std::istringstream tokens(server.Ask({"HGET", "relay:limit:key alice", "tokens"})[0]);
+  int64_t first = 0;
+  int64_t amount = 0;
+  int64_t second = 0;
+  int64_t last = 0;
+  tokens >> first >> amount >> second >> last;
+  EXPECT_EQ(second - first, 30) << "the oldest first";
+  EXPECT_EQ(amount, 100);
+  EXPECT_EQ(last, 1);
+  EXPECT_EQ(tokens.peek(), EOF) << tokens.str();
+  std::string spent = server.Ask({"HGET", "relay:limit:key alice", "spent"})[0];
+  EXPECT_TRUE(spent.ends_with(" 1011")) << spent;
+  EXPECT_FALSE(spent.contains(" 1011 ")) << spent;
+  EXPECT_TRUE(server.Ask({"HGET", "relay:limit:key alice", "five"})[0].ends_with(" 11"));
 }
 
 TEST_F(RedisLimitsTest, ALateAnswerLeaksNothing) {
