@@ -135,7 +135,10 @@ Result<Unit> Settle(Site& site) {
   for (DeadEpoch& dead : past->dead) {
     if (!dead.last.epoch.empty()) flushes.push_back(std::move(dead.last));
   }
-  return Await<Unit>([&](auto done) { site.store->Flush(std::move(flushes), std::move(done)); });
+  auto flushed =
+      Await<Flushed>([&](auto done) { site.store->Flush(std::move(flushes), std::move(done)); });
+  if (!flushed) return std::unexpected(std::move(flushed.error()));
+  return Unit();
 }
 
 Result<std::string> Export(const Config& config, const Options& options,

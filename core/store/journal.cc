@@ -264,6 +264,17 @@ bool Journal::Append(bool closes, const LedgerEntry& entry, Period period) noexc
   return false;
 }
 
+std::vector<std::string> Journal::GoOnAs(std::string epoch) {
+  std::vector<std::string> left;
+  for (uint64_t segment = oldest_; segment <= segment_; ++segment) left.push_back(NameOf(segment));
+  epoch_ = std::move(epoch);
+  file_ = nullptr;
+  trouble_ = 0;
+  segment_ = 0;
+  oldest_ = 1;
+  return left;
+}
+
 bool Journal::Sync(File& file) {
   return file.Sync();
 }

@@ -66,6 +66,10 @@ class Journal {
   bool Open(const LedgerEntry& entry, Period period) noexcept;
   bool Close(const LedgerEntry& entry, Period period) noexcept;
 
+  // Goes on as that of another epoch, which the next Begin begins. Of this one no segment is
+  // removed any more. → their paths; some may be gone.
+  std::vector<std::string> GoOnAs(std::string epoch);
+
   // A write has failed (or none was possible yet): lines are being lost.
   bool broken() const { return file_ == nullptr; }
   // The errno of that, else 0.

@@ -46,7 +46,7 @@ void LateStore::Load(Done<LedgerImage> done) {
   if (Store* store = Find(done)) store->Load(std::move(done));
 }
 
-void LateStore::Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) {
+void LateStore::Flush(std::vector<LedgerFlush> flushes, Done<Flushed> done) {
   if (Store* store = Find(done)) store->Flush(std::move(flushes), std::move(done));
 }
 

@@ -25,7 +25,7 @@ class LateStore final : public Store {
   std::string_view kind() const override;
   StoreStatus status() const override;
   void Load(Done<LedgerImage> done) override;
-  void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) override;
+  void Flush(std::vector<LedgerFlush> flushes, Done<Flushed> done) override;
   void Fold(std::string epoch, Done<Unit> done) override;
   void Expire(Period kept_from, Done<Unit> done) override;
   void LoadStates(std::string kind, Done<std::vector<StateBlob>> done) override;

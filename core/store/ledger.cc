@@ -38,6 +38,20 @@ void LedgerTotals::Add(const LedgerTotals& other) {
   guessed_prices += other.guessed_prices;
 }
 
+void LedgerTotals::Subtract(const LedgerTotals& other) {
+  requests -= other.requests;
+  estimated -= other.estimated;
+  input -= other.input;
+  output -= other.output;
+  cache_read -= other.cache_read;
+  cache_write_5m -= other.cache_write_5m;
+  cache_write_1h -= other.cache_write_1h;
+  reasoning -= other.reasoning;
+  searches -= other.searches;
+  nanodollars -= other.nanodollars;
+  guessed_prices -= other.guessed_prices;
+}
+
 size_t Ledger::RowHash::operator()(const RowId& id) const {
   std::hash<const void*> hash;
   return (hash(id.key) * 31 + hash(id.model)) * 31 + hash(id.account);

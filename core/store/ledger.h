@@ -54,6 +54,7 @@ struct LedgerTotals {
 
   void Add(const LedgerEntry& entry);
   void Add(const LedgerTotals& other);
+  void Subtract(const LedgerTotals& other);
   bool operator==(const LedgerTotals&) const = default;
 };
 

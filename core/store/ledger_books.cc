@@ -33,6 +33,7 @@ struct LedgerBooks::Book {
   uint64_t arrived_segment = 0;  // the store has what the segments before this one held
   uint64_t synced_segment = 0;
   Period forgotten;
+  LedgerRows arrived;  // of this epoch, as the store has them
 
   bool WantsBegin() const { return must_begin || journal.broken() || journal.full(); }
   int Trouble() const { return sync_trouble != 0 ? sync_trouble : journal.trouble(); }
@@ -49,10 +50,10 @@ struct LedgerBooks::Book {
 
 LedgerBooks::LedgerBooks(std::string folder, const std::string& run, size_t count,
                          JournalFiles& files, uint64_t segment_bytes)
-    : folder_(std::move(folder)) {
-  for (size_t i = 0; i < std::max<size_t>(count, 1); ++i) {
+    : folder_(std::move(folder)), run_(run) {
+  for (; epochs_ < std::max<size_t>(count, 1); ++epochs_) {
     books_.push_back(
-        std::make_unique<Book>(folder_, run + "-" + std::to_string(i), files, segment_bytes));
+        std::make_unique<Book>(folder_, run + "-" + std::to_string(epochs_), files, segment_bytes));
     books_.back()->recent.reserve(Store::kRecent);
   }
 }
@@ -113,21 +114,24 @@ Result<Unit> LedgerBooks::Begin() {
   for (const auto& book : books_) {
     std::lock_guard lock(book->mutex);
     if (!book->WantsBegin()) continue;
-    EpochImage image{book->rows.All(), {}};
-    image.open.reserve(book->open.size());
-    for (const auto& [id, opened] : book->open) image.open.push_back(opened);
-    uint64_t before = book->journal.segment();
-    Result<Unit> begun = book->journal.Begin(image);
-    if (begun) {
-      // Else a disk that fails for long would collect one a second.
-      if (book->sync_trouble != 0 && book->synced_segment < before) book->journal.Remove(before);
-      book->must_begin = false;
-      book->touched = true;
-    } else if (result) {
-      result = std::move(begun);
-    }
+    Result<Unit> begun = BeginLocked(*book);
+    if (!begun && result) result = std::move(begun);
   }
   return result;
+}
+
+Result<Unit> LedgerBooks::BeginLocked(Book& book) {
+  EpochImage image{book.rows.All(), {}};
+  image.open.reserve(book.open.size());
+  for (const auto& [id, opened] : book.open) image.open.push_back(opened);
+  uint64_t before = book.journal.segment();
+  Result<Unit> begun = book.journal.Begin(image);
+  if (!begun) return begun;
+  // Else a disk that fails for long would collect one a second.
+  if (book.sync_trouble != 0 && book.synced_segment < before) book.journal.Remove(before);
+  book.must_begin = false;
+  book.touched = true;
+  return begun;
 }
 
 bool LedgerBooks::Sync() {
@@ -171,7 +175,8 @@ void LedgerBooks::Tidy() {
 }
 
 std::vector<LedgerFlush> LedgerBooks::Take() {
-  std::vector<LedgerFlush> flushes;
+  std::vector<LedgerFlush> flushes = std::exchange(given_back_, {});
+  if (!flushes.empty()) return flushes;
   for (const auto& book : books_) {
     LedgerFlush flush;
     std::vector<std::shared_ptr<const LedgerEntry>> recent;
@@ -198,29 +203,77 @@ void LedgerBooks::Arrived(const std::vector<LedgerFlush>& flushes, Period before
   for (const auto& book : books_) book->arrived_segment = book->taken_segment;
   for (const LedgerFlush& flush : flushes) {
     Book* book = Find(flush.epoch);
+    if (book == nullptr) continue;  // it has begun anew
+    book->arrived.Set(flush.rows);
     // It walks through all rows: not at every flush.
     if (before.day == book->forgotten.day && before.hour == book->forgotten.hour) continue;
     book->forgotten = before;
     std::lock_guard lock(book->mutex);
     book->rows.Forget(before);
+    book->arrived.DropUnknown(book->rows);
   }
 }
 
 void LedgerBooks::GiveBack(std::vector<LedgerFlush> flushes) {
-  for (LedgerFlush& flush : flushes) {
-    Book* book = Find(flush.epoch);
+  given_back_ = std::move(flushes);
+}
+
+// --- The end of an epoch -------------------------------------------------------------------------
+
+// A segment that cannot be begun is tried again by the next Begin; until then all is in memory.
+DeadEpoch LedgerBooks::GoOnLocked(Book& book, LedgerRows rows) {
+  DeadEpoch old{{book.journal.epoch(), book.sequence, {}, {}}, {}};
+  old.files = book.journal.GoOnAs(run_ + "-" + std::to_string(epochs_++));
+  book.rows = std::move(rows);
+  book.arrived = LedgerRows();
+  book.must_begin = true;
+  book.sync_trouble = 0;
+  book.sequence = 0;
+  book.taken_segment = book.arrived_segment = book.synced_segment = 0;
+  [[maybe_unused]] Result<Unit> begun = BeginLocked(book);
+  return old;
+}
+
+std::vector<DeadEpoch> LedgerBooks::BeginAnew(const std::vector<EndedEpoch>& ended,
+                                              const std::vector<LedgerFlush>& flushes) {
+  std::vector<DeadEpoch> old;
+  for (const EndedEpoch& end : ended) {
+    Book* book = Find(end.epoch);
+    auto flush = std::ranges::find(flushes, end.epoch, &LedgerFlush::epoch);
+    if (book == nullptr || flush == flushes.end()) continue;
+    // The answer to it got lost, and it was folded.
+    bool counted = end.sequence >= flush->sequence;
+    if (counted) book->arrived.Set(flush->rows);
     std::vector<std::shared_ptr<const LedgerEntry>> recent;
     recent.reserve(Store::kRecent);
-    for (LedgerEntry& entry : flush.recent) {
-      recent.push_back(std::make_shared<const LedgerEntry>(std::move(entry)));
+    for (const LedgerEntry& entry : flush->recent) {
+      if (!counted) recent.push_back(std::make_shared<const LedgerEntry>(entry));
     }
     std::lock_guard lock(book->mutex);
-    book->rows.GiveBack(flush.rows);
+    LedgerRows rest = book->rows.Since(book->arrived);
     recent.swap(book->recent);
     size_t count = recent.size();
     size_t oldest = std::exchange(book->recent_at, 0);
     for (size_t i = 0; i < count; ++i) book->KeepRecent(recent[(oldest + i) % count]);
+    old.push_back(GoOnLocked(*book, std::move(rest)));
+    old.back().last.epoch.clear();  // there is nothing to fold
   }
+  return old;
+}
+
+std::vector<DeadEpoch> LedgerBooks::EndQuiet(Period before) {
+  std::vector<DeadEpoch> old;
+  if (!given_back_.empty()) return old;
+  for (const auto& book : books_) {
+    if (book->sequence == 0) continue;
+    std::lock_guard lock(book->mutex);
+    if (book->rows.changed() || !book->recent.empty() || !book->open.empty()) continue;
+    book->rows.Forget(before);
+    book->arrived.DropUnknown(book->rows);
+    // Both journals may be replayed, as nothing is under way: that would stand in both.
+    if (book->rows.empty()) old.push_back(GoOnLocked(*book, LedgerRows()));
+  }
+  return old;
 }
 
 int LedgerBooks::trouble() const {
@@ -239,6 +292,7 @@ bool LedgerBooks::wants_begin() const {
 }
 
 bool LedgerBooks::changed() const {
+  if (!given_back_.empty()) return true;
   return std::ranges::any_of(books_, [](const auto& book) {
     std::lock_guard lock(book->mutex);
     return book->rows.changed() || !book->recent.empty();

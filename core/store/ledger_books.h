@@ -4,8 +4,8 @@
 // cache, and no wait for the disk.
 //
 // There are as many books as workers, so that these rarely wait for one another. Each is one epoch
-// with a journal of its own, and the id of an exchange decides which has it: its two lines stand in
-// one file, whoever writes them.
+// at a time with a journal of its own, and the id of an exchange decides which has it: its two
+// lines stand in one file, whoever writes them.
 #pragma once
 
 #include <atomic>
@@ -23,6 +23,7 @@
 #include "core/base/clock.h"
 #include "core/store/journal.h"
 #include "core/store/ledger_rows.h"
+#include "core/store/past.h"
 #include "core/store/store.h"
 
 namespace relay {
@@ -31,8 +32,8 @@ class LedgerBooks {
  public:
   static constexpr uint64_t kSegments = 4;
 
-  // The epochs are "<run>-0", "<run>-1", …; no other run has that name. Their journals are in
-  // `folder`, which is made when they begin. Writes nothing yet.
+  // The epochs are "<run>-0", "<run>-1", …, later ones count on; no other run has that name. Their
+  // journals are in `folder`, which is made when they begin. Writes nothing yet.
   LedgerBooks(std::string folder, const std::string& run, size_t count,
               JournalFiles& files = JournalFiles::System(),
               uint64_t segment_bytes = Journal::kSegmentBytes);
@@ -61,12 +62,23 @@ class LedgerBooks {
   // has not, but exchanges singly.
   void Tidy();
 
-  // What changed since the last call; none where nothing did. Each is to be told as arrived or
-  // given back before the next call.
+  // What changed since the last call, or what was given back; none where nothing did. All is to be
+  // told as arrived or given back before the next call.
   std::vector<LedgerFlush> Take();
   // `before`: rows older than this are needed no more once they arrived.
   void Arrived(const std::vector<LedgerFlush>& flushes, Period before);
+  // They may have arrived or not: the next Take gives the same ones, and nothing else. So at most
+  // one flush of an epoch is in doubt.
   void GiveBack(std::vector<LedgerFlush> flushes);
+  // Somebody else has folded these epochs. What was not in them goes on under fresh names, and is
+  // taken next. `flushes`: those that told of it, which are to be told as arrived behind this. →
+  // the journals of the old names, which nobody needs any more.
+  std::vector<DeadEpoch> BeginAnew(const std::vector<EndedEpoch>& ended,
+                                   const std::vector<LedgerFlush>& flushes);
+  // Epochs of which the store has all, and all of it is older than `before`: they end, before
+  // anybody takes their run for dead, and what comes goes on under fresh names. → what is to be
+  // folded. Not between Take and Arrived.
+  std::vector<DeadEpoch> EndQuiet(Period before);
 
   // There is a folder for journals; without one what they take is gone with the process.
   bool lasts() const { return folder_ != kNoFolder; }
@@ -93,11 +105,16 @@ class LedgerBooks {
   struct Book;
   Book& BookOf(std::string_view id) const;
   Book* Find(const std::string& epoch) const;
+  Result<Unit> BeginLocked(Book& book);
+  DeadEpoch GoOnLocked(Book& book, LedgerRows rows);
   void Ring();
   void WaitFor(Duration most);
 
   const std::string folder_;
+  const std::string run_;
   std::vector<std::unique_ptr<Book>> books_;
+  size_t epochs_ = 0;                    // names that were given
+  std::vector<LedgerFlush> given_back_;  // the keeper's, as a book's arrived rows are
 
   // Somebody sleeps until an entry comes; else writers have nothing to do for him.
   std::atomic<bool> asleep_{false};

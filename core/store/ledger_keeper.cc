@@ -17,6 +17,12 @@ namespace {
 constexpr Duration kLong = std::chrono::hours(1);
 constexpr Duration kFinishPause = std::chrono::milliseconds(200);
 
+// What is older is told of no more. Rows of yesterday are held for a clock that is put back a
+// little.
+Period Quiet(Period now) {
+  return {now.day - 1, now.hour - 24};
+}
+
 }  // namespace
 
 // --- When to do what ---------------------------------------------------------------------------
@@ -77,6 +83,7 @@ Duration LedgerKeeper::Step() {
     BeginRound();
   }
   Advance();
+  EndQuiet();
   bool all_kept =
       !late_ && dead_.empty() && !books_.changed() && (states_ == nullptr || !states_->changed());
   idle_ = !calling_ && all_kept && !books_.wants_begin() && !status().degraded();
@@ -142,7 +149,7 @@ bool LedgerKeeper::CallNext() {
     if (last.rows.empty() && last.recent.empty()) {
       store_.Fold(last.epoch, Answering(Op::kFold));
     } else {
-      store_.Flush({last}, Answering(Op::kReplay));
+      store_.Flush({last}, AnsweringFlush(Op::kReplay));
     }
     return true;
   }
@@ -158,8 +165,16 @@ bool LedgerKeeper::CallFlush() {
     books_.Arrived({}, {});
     return false;
   }
-  store_.Flush(flushes_, Answering(Op::kFlush));
+  store_.Flush(flushes_, AnsweringFlush(Op::kFlush));
   return true;
+}
+
+Store::Done<Flushed> LedgerKeeper::AnsweringFlush(Op op) {
+  return [this, answer = Answering(op)](Result<Flushed> flushed) {
+    if (!flushed) return answer(std::unexpected(std::move(flushed.error())));
+    ended_ = std::move(flushed->ended);
+    answer(Unit());
+  };
 }
 
 void LedgerKeeper::CallLoad() {
@@ -227,12 +242,13 @@ void LedgerKeeper::OnDone(Op op) {
   Period now = ledger_.PeriodOf(clock_.Wall());
   switch (op) {
     case Op::kFlush:
-      // Rows of yesterday are held for a clock that is put back a little.
-      books_.Arrived(flushes_, {now.day - 1, now.hour - 24});
+      TakeEnded();
+      books_.Arrived(flushes_, Quiet(now));
       flushes_.clear();
       break;
     case Op::kStates: states_->Arrived(); break;
     case Op::kReplay:
+      TellOfEnded("another relay folded it a moment ago: what only the journal had is not counted");
       dead_.front().last.rows = {};
       dead_.front().last.recent.clear();
       break;
@@ -240,13 +256,42 @@ void LedgerKeeper::OnDone(Op op) {
     case Op::kExpire: expired_on_ = now.day; break;
     case Op::kLoad:
     case Op::kJournal:
-    case Op::kSync: break;
+    case Op::kSync:
+    case Op::kEnded: break;
   }
   {
     std::lock_guard lock(mutex_);
     if (!std::exchange(status_.store_fails, false)) return;
   }
   Log(LogLevel::kInfo, "store recovered", {{"kind", store_.kind()}});
+}
+
+void LedgerKeeper::TellOfEnded(std::string_view note) {
+  for (const EndedEpoch& ended : ended_) {
+    Count(Op::kEnded);
+    Log(LogLevel::kError, "epoch was taken for dead", {{"epoch", ended.epoch}, {"note", note}});
+  }
+}
+
+// Another relay's start has taken this run for dead.
+void LedgerKeeper::TakeEnded() {
+  TellOfEnded(
+      "this run told the store nothing for so long that another relay folded it; what was not in "
+      "it is counted under another name, so nothing is lost");
+  // What was given back went alone; what came since goes now.
+  if (std::exchange(gave_back_, false)) flush_wanted_ = true;
+  if (ended_.empty()) return;
+  std::ranges::move(books_.BeginAnew(std::exchange(ended_, {}), flushes_),
+                    std::back_inserter(dead_));
+  flush_wanted_ = true;
+}
+
+// A run that is quiet for a day ends its epochs itself: others may fold what is quiet for longer.
+void LedgerKeeper::EndQuiet() {
+  Period now = ledger_.PeriodOf(clock_.Wall());
+  if (quiet_at_ == now.hour || late_ || calling_ || in_round_ || status().store_fails) return;
+  quiet_at_ = now.hour;
+  std::ranges::move(books_.EndQuiet(Quiet(now)), std::back_inserter(dead_));
 }
 
 void LedgerKeeper::RemoveDeadFiles() {
@@ -256,7 +301,10 @@ void LedgerKeeper::RemoveDeadFiles() {
 
 void LedgerKeeper::OnFailed(Op op, const std::string& why) {
   in_round_ = false;
-  if (op == Op::kFlush) books_.GiveBack(std::exchange(flushes_, {}));
+  if (op == Op::kFlush) {
+    books_.GiveBack(std::exchange(flushes_, {}));
+    gave_back_ = true;
+  }
   Count(op);
   {
     std::lock_guard lock(mutex_);
@@ -339,6 +387,7 @@ std::string_view LedgerKeeper::NameOf(Op op) {
     case Op::kReplay: return "replay";
     case Op::kFold: return "fold";
     case Op::kExpire: return "expire";
+    case Op::kEnded: return "ended";
   }
   return "";
 }

@@ -39,9 +39,20 @@ class LedgerKeeper {
   static constexpr int32_t kKeptDays = Ledger::kDays;
   static constexpr int64_t kKeptHours = int64_t{31} * 24;
 
-  // What may fail: beginning or writing the journal, its way to the disk, and calls of the store.
-  enum class Op : uint8_t { kJournal, kSync, kFlush, kLoad, kStates, kReplay, kFold, kExpire };
-  static constexpr size_t kOps = 8;
+  // What may fail: beginning or writing the journal, its way to the disk, and calls of the store;
+  // and an epoch of ours that others took for dead.
+  enum class Op : uint8_t {
+    kJournal,
+    kSync,
+    kFlush,
+    kLoad,
+    kStates,
+    kReplay,
+    kFold,
+    kExpire,
+    kEnded
+  };
+  static constexpr size_t kOps = 9;
   static std::string_view NameOf(Op op);
 
   struct Status {
@@ -91,9 +102,13 @@ class LedgerKeeper {
   void Advance();
   bool CallNext();
   bool CallFlush();
+  Store::Done<Flushed> AnsweringFlush(Op op);
   void CallLoad();
   bool CallStates();
   Result<Unit> AddLate();
+  void TellOfEnded(std::string_view note);
+  void TakeEnded();
+  void EndQuiet();
   void RemoveDeadFiles();
   Store::Done<Unit> Answering(Op op);
   void WaitForAnswer();
@@ -115,6 +130,8 @@ class LedgerKeeper {
   std::optional<Late> late_;
   StoredPast loaded_;                 // for late_
   std::vector<LedgerFlush> flushes_;  // under way
+  bool gave_back_ = false;            // that flush was, once
+  std::vector<EndedEpoch> ended_;     // as the last flush or replay was told
   std::optional<Op> calling_;         // of the store
   bool in_round_ = false;             // one call after the other, until none is left or one fails
   bool flush_wanted_ = false;
@@ -123,6 +140,7 @@ class LedgerKeeper {
   bool journal_well_ = true;  // since the last time it was due
   TimePoint due_;
   int32_t expired_on_ = INT32_MIN;
+  int64_t quiet_at_ = INT64_MIN;  // the hour in which quiet epochs were looked for
 
   mutable std::mutex mutex_;
   std::condition_variable answered_;

@@ -87,11 +87,6 @@ RowSet LedgerRows::TakeChanged() {
   return taken;
 }
 
-void LedgerRows::GiveBack(const RowSet& rows) {
-  for (const DayRow& row : rows.days) DayAt({row.day, row.key, row.model, row.account});
-  for (const HourRow& row : rows.hours) HourAt({row.hour, row.key});
-}
-
 void LedgerRows::Forget(Period before) {
   std::erase_if(days_, [&](const Days::value_type& at) {
     return !at.second.changed && at.first.day < before.day;
@@ -107,6 +102,33 @@ void LedgerRows::DropBefore(Period period) {
   std::erase_if(changed_hours_, [&](const auto* at) { return at->first.hour < period.hour; });
   std::erase_if(days_, [&](const auto& at) { return at.first.day < period.day; });
   std::erase_if(hours_, [&](const auto& at) { return at.first.hour < period.hour; });
+}
+
+void LedgerRows::DropUnknown(const LedgerRows& others) {
+  auto unknown_day = [&](const auto& at) { return !others.days_.contains(at.first); };
+  auto unknown_hour = [&](const auto& at) { return !others.hours_.contains(at.first); };
+  std::erase_if(changed_days_, [&](const auto* at) { return unknown_day(*at); });
+  std::erase_if(changed_hours_, [&](const auto* at) { return unknown_hour(*at); });
+  std::erase_if(days_, unknown_day);
+  std::erase_if(hours_, unknown_hour);
+}
+
+LedgerRows LedgerRows::Since(const LedgerRows& base) const {
+  LedgerRows since;
+  for (const auto& [id, row] : days_) {
+    LedgerTotals rest = row.totals;
+    auto at = base.days_.find(id);
+    if (at != base.days_.end()) rest.Subtract(at->second.totals);
+    if (rest == LedgerTotals()) continue;
+    since.DayAt({id.day, id.key, id.model, id.account}).totals = rest;
+  }
+  for (const auto& [id, row] : hours_) {
+    LedgerTotals rest = row.totals;
+    auto at = base.hours_.find(id);
+    if (at != base.hours_.end()) rest.Subtract(at->second.totals);
+    if (rest != LedgerTotals()) since.HourAt({id.hour, id.key}).totals = rest;
+  }
+  return since;
 }
 
 Period LedgerRows::Held(Period period) const {

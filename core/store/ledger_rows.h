@@ -63,13 +63,16 @@ class LedgerRows {
   bool changed() const { return !changed_days_.empty() || !changed_hours_.empty(); }
   // Those changed since the last call, with their present totals.
   RowSet TakeChanged();
-  // Marks rows as changed again: what was taken has not arrived.
-  void GiveBack(const RowSet& rows);
   // Drops the rows before `period` that have not changed since they were taken, which must have
   // arrived. They must not begin anew from zero: ask Held before an Add.
   void Forget(Period before);
   // Drops the rows before `period`, whatever became of them.
   void DropBefore(Period period);
+  // Drops the rows that `others` has not.
+  void DropUnknown(const LedgerRows& others);
+  // What these count and `base` does not, all of it changed.
+  LedgerRows Since(const LedgerRows& base) const;
+  bool empty() const { return days_.empty() && hours_.empty(); }
   // `period`, or the first that was not forgotten.
   Period Held(Period period) const;
 

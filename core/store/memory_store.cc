@@ -22,8 +22,9 @@ void MemoryStore::Load(Done<LedgerImage> done) {
   done(std::move(image));
 }
 
-void MemoryStore::FlushLocked(LedgerFlush& flush) {
+void MemoryStore::FlushLocked(LedgerFlush& flush, Flushed& flushed) {
   Epoch& epoch = epochs_[flush.epoch];
+  if (epoch.folded) flushed.ended.push_back({flush.epoch, epoch.sequence});
   if (epoch.folded || flush.sequence < epoch.sequence) return;
   epoch.sequence = flush.sequence;
   epoch.rows.Set(flush.rows);
@@ -36,12 +37,13 @@ void MemoryStore::FlushLocked(LedgerFlush& flush) {
   }
 }
 
-void MemoryStore::Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) {
+void MemoryStore::Flush(std::vector<LedgerFlush> flushes, Done<Flushed> done) {
+  Flushed flushed;
   {
     std::lock_guard lock(mutex_);
-    for (LedgerFlush& flush : flushes) FlushLocked(flush);
+    for (LedgerFlush& flush : flushes) FlushLocked(flush, flushed);
   }
-  done(Unit());
+  done(std::move(flushed));
 }
 
 void MemoryStore::Fold(std::string epoch, Done<Unit> done) {

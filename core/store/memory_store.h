@@ -16,7 +16,7 @@ class MemoryStore final : public Store {
  public:
   std::string_view kind() const override { return "memory"; }
   void Load(Done<LedgerImage> done) override;
-  void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) override;
+  void Flush(std::vector<LedgerFlush> flushes, Done<Flushed> done) override;
   void Fold(std::string epoch, Done<Unit> done) override;
   void Expire(Period kept_from, Done<Unit> done) override;
   void LoadStates(std::string kind, Done<std::vector<StateBlob>> done) override;
@@ -32,7 +32,7 @@ class MemoryStore final : public Store {
   };
   using Name = std::pair<std::string, std::string>;  // kind, id
 
-  void FlushLocked(LedgerFlush& flush);
+  void FlushLocked(LedgerFlush& flush, Flushed& flushed);
 
   std::mutex mutex_;
   LedgerRows folded_;

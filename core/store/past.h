@@ -14,7 +14,8 @@
 
 namespace relay {
 
-// What an earlier run has left to do: its last sums, to be flushed and folded.
+// What an epoch that is over has left to do, mostly one of an earlier run: its last sums, to be
+// flushed and folded.
 struct DeadEpoch {
   LedgerFlush last;                // no rows: the store has them; no epoch: nothing to fold either
   std::vector<std::string> files;  // of its journal, to be removed then

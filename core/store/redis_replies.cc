@@ -112,6 +112,19 @@ int64_t MonthOfLoad(const RespReply& reply) {
   return reply.items.size() > kMonth ? reply.items[kMonth].Int().value_or(0) : 0;
 }
 
+int64_t MonthOfFlush(const RespReply& reply) {
+  return reply.items.empty() ? 0 : reply.items[0].Int().value_or(0);
+}
+
+Result<Unit> AddEnded(const RespReply& reply, Flushed& to) {
+  if (reply.items.size() != 2) return Garbled();
+  ForPairs(reply.items[1], [&](const std::string& name, const std::string& sequence) {
+    EndedEpoch ended{name, NumberOf(sequence).value_or(0)};
+    if (std::ranges::find(to.ended, ended) == to.ended.end()) to.ended.push_back(std::move(ended));
+  });
+  return Unit();
+}
+
 Result<std::vector<StateBlob>> States(const std::string& kind, const RespReply& reply) {
   if (!reply.Is(RespReply::Kind::kArray)) return Garbled();
   std::vector<StateBlob> blobs;

@@ -18,6 +18,10 @@ Result<Unit> CheckSchema(const RespReply& reply, int64_t schema);
 Result<LedgerImage> Image(const RespReply& reply, int64_t today, int64_t may_live_days);
 // Of Load too: the commands of the month.
 int64_t MonthOfLoad(const RespReply& reply);
+// Of Flush: the commands of the month.
+int64_t MonthOfFlush(const RespReply& reply);
+// Of Flush too: adds the epochs that were folded, each once.
+Result<Unit> AddEnded(const RespReply& reply, Flushed& to);
 Result<std::vector<StateBlob>> States(const std::string& kind, const RespReply& reply);
 Result<Directory> Objects(const RespReply& reply);
 Result<ObjectWritten> Written(const RespReply& reply);

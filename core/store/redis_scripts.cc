@@ -30,6 +30,7 @@ return redis.call('GET', KEYS[1])
 
 const RedisScript& Flush() {
   static const RedisScript kScript(R"lua(
+local ended = {}
 local at = 5
 local function take()
   at = at + 1
@@ -39,8 +40,12 @@ for k = 6, #KEYS do
   local epoch = take()
   local sequence = take()
   local known = redis.call('HGET', KEYS[1], epoch)
-  local late = redis.call('HEXISTS', KEYS[2], epoch) == 1 or
-               (known and tonumber(sequence) < tonumber(string.match(known, '^%d+')))
+  local folded = redis.call('HGET', KEYS[2], epoch)
+  if folded then
+    table.insert(ended, epoch)
+    table.insert(ended, string.match(folded, '^(%d+) %d+$') or '0')
+  end
+  local late = folded or (known and tonumber(sequence) < tonumber(string.match(known, '^%d+')))
   local fields = tonumber(take())
   local last = at + fields - 1
   if not late then
@@ -61,7 +66,7 @@ end
 for i = 1, redis.call('LLEN', KEYS[4]) - tonumber(ARGV[3]) do
   redis.call('HDEL', KEYS[3], redis.call('LPOP', KEYS[4]))
 end
-return redis.call('HINCRBY', KEYS[5], ARGV[1], ARGV[2])
+return {redis.call('HINCRBY', KEYS[5], ARGV[1], ARGV[2]), ended}
 )lua");
   return kScript;
 }
@@ -106,9 +111,10 @@ for name, bucket in pairs(buckets) do
     redis.call('HSET', key, unpack(pairs_to_set))
   end
 end
+local sequence = string.match(redis.call('HGET', KEYS[1], ARGV[2]) or '0', '^%d+')
 redis.call('DEL', KEYS[4])
 redis.call('HDEL', KEYS[1], ARGV[2])
-redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+redis.call('HSET', KEYS[2], ARGV[2], sequence .. ' ' .. ARGV[3])
 return 1
 )lua");
   return kScript;
@@ -141,7 +147,7 @@ end
 for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do drop(ARGV[1] .. 'epoch:' .. name) end
 local ended = redis.call('HGETALL', KEYS[2])
 for i = 1, #ended, 2 do
-  if tonumber(ended[i + 1]) < from.d then redis.call('HDEL', KEYS[2], ended[i]) end
+  if tonumber(string.match(ended[i + 1], '%d+$')) < from.d then redis.call('HDEL', KEYS[2], ended[i]) end
 end
 for _, month in ipairs(redis.call('HKEYS', KEYS[4])) do
   if month < ARGV[4] then redis.call('HDEL', KEYS[4], month) end

@@ -22,7 +22,7 @@ const RedisScript& Greet();
 // KEYS: epochs, ended, recent, recent:order, commands, then the hash of each epoch.
 // ARGV: month, commands to add, exchanges to keep, today, then for each epoch: name, sequence,
 // fields × 2 and as many texts, exchanges and as many pairs of id and text. → commands of the
-// month.
+// month, then a list of name and sequence of each epoch told of that was folded.
 const RedisScript& Flush();
 // KEYS: epochs, ended, buckets, the epoch's hash. ARGV: prefix, name, today.
 const RedisScript& Fold();

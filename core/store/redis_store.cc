@@ -109,11 +109,14 @@ void RedisStore::Take(const SharedRequest& request, Result<RespReply> reply,
                       const Replied& replied) {
   reply = Judged(std::move(reply));
   if (reply) Remember(request);
-  if (reply && request->script == &redis_scripts::Flush()) TakeMonth(reply->Int().value_or(0));
+  if (reply && request->script == &redis_scripts::Flush()) {
+    TakeMonth(redis_replies::MonthOfFlush(*reply));
+  }
   replied(std::move(reply));
 }
 
-void RedisStore::RunAll(std::vector<SharedRequest> requests, const Done<Unit>& done) {
+void RedisStore::RunAll(std::vector<SharedRequest> requests, const Done<Unit>& done,
+                        const Read& read) {
   if (requests.empty()) {
     done(Unit());
     return;
@@ -124,8 +127,14 @@ void RedisStore::RunAll(std::vector<SharedRequest> requests, const Done<Unit>& d
   };
   auto join = std::make_shared<Join>(Join{requests.size(), Unit()});
   for (SharedRequest& request : requests) {
-    Run(std::move(request), [join, done](Result<RespReply> reply) {
-      if (!reply && join->result) join->result = std::unexpected(std::move(reply.error()));
+    Run(std::move(request), [join, done, read](Result<RespReply> reply) {
+      Result<Unit> result;
+      if (!reply) {
+        result = std::unexpected(std::move(reply.error()));
+      } else if (read) {
+        result = read(*reply);
+      }
+      if (!result && join->result) join->result = std::move(result);
       if (--join->left == 0) done(std::move(join->result));
     });
   }
@@ -223,10 +232,22 @@ void RedisStore::Load(Done<LedgerImage> done) {
       std::move(done));
 }
 
-void RedisStore::Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) {
-  Do<Unit>([this, flushes = std::move(flushes)](
-               const Done<Unit>& answer) { RunAll(FlushRequests(flushes), answer); },
-           std::move(done));
+void RedisStore::Flush(std::vector<LedgerFlush> flushes, Done<Flushed> done) {
+  Do<Flushed>(
+      [this, flushes = std::move(flushes)](const Done<Flushed>& answer) {
+        auto flushed = std::make_shared<Flushed>();
+        auto told = [flushed, answer](Result<Unit> result) {
+          if (result) {
+            answer(std::move(*flushed));
+          } else {
+            answer(std::unexpected(std::move(result.error())));
+          }
+        };
+        RunAll(FlushRequests(flushes), told, [flushed](const RespReply& reply) {
+          return redis_replies::AddEnded(reply, *flushed);
+        });
+      },
+      std::move(done));
 }
 
 void RedisStore::Fold(std::string epoch, Done<Unit> done) {

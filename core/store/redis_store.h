@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -57,7 +58,7 @@ class RedisStore final : public Store, private RedisGreeter {
   StoreStatus status() const override;
   void Load(Done<LedgerImage> done) override;
   // Very many rows are told in several commands; if one of them fails, the others may be there.
-  void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) override;
+  void Flush(std::vector<LedgerFlush> flushes, Done<Flushed> done) override;
   // As lasting as the server's own disk is.
   void Fold(std::string epoch, Done<Unit> done) override;
   void Expire(Period kept_from, Done<Unit> done) override;
@@ -89,8 +90,9 @@ class RedisStore final : public Store, private RedisGreeter {
   void Take(const SharedRequest& request, Result<RespReply> reply, const Replied& replied);
   // The server's error replies as errors.
   Result<RespReply> Judged(Result<RespReply> reply);
-  // All of them; the first error, if any.
-  void RunAll(std::vector<SharedRequest> requests, const Done<Unit>& done);
+  // All of them, and what each says to `read`; the first error, if any.
+  using Read = std::function<Result<Unit>(const RespReply&)>;
+  void RunAll(std::vector<SharedRequest> requests, const Done<Unit>& done, const Read& read = {});
   void Remember(const SharedRequest& request);
   void TakeMonth(int64_t total);
   void CompareDirectory();

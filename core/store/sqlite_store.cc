@@ -99,7 +99,7 @@ class SqliteStore::Tables {
   Result<Unit> Prepare(const std::string& path);
 
   Result<LedgerImage> Load();
-  Result<Unit> Flush(const std::vector<LedgerFlush>& flushes);
+  Result<Flushed> Flush(const std::vector<LedgerFlush>& flushes);
   Result<Unit> Fold(const std::string& epoch);
   Result<Unit> Expire(Period kept_from);
   Result<std::vector<StateBlob>> LoadStates(const std::string& kind);
@@ -119,7 +119,7 @@ class SqliteStore::Tables {
   Result<Unit> CheckIdentity(const std::string& path);
   // Makes it when there is none.
   Result<Epoch> FindEpoch(const std::string& name);
-  Result<Unit> FlushOne(const LedgerFlush& flush);
+  Result<Unit> FlushOne(const LedgerFlush& flush, Flushed& flushed);
   Result<Unit> FoldOne(const std::string& epoch);
   Result<Unit> PutRecent(const std::vector<LedgerEntry>& entries);
   Result<Unit> LoadRows(int64_t epoch, RowSet& to);
@@ -232,9 +232,10 @@ Result<Unit> SqliteStore::Tables::PutRecent(const std::vector<LedgerEntry>& entr
   return trim_recent_.Reset().Bind(static_cast<int64_t>(kRecent)).Run();
 }
 
-Result<Unit> SqliteStore::Tables::FlushOne(const LedgerFlush& flush) {
+Result<Unit> SqliteStore::Tables::FlushOne(const LedgerFlush& flush, Flushed& flushed) {
   auto epoch = FindEpoch(flush.epoch);
   if (!epoch) return std::unexpected(std::move(epoch.error()));
+  if (epoch->folded) flushed.ended.push_back({flush.epoch, epoch->sequence});
   if (epoch->folded || flush.sequence < epoch->sequence) return Unit();
   for (const DayRow& row : flush.rows.days) {
     put_day_.Reset().Bind(epoch->id).Bind(int64_t{row.day});
@@ -251,12 +252,14 @@ Result<Unit> SqliteStore::Tables::FlushOne(const LedgerFlush& flush) {
   return set_sequence_.Reset().Bind(flush.sequence).Bind(epoch->id).Run();
 }
 
-Result<Unit> SqliteStore::Tables::Flush(const std::vector<LedgerFlush>& flushes) {
-  return Together([&]() -> Result<Unit> {
+Result<Flushed> SqliteStore::Tables::Flush(const std::vector<LedgerFlush>& flushes) {
+  return Together([&]() -> Result<Flushed> {
+    Flushed flushed;
     for (const LedgerFlush& flush : flushes) {
-      if (auto put = FlushOne(flush); !put) return put;
+      auto put = FlushOne(flush, flushed);
+      if (!put) return std::unexpected(std::move(put.error()));
     }
-    return Unit();
+    return flushed;
   });
 }
 
@@ -472,9 +475,9 @@ void SqliteStore::Load(Done<LedgerImage> done) {
   Do<LedgerImage>([](Tables& tables) { return tables.Load(); }, std::move(done));
 }
 
-void SqliteStore::Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) {
-  Do<Unit>([flushes = std::move(flushes)](Tables& tables) { return tables.Flush(flushes); },
-           std::move(done));
+void SqliteStore::Flush(std::vector<LedgerFlush> flushes, Done<Flushed> done) {
+  Do<Flushed>([flushes = std::move(flushes)](Tables& tables) { return tables.Flush(flushes); },
+              std::move(done));
 }
 
 void SqliteStore::Fold(std::string epoch, Done<Unit> done) {

@@ -287,8 +287,9 @@ Result<Unit> WriteState(Store& store, const Vault& vault, const StateImage& imag
   // A name that no other import has: flushes of an epoch that was folded would be ignored.
   std::string epoch = "import-" + RandomHex(8);
   std::vector<LedgerFlush> flushes{{epoch, 1, image.rows, image.recent}};
-  auto flushed = Done<Unit>([&](auto done) { store.Flush(std::move(flushes), std::move(done)); });
-  if (!flushed) return flushed;
+  auto flushed =
+      Done<Flushed>([&](auto done) { store.Flush(std::move(flushes), std::move(done)); });
+  if (!flushed) return std::unexpected(std::move(flushed.error()));
   return Done<Unit>([&](auto done) { store.Fold(epoch, std::move(done)); });
 }
 

@@ -34,6 +34,19 @@ struct LedgerFlush {
   std::vector<LedgerEntry> recent;  // in the order of their ends; known by their ids
 };
 
+// An epoch that was folded, by whomever.
+struct EndedEpoch {
+  std::string epoch;
+  int64_t sequence = 0;  // of the newest flush that is in what was folded; 0: of none
+  bool operator==(const EndedEpoch&) const = default;
+};
+
+// What became of the flushes of one call.
+struct Flushed {
+  // Nothing of theirs was taken by this call, but an earlier one may have been.
+  std::vector<EndedEpoch> ended;
+};
+
 struct EpochRows {
   std::string epoch;
   int64_t sequence = 0;  // of its newest flush
@@ -119,11 +132,11 @@ class Store {
   virtual StoreStatus status() const { return {}; }
 
   virtual void Load(Done<LedgerImage> done) = 0;
-  // All of the flushes or none.
-  virtual void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) = 0;
-  // The epoch has ended: adds its rows to the folded ones, once. Flushes of it are ignored from
-  // then on, and so is folding it again. When it is done, all of the epoch is there to stay,
-  // whatever happens to the machine: its journal is needed no more.
+  // All of the flushes or none, but for those of epochs that were folded.
+  virtual void Flush(std::vector<LedgerFlush> flushes, Done<Flushed> done) = 0;
+  // The epoch has ended: adds its rows to the folded ones, once. Flushes of it are not taken from
+  // then on and told as ended, and folding it again is ignored. When it is done, all of the epoch
+  // is there to stay, whatever happens to the machine: its journal is needed no more.
   virtual void Fold(std::string epoch, Done<Unit> done) = 0;
   // Drops rows before `kept_from`, of whatever epoch.
   virtual void Expire(Period kept_from, Done<Unit> done) = 0;

@@ -30,7 +30,7 @@ class TestStore final : public Store {
  public:
   std::string_view kind() const override { return "test"; }
   void Load(Done<LedgerImage> done) override { inner.Load(std::move(done)); }
-  void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) override {
+  void Flush(std::vector<LedgerFlush> flushes, Done<Flushed> done) override {
     inner.Flush(std::move(flushes), std::move(done));
   }
   void Fold(std::string epoch, Done<Unit> done) override {

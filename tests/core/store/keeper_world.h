@@ -30,7 +30,7 @@ class TestStore final : public Store {
     if (fails) return done(Fail(Party::kRelay, Fault::kInternal, "not there yet", true));
     inner_.Load(std::move(done));
   }
-  void Flush(std::vector<LedgerFlush> flushes, Done<Unit> done) override {
+  void Flush(std::vector<LedgerFlush> flushes, Done<Flushed> done) override {
     ++calls["flush"];
     if (!Fails(done)) inner_.Flush(std::move(flushes), Later(std::move(done)));
   }
@@ -55,7 +55,7 @@ class TestStore final : public Store {
 
   // Gives the answers that were held back.
   void Answer() {
-    for (auto& [done, result] : std::exchange(held_, {})) done(std::move(result));
+    for (auto& answer : std::exchange(held_, {})) answer();
   }
 
   std::map<std::string, int> calls;
@@ -68,31 +68,36 @@ class TestStore final : public Store {
 
  private:
   // Where it fails without having done anything.
-  bool Fails(Done<Unit>& done) {
+  template <class T>
+  bool Fails(Done<T>& done) {
     bool blinks = failures > 0;
     if (blinks) {
       --failures;
       if (on_failure) on_failure();
     }
     if (!blinks && (!fails || done_but_lost)) return false;
-    Give(std::move(done), Fail(Party::kRelay, Fault::kInternal, "disk full"));
+    Give<T>(std::move(done), Fail(Party::kRelay, Fault::kInternal, "disk full"));
     return true;
   }
-  Done<Unit> Later(Done<Unit> done) {
-    return [this, done = std::move(done)](Result<Unit> result) mutable {
+  template <class T>
+  Done<T> Later(Done<T> done) {
+    return [this, done = std::move(done)](Result<T> result) mutable {
       if (fails) result = Fail(Party::kRelay, Fault::kInternal, "the answer was lost");
       Give(std::move(done), std::move(result));
     };
   }
-  void Give(Done<Unit> done, Result<Unit> result) {
+  template <class T>
+  void Give(Done<T> done, Result<T> result) {
     if (holds) {
-      held_.emplace_back(std::move(done), std::move(result));
+      held_.push_back([done = std::move(done), result = std::move(result)]() mutable {
+        done(std::move(result));
+      });
     } else {
       done(std::move(result));
     }
   }
   Store& inner_;
-  std::vector<std::pair<Done<Unit>, Result<Unit>>> held_;
+  std::vector<std::function<void()>> held_;
 };
 
 // What lasts: a disk, and the store.

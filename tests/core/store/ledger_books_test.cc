@@ -220,7 +220,7 @@ TEST(LedgerBooks, GiveAbsoluteSumsAndEachExchangeOnce) {
   EXPECT_EQ(second[0].recent[0].id, "c");
 }
 
-TEST(LedgerBooks, TakeBackWhatDidNotArriveInItsOrder) {
+TEST(LedgerBooks, GiveAgainWhatMayHaveArrivedAsItWasAndTheRestBehindIt) {
   TempFolder temp;
   LedgerBooks books(temp.File("journal"), "run", 1);
   ASSERT_TRUE(books.Begin());
@@ -233,16 +233,94 @@ TEST(LedgerBooks, TakeBackWhatDidNotArriveInItsOrder) {
   ASSERT_EQ(taken.size(), 1U);
   EXPECT_EQ(taken[0].recent.size(), Store::kRecent);
   EXPECT_EQ(taken[0].recent.front().id, "6");
-  close_some(3);
-  books.GiveBack(std::move(taken));
-  EXPECT_TRUE(books.changed());
+  int64_t before = n;
+  books.GiveBack(taken);
+  EXPECT_TRUE(books.changed()) << "it is still to be told";
+  close_some(Store::kRecent + 3);
   auto again = books.Take();
   ASSERT_EQ(again.size(), 1U);
-  EXPECT_EQ(SumOfFlushes(again).requests, n);
+  EXPECT_EQ(again[0].sequence, taken[0].sequence);
+  EXPECT_EQ(again[0].rows.days, taken[0].rows.days);
+  EXPECT_EQ(SumOfFlushes(again).requests, before);
   ASSERT_EQ(again[0].recent.size(), Store::kRecent);
   for (size_t i = 0; i < Store::kRecent; ++i) {
-    ASSERT_EQ(again[0].recent[i].id, std::to_string(9 + i)) << "the oldest have gone";
+    ASSERT_EQ(again[0].recent[i].id, std::to_string(6 + i));
   }
+  books.Arrived(again, {});
+  auto rest = books.Take();
+  ASSERT_EQ(rest.size(), 1U);
+  EXPECT_GT(rest[0].sequence, taken[0].sequence);
+  EXPECT_EQ(SumOfFlushes(rest).requests, n);
+  ASSERT_EQ(rest[0].recent.size(), Store::kRecent);
+  EXPECT_EQ(rest[0].recent.front().id, std::to_string(before + 4)) << "the oldest have gone";
+  EXPECT_EQ(rest[0].recent.back().id, std::to_string(n));
+  EXPECT_FALSE(books.changed());
+}
+
+TEST(LedgerBooks, GoOnUnderAnotherNameWithWhatWasNotFolded) {
+  for (bool counted : {false, true}) {
+    TempFolder temp;
+    LedgerBooks books(temp.File("journal"), "run", 1);
+    ASSERT_TRUE(books.Begin());
+    Close(books, "a", 1);
+    books.Arrived(books.Take(), {});  // sequence 1
+    Close(books, "b", 2);
+    auto flushes = books.Take();  // 2: in what was folded or not
+    ASSERT_EQ(flushes.size(), 1U);
+    Close(books, "c", 4);
+    Open(books, "d", 8);
+    auto old = books.BeginAnew({{"run-0", counted ? 2 : 1}}, flushes);
+    books.Arrived(flushes, {});
+    ASSERT_EQ(old.size(), 1U);
+    EXPECT_TRUE(old[0].last.epoch.empty()) << "it is folded already";
+    ASSERT_EQ(old[0].files.size(), 1U);
+    EXPECT_EQ(old[0].files[0], temp.File("journal") + "/run-0.1");
+    std::filesystem::remove(old[0].files[0]);
+    EXPECT_FALSE(books.wants_begin());
+    Replayed replayed = Replay(temp.File("journal"));
+    EXPECT_EQ(replayed.sum.input, (counted ? 4 : 6) + 8) << "its journal has all of it";
+    Close(books, "d", 8);
+    auto rest = books.Take();
+    ASSERT_EQ(rest.size(), 1U);
+    EXPECT_EQ(rest[0].epoch, "run-1");
+    EXPECT_EQ(rest[0].sequence, 1);
+    EXPECT_EQ(SumOfFlushes(rest).input, (counted ? 4 : 6) + 8);
+    std::vector<std::string> ids;
+    for (const LedgerEntry& entry : rest[0].recent) ids.push_back(entry.id);
+    EXPECT_EQ(ids, counted ? (std::vector<std::string>{"c", "d"})
+                           : (std::vector<std::string>{"b", "c", "d"}));
+  }
+}
+
+TEST(LedgerBooks, EndAnEpochOfWhichAllIsOldAndInTheStore) {
+  TempFolder temp;
+  LedgerBooks books(temp.File("journal"), "run", 1);
+  ASSERT_TRUE(books.Begin());
+  Period later{kTestDay + 1, HourOf(kTestNoon) + 24};
+  EXPECT_TRUE(books.EndQuiet(later).empty()) << "nothing is of it";
+  Close(books, "a", 1);
+  EXPECT_TRUE(books.EndQuiet(later).empty()) << "nobody was told";
+  books.GiveBack(books.Take());
+  EXPECT_TRUE(books.EndQuiet(later).empty()) << "it is in doubt";
+  books.Arrived(books.Take(), {});
+  EXPECT_TRUE(books.EndQuiet({kTestDay, HourOf(kTestNoon)}).empty()) << "it is not old";
+  Open(books, "b", 2);
+  EXPECT_TRUE(books.EndQuiet(later).empty()) << "something is under way";
+  Close(books, "b", 2);
+  books.Arrived(books.Take(), {});
+  auto old = books.EndQuiet(later);
+  ASSERT_EQ(old.size(), 1U);
+  EXPECT_EQ(old[0].last.epoch, "run-0");
+  EXPECT_TRUE(old[0].last.rows.empty());
+  EXPECT_EQ(old[0].files, std::vector<std::string>{temp.File("journal") + "/run-0.1"});
+  EXPECT_TRUE(books.EndQuiet(later).empty());
+  EXPECT_TRUE(books.flushed_epochs().empty());
+  EXPECT_FALSE(books.wants_begin());
+  Close(books, "c", 4);
+  auto flushes = books.Take();
+  ASSERT_EQ(flushes.size(), 1U);
+  EXPECT_EQ(flushes[0].epoch, "run-1");
+  EXPECT_EQ(SumOfFlushes(flushes).input, 4);
 }
 
 TEST(LedgerBooks, RemoveASegmentOnlyWhenTheStoreHasItAndTheDiskTheNext) {

@@ -422,6 +422,178 @@ TEST(LedgerKeeper, WorksOnItsThreadWithTheEmbeddedStore) {
   EXPECT_EQ(SumOf({past->days, {}}).requests, 2 * kThreads * kEach);
 }
 
+// What the start of another relay does with the epochs of a run that it takes for dead.
+void FoldAll(World& world) {
+  auto image = Await<LedgerImage>([&](auto done) { world.kept.Load(std::move(done)); });
+  for (const EpochRows& epoch : image->epochs) {
+    ASSERT_TRUE(Await<Unit>([&](auto done) { world.kept.Fold(epoch.epoch, std::move(done)); }));
+  }
+}
+
+// A host that slept for nine days, or could not reach the store.
+TEST(LedgerKeeper, LosesNothingOfAnEpochThatAnotherRelayFolded) {
+  World world;
+  {
+    Process process(world);
+    for (int i = 0; i < 10; ++i) process.Close(std::to_string(i), 1);
+    process.Pass(2);
+    world.clock.Advance(9 * 24h);
+    FoldAll(world);
+    for (int i = 10; i < 20; ++i) process.Close(std::to_string(i), 1);
+    process.Pass(2);
+    EXPECT_EQ(InStore(world).requests, 20);
+    EXPECT_GE(process.keeper->status().errors[static_cast<size_t>(Op::kEnded)], 1U);
+    EXPECT_FALSE(process.keeper->status().degraded());
+    // The rows of this minute have been told: what comes goes on in them.
+    for (int i = 20; i < 30; ++i) process.Close(std::to_string(i), 1);
+    process.Pass(2);
+    FoldAll(world);
+    for (int i = 30; i < 40; ++i) process.Close(std::to_string(i), 1);
+    process.Pass(2);
+    EXPECT_EQ(InStore(world).requests, 40);
+    EXPECT_EQ(process.Sum().requests, 40);
+    EXPECT_EQ(world.files(), 2U) << "journals of the new names only";
+    process.Close("last", 1);
+  }
+  auto image = Await<LedgerImage>([&](auto done) { world.kept.Load(std::move(done)); });
+  EXPECT_EQ(image->recent.size(), 40U);
+  for (int run = 0; run < 2; ++run) {
+    Process next(world);
+    EXPECT_EQ(next.Sum().requests, 41);
+    EXPECT_EQ(InStore(world).requests, 41);
+  }
+}
+
+TEST(LedgerKeeper, CountsOnceWhatWasFoldedBeforeItsAnswerGotLost) {
+  for (bool done : {false, true}) {
+    World world;
+    Process process(world);
+    for (int i = 0; i < 10; ++i) process.Close(std::to_string(i), 1);
+    process.Pass(2);
+    world.store.fails = true;
+    world.store.done_but_lost = done;
+    for (int i = 10; i < 20; ++i) process.Close(std::to_string(i), 1);
+    process.Pass(2);
+    for (int i = 20; i < 30; ++i) process.Close(std::to_string(i), 1);
+    process.Pass(2);
+    EXPECT_EQ(InStore(world).requests, done ? 20 : 10);
+    FoldAll(world);
+    world.store.fails = false;
+    process.Pass(2);
+    EXPECT_EQ(InStore(world).requests, 30) << done;
+    process.keeper->Finish();
+    EXPECT_EQ(InStore(world).requests, 30) << done;
+    EXPECT_EQ(world.files(), 0U);
+    auto image = Await<LedgerImage>([&](auto got) { world.kept.Load(std::move(got)); });
+    EXPECT_TRUE(image->epochs.empty());
+    EXPECT_EQ(image->recent.size(), 30U);
+  }
+}
+
+TEST(LedgerKeeper, HearsAtTheEndThatItsEpochWasFolded) {
+  World world;
+  {
+    Process process(world);
+    for (int i = 0; i < 10; ++i) process.Close(std::to_string(i), 1);
+    process.Pass(2);
+    FoldAll(world);
+    for (int i = 10; i < 20; ++i) process.Close(std::to_string(i), 1);
+    process.keeper->Finish();
+  }
+  EXPECT_EQ(InStore(world).requests, 20);
+  EXPECT_EQ(world.files(), 0U);
+  EXPECT_EQ(Process(world).Sum().requests, 20);
+}
+
+TEST(LedgerKeeper, EndsItsEpochsItselfWhenItIsQuietForADay) {
+  World world;
+  {
+    Process process(world);
+    for (int i = 0; i < 10; ++i) process.Close(std::to_string(i), 1);
+    process.Pass(2);
+    auto hours = [&](int count) {
+      for (int i = 0; i < count; ++i) {
+        world.clock.Advance(1h);
+        process.Pass(3);
+      }
+    };
+    hours(20);
+    EXPECT_EQ(world.store.calls["fold"], 0);
+    hours(9 * 24);
+    EXPECT_EQ(world.store.calls["fold"], 2) << "once for each worker";
+    EXPECT_EQ(world.files(), 2U);
+    auto image = Await<LedgerImage>([&](auto done) { world.kept.Load(std::move(done)); });
+    EXPECT_TRUE(image->epochs.empty()) << "there is nothing that others could fold";
+    EXPECT_EQ(image->ended, (std::vector<std::string>{"run1-0", "run1-1"}));
+    for (int i = 10; i < 20; ++i) process.Close(std::to_string(i), 1);
+    process.Pass(2);
+    EXPECT_EQ(InStore(world).requests, 20);
+    EXPECT_EQ(process.Sum().requests, 20);
+    EXPECT_EQ(process.keeper->status().errors[static_cast<size_t>(Op::kEnded)], 0U);
+    process.Close("last", 1);
+  }
+  Process next(world);
+  EXPECT_EQ(next.Sum().requests, 21);
+  EXPECT_EQ(InStore(world).requests, 21);
+}
+
+// Killed when its quiet epochs have new names, and the old ones are not yet folded.
+TEST(LedgerKeeper, CountsAQuietEpochOnceThoughItIsKilledBeforeItIsFolded) {
+  World world;
+  {
+    Process process(world);
+    for (int i = 0; i < 10; ++i) process.Close(std::to_string(i), 1);
+    process.Pass(2);
+    world.store.fails = true;
+    world.clock.Advance(72h);
+    process.keeper->Step();
+    EXPECT_EQ(world.files(), 4U) << "of both names";
+    process.Close("last", 1);
+    process.Pass(2);
+  }
+  world.store.fails = false;
+  Process next(world);
+  EXPECT_EQ(next.Sum().requests, 11);
+  next.Pass(2);
+  EXPECT_EQ(InStore(world).requests, 11);
+  EXPECT_EQ(world.files(), 2U);
+}
+
+// Requests, steps, lost answers and folding by others in any order against a plain count.
+TEST(LedgerKeeper, AgreesWithAModelWhileOthersFoldItsEpochs) {
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    std::mt19937 random(seed);
+    auto chance = [&](int percent) { return static_cast<int>(random() % 100) < percent; };
+    World world;
+    int64_t requests = 0;
+    for (int run = 0; run < 4; ++run) {
+      Process process(world, 1500);
+      ASSERT_EQ(process.Sum().requests, requests) << "seed " << seed << ", run " << run;
+      for (int i = 0; i < 150; ++i) {
+        if (chance(70)) process.Close(std::to_string(++requests), 1);
+        if (chance(10)) world.store.fails = !world.store.fails;
+        if (chance(10)) world.store.done_but_lost = !world.store.done_but_lost;
+        if (chance(10)) world.store.holds = !world.store.holds;
+        if (chance(20)) world.store.Answer();
+        if (chance(8)) FoldAll(world);
+        if (chance(5)) world.clock.Advance(std::chrono::hours(random() % 60));
+        if (chance(60)) {
+          world.clock.Advance(std::chrono::milliseconds(random() % 900));
+          process.keeper->Step();
+        }
+      }
+      world.store.fails = false;
+      world.store.holds = false;
+      world.store.Answer();
+      // From then on it knows of all that was folded.
+      process.Pass(4);
+      ASSERT_EQ(InStore(world).requests, requests) << "seed " << seed << ", run " << run;
+      process.Close(std::to_string(++requests), 1);
+      if (chance(50)) process.keeper->Finish();
+    }
+  }
+}
+
 // Any order of requests, steps, failures and crashes against a plain count. Only a crash while the
 // journal fails may lose something, and then no more than what the store has not been told.
 TEST(LedgerKeeper, R38_AgreesWithAModelThroughRandomCrashes) {

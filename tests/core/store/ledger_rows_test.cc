@@ -27,7 +27,7 @@ TEST(LedgerRows, SumsByDayAndByHour) {
   EXPECT_EQ(all.hours[1].key, "bob");
 }
 
-TEST(LedgerRows, GivesWhatChangedOnceAndAgainWhenItDidNotArrive) {
+TEST(LedgerRows, GivesWhatChangedOnceWithItsPresentTotals) {
   LedgerRows rows;
   LedgerEntry entry = TestEntry("1", 10);
   rows.Add(entry, TestPeriod(entry));
@@ -40,11 +40,39 @@ TEST(LedgerRows, GivesWhatChangedOnceAndAgainWhenItDidNotArrive) {
   EXPECT_TRUE(rows.TakeChanged().empty());
 
   rows.Add(TestEntry("3", 1, "bob"), TestPeriod(entry));
-  rows.GiveBack(first);
   RowSet again = rows.TakeChanged();
-  EXPECT_EQ(again.days.size(), 2U);
-  EXPECT_EQ(SumOf(again).input, 12);
-  EXPECT_EQ(SumOfHours(again).input, 12);
+  EXPECT_EQ(again.days.size(), 1U);
+  EXPECT_EQ(SumOf(again).input, 2);
+  EXPECT_EQ(SumOfHours(again).input, 2);
+}
+
+TEST(LedgerRows, TellsWhatItCountsBeyondABase) {
+  LedgerRows rows;
+  LedgerEntry entry = TestEntry("1", 10);
+  Period now = TestPeriod(entry);
+  Period next{now.day + 1, now.hour + 24};
+  rows.Add(entry, now);
+  rows.Add(TestEntry("2", 5, "bob"), now);
+  LedgerRows base;
+  base.Set(rows.All());
+  EXPECT_TRUE(rows.Since(base).empty());
+  rows.Add(TestEntry("3", 7), now);
+  rows.Add(TestEntry("4", 1, "carol"), next);
+  LedgerRows since = rows.Since(base);
+  RowSet rest = since.TakeChanged();
+  ASSERT_EQ(rest.days.size(), 2U);
+  ASSERT_EQ(rest.hours.size(), 2U);
+  LedgerTotals seven;
+  seven.Add(TestEntry("3", 7));
+  EXPECT_EQ(rest.days[0].totals, seven);
+  EXPECT_EQ(rest.hours[0].totals, seven);
+  EXPECT_EQ(SumOf(rest).requests, 2);
+  EXPECT_EQ(SumOf(rest).input, 8);
+  // A base may know what was forgotten since, and forgets it too.
+  base.DropUnknown(since);
+  ASSERT_EQ(base.All().days.size(), 1U);
+  EXPECT_EQ(base.All().days[0].key, "alice");
+  EXPECT_EQ(base.TakeChanged().hours.size(), 1U);
 }
 
 TEST(LedgerRows, TakesAbsoluteTotalsInPlaceOfItsOwn) {

@@ -25,7 +25,7 @@ LedgerFlush FlushOf(const std::string& epoch, int64_t n) {
 TEST(Past, HasAllThatTheStoreHasButWhatIsOurOwn) {
   TempFolder temp;
   MemoryStore store;
-  ASSERT_TRUE(Await<Unit>([&](auto done) {
+  ASSERT_TRUE(Await<Flushed>([&](auto done) {
     store.Flush({FlushOf("old-0", 1), FlushOf("new-0", 2), FlushOf("newer-0", 4)}, std::move(done));
   }));
   StateBlob health{"health", "claude/a", "x"};

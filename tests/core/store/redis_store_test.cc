@@ -26,8 +26,8 @@ LedgerFlush FlushOf(int64_t sequence, int64_t n) {
 Result<LedgerImage> Load(Store& store) {
   return Await<LedgerImage>([&](auto done) { store.Load(std::move(done)); });
 }
-Result<Unit> Flush(Store& store, int64_t sequence, int64_t n = 1) {
-  return Await<Unit>([&](auto done) { store.Flush({FlushOf(sequence, n)}, std::move(done)); });
+Result<Flushed> Flush(Store& store, int64_t sequence, int64_t n = 1) {
+  return Await<Flushed>([&](auto done) { store.Flush({FlushOf(sequence, n)}, std::move(done)); });
 }
 // Why a store with these options cannot be read.
 std::string Refusal(RedisOptions options) {
@@ -272,6 +272,45 @@ TEST(RedisStore, TellsWhichRunsMayStillGoOn) {
   EXPECT_FALSE(Load(store)->epochs.at(0).may_live);
 }
 
+TEST(RedisStore, KnowsWhatWasFoldedAsLongAsRowsAreKept) {
+  RedisServer server;
+  ManualClock clock;
+  RedisStore store({server.options()}, clock);
+  auto fold = [&](auto done) { store.Fold("a", std::move(done)); };
+  auto expire = [&](int32_t kept_from) {
+    return Await<Unit>([&](auto done) { store.Expire({kept_from, 0}, std::move(done)); });
+  };
+  int32_t today = Zone().DayOf(clock.Wall());
+  ASSERT_TRUE(Flush(store, 3));
+  ASSERT_TRUE(Await<Unit>(fold));
+  ASSERT_TRUE(expire(today));
+  auto told = Flush(store, 4);
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->ended, (std::vector<EndedEpoch>{{"a", 3}}));
+  // As relays wrote it that did not note the sequence.
+  server.Ask({"HSET", "relay:ended", "a", std::to_string(today)});
+  told = Flush(store, 4);
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->ended, (std::vector<EndedEpoch>{{"a", 0}}));
+  ASSERT_TRUE(expire(today));
+  EXPECT_EQ(Load(store)->ended.size(), 1U);
+  ASSERT_TRUE(expire(today + 1));
+  EXPECT_TRUE(Load(store)->ended.empty());
+}
+
+TEST(RedisStore, NamesAnEpochOnceThatWasToldInSeveralCommands) {
+  RedisServer server;
+  RedisStore store({server.options()});
+  ASSERT_TRUE(Await<Unit>([&](auto done) { store.Fold("a", std::move(done)); }));
+  LedgerFlush flush = FlushOf(1, 1);
+  for (int i = 0; i < 5000; ++i) {
+    flush.rows.days.push_back({kTestDay + i, "alice", "model", "claude/team", {}});
+  }
+  auto told = Await<Flushed>([&](auto done) { store.Flush({flush}, std::move(done)); });
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->ended, (std::vector<EndedEpoch>{{"a", 0}}));
+}
+
 TEST(RedisStore, DiesInTimeAlthoughNobodyAnswers) {
   RedisOptions options;
   options.host = "127.0.0.1";
@@ -280,7 +319,7 @@ TEST(RedisStore, DiesInTimeAlthoughNobodyAnswers) {
   {
     RedisStore store({options});
     for (int i = 0; i < 2000; ++i) {
-      store.Flush({FlushOf(i, 1)}, [&failed](const Result<Unit>& result) { failed += !result; });
+      store.Flush({FlushOf(i, 1)}, [&failed](const Result<Flushed>& result) { failed += !result; });
     }
   }
   EXPECT_EQ(failed, 2000);

@@ -31,8 +31,8 @@ LedgerFlush FlushOf(int64_t sequence, int64_t n) {
   return {"a", sequence, rows.All(), {entry}};
 }
 
-Result<Unit> Flush(Store& store, LedgerFlush flush) {
-  return Await<Unit>([&](auto done) { store.Flush({std::move(flush)}, std::move(done)); });
+Result<Flushed> Flush(Store& store, LedgerFlush flush) {
+  return Await<Flushed>([&](auto done) { store.Flush({std::move(flush)}, std::move(done)); });
 }
 
 int64_t InputOf(Store& store) {

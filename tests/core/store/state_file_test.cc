@@ -55,7 +55,7 @@ void Fill(Store& store, const Vault& vault) {
     flush.recent.push_back(entry);
     std::vector<LedgerFlush> flushes{flush};
     auto call = [&](auto done) { store.Flush(flushes, std::move(done)); };
-    Take<Unit>(call);
+    Take<Flushed>(call);
   }
   auto fold = [&](auto done) { store.Fold("a", std::move(done)); };
   Take<Unit>(fold);

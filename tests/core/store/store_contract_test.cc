@@ -20,6 +20,8 @@ namespace relay {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 struct Kind {
   std::string name;
@@ -33,9 +35,12 @@ class StoreContract : public ::testing::TestWithParam<Kind> {
     EXPECT_TRUE(image.has_value());
     return std::move(*image);
   }
-  void Flush(std::vector<LedgerFlush> flushes) {
-    EXPECT_TRUE(
-        Await<Unit>([&](auto done) { store_->Flush(std::move(flushes), std::move(done)); }));
+  // → the epochs that it says were folded.
+  std::vector<EndedEpoch> Flush(std::vector<LedgerFlush> flushes) {
+    auto flushed =
+        Await<Flushed>([&](auto done) { store_->Flush(std::move(flushes), std::move(done)); });
+    EXPECT_TRUE(flushed.has_value());
+    return flushed ? flushed->ended : std::vector<EndedEpoch>();
   }
   void Fold(const std::string& epoch) {
     EXPECT_TRUE(Await<Unit>([&](auto done) { store_->Fold(epoch, std::move(done)); }));
@@ -156,6 +161,29 @@ TEST_P(StoreContract, TakesNothingOfAnEpochThatWasFoldedUnseen) {
   LedgerImage image = Load();
   EXPECT_TRUE(image.folded.empty());
   EXPECT_TRUE(image.epochs.empty());
+}
+
+TEST_P(StoreContract, TellsWhichEpochsWereFoldedAndHowMuchOfThem) {
+  EXPECT_THAT(Flush({FlushOf("a", 1, 10), FlushOf("b", 1, 5)}), IsEmpty());
+  EXPECT_THAT(Flush({FlushOf("a", 3, 20)}), IsEmpty());
+  EXPECT_THAT(Flush({FlushOf("a", 2, 15)}), IsEmpty()) << "it is only late";
+  Fold("a");
+  Fold("unseen");
+  EXPECT_THAT(Flush({FlushOf("a", 4, 1000), FlushOf("b", 2, 6), FlushOf("unseen", 1, 9)}),
+              UnorderedElementsAre(EndedEpoch{"a", 3}, EndedEpoch{"unseen", 0}));
+  Fold("a");
+  EXPECT_THAT(Flush({FlushOf("a", 3, 20)}), ElementsAre(EndedEpoch{"a", 3})) << "still";
+  LedgerImage image = Load();
+  EXPECT_EQ(SumOf(image.folded).input, 20);
+  ASSERT_EQ(image.epochs.size(), 1U) << "the others of the call were taken";
+  EXPECT_EQ(SumOf(image.epochs[0].rows).input, 6);
+  // As long as rows are kept.
+  auto expire = [&](int32_t day) {
+    Period kept{day, 0};
+    ASSERT_TRUE(Await<Unit>([&](auto done) { store_->Expire(kept, std::move(done)); }));
+  };
+  expire(kTestDay);
+  EXPECT_THAT(Load().ended, UnorderedElementsAre("a", "unseen"));
 }
 
 TEST_P(StoreContract, DropsRowsThatAreTooOldOfEndedEpochsAndOfLiveOnes) {
@@ -298,7 +326,7 @@ TEST_P(StoreContract, KeepsNamesAndValuesOfAnyBytes) {
 TEST_P(StoreContract, FinishesWhatWasAskedBeforeItDies) {
   std::atomic<int> done{0};
   for (int i = 1; i <= 20; ++i) {
-    store_->Flush({FlushOf("a", i, i)}, [&done](const Result<Unit>& result) {
+    store_->Flush({FlushOf("a", i, i)}, [&done](const Result<Flushed>& result) {
       if (result) ++done;
     });
   }
