@@ -109,12 +109,10 @@ AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, Ti
       choice.probe = trouble.probe = turn_;
     }
   }
-  std::optional<size_t> own = AccountOfSessionLocked(wish, now);
-  if (!wish.generates && own != index) {
-    // It leaves no cache behind for which a session should come here.
-    choice.moved = own.has_value();
-  } else if (!wish.sticky.empty()) {
-    choice.moved = Remember(wish.sticky, index, now);
+  // What does not generate leaves no cache behind for which a session should come here.
+  const bool stays = wish.generates || AccountOfSessionLocked(wish, now) == index;
+  if (stays && !wish.sticky.empty()) {
+    choice.may_have_moved = Remember(wish.sticky, index, now);
   }
   return choice;
 }
@@ -132,8 +130,8 @@ AccountPool::Taken AccountPool::LeaseOf(Choosing choice, const Wish& wish) {
   if (!choice) return std::unexpected(choice.error());
   Changed();
   return std::make_unique<AccountLease>(shared_from_this(), std::move(choice->account),
-                                        choice->index, choice->probe, choice->guess, choice->moved,
-                                        wish);
+                                        choice->index, choice->probe, choice->guess,
+                                        choice->may_have_moved, wish);
 }
 
 std::expected<Unit, NoAccount> AccountPool::CanServe(const Wish& wish) {

@@ -59,13 +59,13 @@ class AccountLease final : public Lease {
   // `probe`: names it as the one request that finds out whether a rest is over; 0: it is not.
   // `guess`: the account failed others of late, and was taken since no other could serve.
   AccountLease(std::shared_ptr<AccountPool> pool, std::shared_ptr<const Account> account,
-               size_t index, uint64_t probe, bool guess, bool moved, const Wish& wish)
+               size_t index, uint64_t probe, bool guess, bool may_have_moved, const Wish& wish)
       : pool_(std::move(pool)),
         account_(std::move(account)),
         index_(index),
         probe_(probe),
         guess_(guess),
-        moved_(moved),
+        may_have_moved_(may_have_moved),
         sticky_(wish.sticky),
         tags_(wish.tags) {}
   ~AccountLease() override;
@@ -74,8 +74,9 @@ class AccountLease final : public Lease {
   const std::shared_ptr<const Account>& details() const { return account_; }
   size_t index() const { return index_; }
   bool guess() const { return guess_; }
-  // Its session had another account before.
-  bool moved() const { return moved_; }
+  // Its session had another account before, as far as the pool can tell: there is none, or this
+  // account has answered it nothing yet, so that it may be one that was forgotten.
+  bool may_have_moved() const { return may_have_moved_; }
   // What another account that takes its place must obey, too.
   const std::string& sticky() const { return sticky_; }
   const std::shared_ptr<const std::vector<std::string>>& tags() const { return tags_; }
@@ -86,7 +87,7 @@ class AccountLease final : public Lease {
   size_t index_;
   uint64_t probe_;
   bool guess_;
-  bool moved_;
+  bool may_have_moved_;
   std::string sticky_;
   std::shared_ptr<const std::vector<std::string>> tags_;
 };
@@ -125,6 +126,10 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   // What came of a request that this account served for `wish`. True when it changed what Look()
   // says.
   bool Report(size_t index, const Judgement& judgement, const Wish& wish = {});
+
+  // That account has answered the lease's session well. `moved`: not before what another had signed
+  // was taken out. From then on it is known whether the session moved.
+  void NoteAnswered(const AccountLease& lease, bool moved);
 
   // What the vendor says of the account's windows; one of which it says nothing stays as it was.
   void NoteWindows(size_t index, const UsageWindows& windows);
@@ -206,14 +211,15 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     TimePoint used{};
     TimePoint told{};  // when it was used as far as it was taken
     size_t slot = 0;
-    bool moved = false;  // it had another account before
+    bool moved = false;     // it had another account before
+    bool answered = false;  // well, by this account
   };
   struct Choice {
     size_t index = 0;
     uint64_t probe = 0;
     bool guess = false;
     std::shared_ptr<const Account> account;
-    bool moved = false;
+    bool may_have_moved = true;
   };
   using Choosing = std::expected<Choice, NoAccount>;
   class Ticket;
@@ -231,7 +237,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   void CountUseLocked(State& state, TimePoint now);
   bool ReportLocked(size_t index, const Judgement& judgement, const Wish& wish);
   void WakeAllLocked();
-  // Whether the session had another account before.
+  // Whether the session may have had another account before.
   bool Remember(const std::string& sticky, size_t index, TimePoint now);
   void ForgetOldest();
   size_t TakeSlotLocked();

@@ -24,7 +24,9 @@ bool AccountPool::Remember(const std::string& sticky, size_t index, TimePoint no
   auto [at, fresh] = sessions_.try_emplace(sticky);
   Session& session = at->second;
   session.moved = session.moved || (!fresh && session.index != index);
-  const bool moved = session.moved;
+  // As if it were forgotten.
+  if (now - session.used >= kStickyLife) session.answered = false;
+  const bool may_have_moved = session.moved || !session.answered;
   bool changed = fresh || session.index != index || now - session.told >= kTellUse;
   session.name = &at->first;
   session.index = index;
@@ -34,7 +36,20 @@ bool AccountPool::Remember(const std::string& sticky, size_t index, TimePoint no
   while (now - by_use_.front()->used >= kStickyLife) ForgetOldest();
   if (fresh) session.slot = TakeSlotLocked();
   if (changed) changed_sessions_.PushBack(session);
-  return moved;
+  return may_have_moved;
+}
+
+void AccountPool::NoteAnswered(const AccountLease& lease, bool moved) {
+  std::unique_lock lock(mutex_);
+  auto at = sessions_.find(lease.sticky());
+  if (at == sessions_.end() || at->second.index != lease.index()) return;
+  Session& session = at->second;
+  session.answered = true;
+  if (!moved || session.moved) return;
+  session.moved = true;
+  changed_sessions_.PushBack(session);
+  lock.unlock();
+  Changed();
 }
 
 void AccountPool::ForgetOldest() {

@@ -347,6 +347,8 @@ void Sending::Note(Attempt& attempt) {
   // What does not generate has limits of its own, which say nothing of the account's others.
   if (last_ == Kind::kLimited && x_.ask.operation != Operation::kGenerate) return;
   bool changed = pool_.Report(lease().index(), judgement, wish_);
+  bool settles = last_ == Kind::kFine && x_.ask.operation == Operation::kGenerate;
+  if (settles && lease().may_have_moved()) pool_.NoteAnswered(lease(), without_thinking_);
   if (changed) metrics.Show(pool_, loop_.Now());
   if (last_ == Kind::kFine || last_ == Kind::kRequest) return;
   Log(changed ? LogLevel::kWarn : LogLevel::kInfo, "attempt failed",
@@ -385,11 +387,14 @@ bool Sending::RenewsToken(const Attempt& attempt) {
 }
 
 // A session that moved brings what its former account thought. Where this one will not read that,
-// the request is sent once more without it: the vendor's way to go on. Nobody is blamed.
+// the request is sent once more without it: the vendor's way to go on. Nobody is blamed. One that
+// the pool does not know may have moved before it was forgotten, in a restart, or on another relay;
+// one that truly begins has no thinking.
 bool Sending::TakesOutThinking(Attempt& attempt) {
   bool refused = attempt.judgement.foreign_thinking && attempt.answer && !attempt.answer->stream;
-  bool may = config_.failover.thinking == ForeignThinking::kTakeOut && !takes_out_thinking_;
-  if (!refused || !may || !lease().moved()) return false;
+  bool may = config_.failover.thinking == ForeignThinking::kTakeOut && !takes_out_thinking_ &&
+             loop_.Now() < until_;
+  if (!refused || !may || !lease().may_have_moved()) return false;
   Call probe;
   if (!provider_.TakeOutThinking(x_, probe)) return false;
   takes_out_thinking_ = true;

@@ -70,7 +70,7 @@ class Sending {
   const Provider& provider_;
   Exchange& x_;
   Wish wish_;
-  const TimePoint until_;                    // no try begins after it
+  const TimePoint until_;                    // no try begins after it, but one with a renewed token
   std::optional<RetryBudget::Place> retry_;  // once it was needed
   TimePoint sent_{};                         // when this attempt's request went out
   std::unique_ptr<AccountLease> next_;       // in place of an account that is slow

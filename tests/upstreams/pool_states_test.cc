@@ -180,19 +180,40 @@ TEST(StickyStates, KeepThatASessionMoved) {
   OneRun before(Two());
   Wish wish;
   wish.sticky = "s";
-  EXPECT_FALSE((*before.pool->TryTake(wish))->moved());
-  EXPECT_FALSE((*before.pool->TryTake(wish))->moved());
+  // Neither is known before its account has answered it.
+  EXPECT_TRUE((*before.pool->TryTake(wish))->may_have_moved());
+  before.pool->NoteAnswered(**before.pool->TryTake(wish), false);
+  EXPECT_FALSE((*before.pool->TryTake(wish))->may_have_moved());
   before.pool->Report(0, {.kind = Kind::kRefused, .cause = "401"});
-  EXPECT_TRUE((*before.pool->TryTake(wish))->moved());
-  EXPECT_TRUE((*before.pool->TryTake(wish))->moved());
+  EXPECT_TRUE((*before.pool->TryTake(wish))->may_have_moved());
+  before.pool->NoteAnswered(**before.pool->TryTake(wish), false);
+  EXPECT_TRUE((*before.pool->TryTake(wish))->may_have_moved());
   Wish other;
   other.sticky = "t";
-  EXPECT_FALSE((*before.pool->TryTake(other))->moved());
+  before.pool->NoteAnswered(**before.pool->TryTake(other), false);
+  EXPECT_FALSE((*before.pool->TryTake(other))->may_have_moved());
 
   OneRun after(Two());
   EXPECT_THAT(after.sticky.Restore(before.Changed(before.sticky)), IsEmpty());
-  EXPECT_FALSE((*after.pool->TryTake(other))->moved());
-  EXPECT_TRUE((*after.pool->TryTake(wish))->moved());
+  for (const Wish& each : {wish, other}) {
+    EXPECT_TRUE((*after.pool->TryTake(each))->may_have_moved());
+    after.pool->NoteAnswered(**after.pool->TryTake(each), false);
+  }
+  EXPECT_FALSE((*after.pool->TryTake(other))->may_have_moved());
+  EXPECT_TRUE((*after.pool->TryTake(wish))->may_have_moved());
+}
+
+TEST(StickyStates, KeepThatThinkingWasTakenOut) {
+  OneRun before(Two());
+  Wish wish;
+  wish.sticky = "s";
+  std::unique_ptr<AccountLease> lease = *before.pool->TryTake(wish);
+  EXPECT_THAT(before.Changed(before.sticky), SizeIs(1));
+  before.pool->NoteAnswered(*lease, true);
+  OneRun after(Two());
+  EXPECT_THAT(after.sticky.Restore(before.Changed(before.sticky)), IsEmpty());
+  after.pool->NoteAnswered(**after.pool->TryTake(wish), false);
+  EXPECT_TRUE((*after.pool->TryTake(wish))->may_have_moved());
 }
 
 TEST(StickyStates, ForgetThoseLongestUnusedFirstAlsoAfterARestart) {

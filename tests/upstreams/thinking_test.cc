@@ -137,6 +137,12 @@ class ForeignHistory : public testing::Test {
     Ask();
     world.vendor.Answer("sk-a", Json(429, kLimitError, {"retry-after: 3600"}));
   }
+  // Whichever account it is.
+  void RefuseOnce() {
+    for (const char* key : {"sk-a", "sk-b", "sk-c"}) {
+      world.vendor.Answer(key, Json(400, kUnreadable));
+    }
+  }
   std::vector<std::string> bodies() {
     std::vector<std::string> all;
     for (const SeenRequest& seen : world.vendor.requests) all.push_back(seen.body);
@@ -170,11 +176,65 @@ TEST_F(ForeignHistory, OfASessionThatMovedIsSentOnceMoreWithoutTheThinking) {
 }
 
 TEST_F(ForeignHistory, OfASessionThatDidNotMoveIsTheClientsAffair) {
+  world.vendor.Answer("sk-a", Json(200, "{}"));
   world.vendor.otherwise = Json(400, kUnreadable);
+  Ask();
+  EXPECT_EQ(world.status(), 200);
   Ask();
   EXPECT_EQ(world.status(), 400);
   EXPECT_EQ(world.body(), kUnreadable);
-  EXPECT_THAT(world.asked(), ElementsAre("sk-a"));
+  EXPECT_THAT(world.asked(), ElementsAre("sk-a", "sk-a"));
+}
+
+// It was lost in a restart, say, and comes back with what another account signed.
+TEST_F(ForeignHistory, OfASessionThatIsNotKnownIsSentOnceMoreToo) {
+  world.vendor.otherwise = Json(200, "{}");
+  for (int turn = 0; turn < 3; ++turn) {
+    SCOPED_TRACE(turn);
+    world.vendor.Answer("sk-a", Json(400, kUnreadable));
+    Ask();
+    EXPECT_EQ(world.status(), 200);
+    EXPECT_EQ(world.Field("x-relay-thinking"), "taken-out");
+    EXPECT_EQ(world.vendor.requests.back().body, kWithout);
+  }
+  EXPECT_EQ(world.vendor.requests.size(), 6U);
+}
+
+TEST_F(ForeignHistory, OfASessionThatIdledTooLongIsSentOnceMoreToo) {
+  world.vendor.otherwise = Json(200, "{}");
+  Ask();
+  world.Advance(std::chrono::minutes(61));
+  RefuseOnce();
+  Ask();
+  EXPECT_EQ(world.status(), 200);
+  EXPECT_EQ(world.Field("x-relay-thinking"), "taken-out");
+}
+
+TEST_F(ForeignHistory, WithoutASessionIsSentOnceMoreEachTime) {
+  world.filter->on_read = [](Exchange& x) { x.ask.session.clear(); };
+  world.vendor.otherwise = Json(200, "{}");
+  for (int turn = 0; turn < 2; ++turn) {
+    SCOPED_TRACE(turn);
+    Ask();
+    EXPECT_EQ(world.status(), 200);
+    RefuseOnce();
+    Ask();
+    EXPECT_EQ(world.status(), 200);
+    EXPECT_EQ(world.Field("x-relay-thinking"), "taken-out");
+  }
+}
+
+// What fails once more for another reason has not shown whose the session is.
+TEST_F(ForeignHistory, OfASessionThatWasNotAnsweredYetIsSentOnceMoreAgain) {
+  world.vendor.otherwise = Json(200, "{}");
+  world.vendor.Answer("sk-a", Json(400, kUnreadable));
+  world.vendor.Answer("sk-a", Json(400, Anthropic("invalid_request_error", "of the second")));
+  Ask();
+  EXPECT_EQ(world.status(), 400);
+  world.vendor.Answer("sk-a", Json(400, kUnreadable));
+  Ask();
+  EXPECT_EQ(world.status(), 200);
+  EXPECT_EQ(world.Field("x-relay-thinking"), "taken-out");
 }
 
 TEST_F(ForeignHistory, IsTriedOnceAndThenToldAsItWas) {
@@ -186,6 +246,17 @@ TEST_F(ForeignHistory, IsTriedOnceAndThenToldAsItWas) {
   EXPECT_EQ(world.body(), kUnreadable);
   EXPECT_EQ(world.Field("x-relay-thinking"), "");
   EXPECT_EQ(world.vendor.requests.size(), 4U);
+}
+
+TEST_F(ForeignHistory, IsNotTriedAfterFailoversTime) {
+  world.vendor.otherwise = {"", Then::kWait};
+  Ask();
+  world.Advance(world.config.failover.within + std::chrono::seconds(1));
+  world.vendor.Say(Json(400, kUnreadable).bytes);
+  world.Settle();
+  EXPECT_EQ(world.status(), 400);
+  EXPECT_EQ(world.body(), kUnreadable);
+  EXPECT_EQ(world.vendor.requests.size(), 1U);
 }
 
 TEST_F(ForeignHistory, OtherFaultsOfARequestPassAsEver) {
