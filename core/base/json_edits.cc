@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Splices, and how fields come and go with the right commas.
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "core/base/json.h"
 
 namespace relay {
 
 void Edits::Raw(size_t at, size_t remove, std::string insert) {
-  for (Splice& splice : raw_) {
-    if (remove > 0 && splice.at == at && splice.remove == remove) {
-      splice.insert = std::move(insert);
-      return;
-    }
-  }
   raw_.push_back({at, remove, std::move(insert)});
 }
 
@@ -21,11 +17,12 @@ void Edits::Replace(const JsonValue& value, std::string json) {
 }
 
 Edits::Object& Edits::Touch(const JsonIndex& object) {
-  for (Object& known : objects_) {
-    if (known.begin == object.begin() + 1) return known;
-  }
-  Object& fresh = objects_.emplace_back();
-  fresh.begin = object.begin() + 1;
+  // In the text's order, in which most come.
+  const size_t begin = object.begin() + 1;
+  auto at = std::ranges::lower_bound(objects_, begin, {}, &Object::begin);
+  if (at != objects_.end() && at->begin == begin) return *at;
+  Object& fresh = *objects_.emplace(at);
+  fresh.begin = begin;
   for (const JsonField& field : object.fields()) {
     fresh.members.push_back({field.key_begin, field.value_end, false});
   }
@@ -66,28 +63,24 @@ void Edits::Remove(const JsonIndex& object, std::string_view name) {
 }
 
 void Edits::RemoveElements(const JsonValue& array, const std::vector<bool>& which) {
-  std::vector<JsonValue> elements;
-  JsonArray items(array);
-  while (JsonValue item = items.Next()) elements.push_back(item);
-  size_t count = std::min(elements.size(), which.size());
-  for (size_t begin = 0; begin < count;) {
-    size_t end = begin;
-    while (end < count && which[end]) ++end;
-    if (end == begin) {
-      ++begin;
-      continue;
-    }
-    // Up to what follows; where nothing does, from what stands before.
-    size_t from = elements[begin].offset;
-    size_t to = elements[end - 1].offset + elements[end - 1].raw.size();
-    if (end < elements.size()) {
-      to = elements[end].offset;
-    } else if (begin > 0) {
-      from = elements[begin - 1].offset + elements[begin - 1].raw.size();
-    }
-    Raw(from, to - from, "");
-    begin = end;
+  JsonArray elements(array);
+  std::optional<size_t> from;  // of those that go, up to what comes next
+  size_t kept_end = 0;         // of the last that stays
+  size_t end = 0;
+  size_t at = 0;
+  while (JsonValue element = elements.Next()) {
+    bool goes = at < which.size() && which[at];
+    if (goes && !from) from = element.offset;
+    if (!goes && from) Raw(*from, element.offset - *from, "");
+    if (!goes) from.reset();
+    end = element.offset + element.raw.size();
+    if (!goes) kept_end = end;
+    ++at;
   }
+  if (!from) return;
+  // Where nothing follows, from what stands before.
+  if (kept_end > 0) from = kept_end;
+  Raw(*from, end - *from, "");
 }
 
 void Edits::Clear() {
@@ -131,17 +124,20 @@ std::vector<Edits::Splice> Edits::Resolve() const {
   std::vector<Splice> unsorted = raw_;
   for (const Object& object : objects_) ResolveObject(object, unsorted);
   // What only inserts comes before what replaces from the same place; a wider range before one
-  // inside it, which it covers. Equals stay in their order.
-  auto before = [](const Splice& a, const Splice& b) {
-    if (a.at != b.at) return a.at < b.at;
-    if ((a.remove == 0) != (b.remove == 0)) return a.remove == 0;
-    return a.remove > b.remove;
+  // inside it, which it covers; of several for one range the last. Insertions stay in their order.
+  auto before = [](const Splice* a, const Splice* b) {
+    if (a->at != b->at) return a->at < b->at;
+    if ((a->remove == 0) != (b->remove == 0)) return a->remove == 0;
+    if (a->remove != b->remove) return a->remove > b->remove;
+    return a->remove == 0 ? a < b : a > b;
   };
+  std::vector<Splice*> order;
+  order.reserve(unsorted.size());
+  for (Splice& splice : unsorted) order.push_back(&splice);
+  std::ranges::sort(order, before);
   std::vector<Splice> splices;
-  for (Splice& splice : unsorted) {
-    auto place = std::upper_bound(splices.begin(), splices.end(), splice, before);
-    splices.insert(place, std::move(splice));
-  }
+  splices.reserve(order.size());
+  for (Splice* splice : order) splices.push_back(std::move(*splice));
   size_t covered = 0;
   std::erase_if(splices, [&](const Splice& splice) {
     if (splice.at < covered) return true;

@@ -104,12 +104,59 @@ TEST(Thinking, GeminiCallsKeepTheMarkOfAnotherModelsHistory) {
   EXPECT_EQ(
       WithoutGeminiThinking(
           R"({"contents":[{"role":"model","parts":[{"text":"a","thoughtSignature":"c2ln"},)"
-          R"({"functionCall":{"name":"f"},"thoughtSignature":"c2ln"},{"thoughtSignature":"x"}]}]})"),
+          R"({"functionCall":{"name":"f"},"thoughtSignature":"c2ln"}]}]})"),
       R"({"contents":[{"role":"model","parts":[{"text":"a"},)"
-      R"({"functionCall":{"name":"f"},"thoughtSignature":"skip_thought_signature_validator"},{}]}]})");
+      R"({"functionCall":{"name":"f"},"thoughtSignature":"skip_thought_signature_validator"}]}]})");
   const std::string done =
       R"({"contents":[{"parts":[{"functionCall":{},"thoughtSignature":"skip_thought_signature_validator"}]}]})";
   EXPECT_EQ(WithoutGeminiThinking(done), done);
+}
+
+// Google refuses a part without data.
+TEST(Thinking, AGeminiPartThatOnlySignsGoesAndSoDoesAContentOfNothingElse) {
+  EXPECT_EQ(
+      WithoutGeminiThinking(R"({"contents":[{"parts":[{"text":"hi"}]},)"
+                            R"({"role":"model","parts":[{"thoughtSignature":"x"},{"text":"a"},)"
+                            R"({"text":"b","thought":true,"thought_signature":"x"},)"
+                            R"({"text":"","thought":true,"thought_signature":"x"}]},)"
+                            R"({"role":"model","parts":[{"text":"","thoughtSignature":"x"}]},)"
+                            R"({"parts":[{"text":""}]}]})"),
+      R"({"contents":[{"parts":[{"text":"hi"}]},)"
+      R"({"role":"model","parts":[{"text":"a"},{"text":"b","thought":true}]},)"
+      R"({"parts":[{"text":""}]}]})");
+}
+
+// On the loop's thread it would hold up everybody.
+TEST(Thinking, NothingIsTakenOutOfAHistoryThatIsHardlyOne) {
+  std::string claude = R"({"messages":[{"role":"assistant","content":[{"type":"text"})";
+  std::string gemini = R"({"contents":[{"role":"model","parts":[{"text":"a"})";
+  for (int i = 0; i < 200'000; ++i) {
+    claude += R"(,{"type":"thinking"},{"type":"text"})";
+    gemini += R"(,{"text":"a","thoughtSignature":"x"},{"text":"b"})";
+  }
+  for (std::string* text : {&claude, &gemini}) *text += "]}]}";
+  EXPECT_TRUE(WithoutClaudeThinking(claude) == claude);
+  EXPECT_TRUE(WithoutGeminiThinking(gemini) == gemini);
+}
+
+// However much there is to walk past.
+TEST(Thinking, TheMostThatIsTakenOutGoesWhole) {
+  std::string claude = R"({"messages":[{"role":"assistant","content":[{"type":"text"})";
+  std::string gemini = R"({"contents":[{"role":"model","parts":[{"text":"b"})";
+  std::string claude_after = claude;
+  std::string gemini_after = gemini;
+  for (int i = 0; i < 200'000; ++i) {
+    if (i % 20 == 0) {
+      claude += R"(,{"type":"thinking"})";
+      gemini += R"(,{"text":"b","thoughtSignature":"x"})";
+      gemini_after += R"(,{"text":"b"})";
+    }
+    for (std::string* text : {&claude, &claude_after}) *text += R"(,{"type":"text"})";
+    for (std::string* text : {&gemini, &gemini_after}) *text += R"(,{"text":"b"})";
+  }
+  for (std::string* text : {&claude, &gemini, &claude_after, &gemini_after}) *text += "]}]}";
+  EXPECT_TRUE(WithoutClaudeThinking(claude) == claude_after);
+  EXPECT_TRUE(WithoutGeminiThinking(gemini) == gemini_after);
 }
 
 // --- When ----------------------------------------------------------------------------------------

@@ -157,5 +157,24 @@ TEST_F(EditsTest, TakesElementsOutWithTheirCommas) {
   }
 }
 
+TEST_F(EditsTest, TakeAnyOrderAndNumber) {
+  constexpr int kCount = 100'000;
+  std::string text = R"({"a":[)";
+  std::string after = text;
+  for (int i = 0; i < kCount; ++i) text += i == 0 ? "10,20" : ",10,20";
+  for (int i = 0; i < kCount; ++i) after += i == 0 ? "20" : ",20";
+  Read(text + R"(],"b":1})");
+  std::vector<bool> which;
+  for (int i = 0; i < 2 * kCount; ++i) which.push_back(i % 2 == 0);
+  edits_.Set(index_, "b", "2");
+  edits_.RemoveElements(index_.Find("a"), which);
+  edits_.Set(index_, "b", "3");
+  edits_.Set(index_, "c", "4");
+  // What comes before all others, and twice the same.
+  edits_.Raw(1, 1, "'");
+  edits_.Raw(1, 1, "\"");
+  EXPECT_TRUE(Edited() == after + R"(],"b":3,"c":4})");
+}
+
 }  // namespace
 }  // namespace relay
