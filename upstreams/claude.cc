@@ -225,7 +225,7 @@ class Claude final : public Provider {
   static VendorError ErrorOf(int status, ErrorBody body, std::string_view what) {
     VendorError error;
     error.status = status;
-    error.cause = std::string(what) + " " + body.type;
+    error.cause = std::string(what) + " " + ShownName(body.type);
     if (!body.type.empty()) error.types.push_back(std::move(body.type));
     error.message = std::move(body.message);
     return error;

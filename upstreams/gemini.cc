@@ -318,7 +318,7 @@ class Gemini final : public Provider {
  private:
   static VendorError ErrorOf(const ErrorBody& body, TimePoint now, WallTime wall) {
     VendorError error;
-    error.cause = " " + body.status + " " + body.reason;
+    error.cause = " " + ShownName(body.status) + " " + ShownName(body.reason);
     for (const std::string& type : {body.status, body.reason}) {
       if (!type.empty()) error.types.push_back(type);
     }

@@ -62,8 +62,8 @@ class Provider {
   // By the rules. `body`: the first 64 KiB of an answer that is not 2xx.
   Judgement Judge(const Head& answer, std::string_view body, TimePoint now, WallTime wall) const;
   // The first event of a stream.
-  Judgement JudgeEvent(std::string_view event, std::string_view data, TimePoint now = {},
-                       WallTime wall = {}) const;
+  Judgement JudgeEvent(std::string_view event, std::string_view data, TimePoint now,
+                       WallTime wall) const;
 
  protected:
   virtual VendorError ReadError(const Head& answer, std::string_view body, TimePoint now,

@@ -84,6 +84,19 @@ bool BlamesAccount(const AccountRule* rule) {
   }
 }
 
+// Whether a rule of the cluster leaves it to the shipped ones when they say that it is the account:
+// then no client shall read it, and a token that has ended must be renewed.
+bool Yields(const AccountRule& own, int status) {
+  switch (own.action) {
+    case RuleAction::kPass:
+    case RuleAction::kThinking: return !own.shows_account;
+    case RuleAction::kLimited:
+    case RuleAction::kOverloaded:
+    case RuleAction::kBroken: return status == 401;  // which is about the credential
+    default: return false;
+  }
+}
+
 Judgement::Scope ScopeOf(RuleScope scope, const VendorError& error) {
   switch (scope) {
     case RuleScope::kVendor: break;
@@ -94,6 +107,14 @@ Judgement::Scope ScopeOf(RuleScope scope, const VendorError& error) {
 }
 
 }  // namespace
+
+std::string ShownName(std::string_view name) {
+  constexpr size_t kMost = 100;
+  std::string shown(name.substr(0, kMost));
+  auto odd = [](unsigned char byte) { return byte < ' ' || byte >= 0x7f; };
+  std::ranges::replace_if(shown, odd, '?');
+  return shown;
+}
 
 const std::vector<AccountRule>& Rules::Shipped(ProviderKind vendor) {
   static const ShippedRules kShipped = ReadShipped();
@@ -106,8 +127,7 @@ Rules::Rules(ProviderKind vendor, std::vector<AccountRule> own)
 Judgement Rules::Judge(const VendorError& error, const Head* head, TimePoint now) const {
   const AccountRule* rule = Find(own_, error, head);
   bool own = rule != nullptr;
-  bool passes = own && (rule->action == RuleAction::kPass || rule->action == RuleAction::kThinking);
-  if (!own || (passes && !rule->shows_account)) {
+  if (!own || Yields(*rule, error.status)) {
     const AccountRule* shipped = Find(shipped_, error, head);
     if (!own || BlamesAccount(shipped)) {
       rule = shipped;

@@ -24,6 +24,9 @@ struct VendorError {
   Judgement::Scope scope = Judgement::Scope::kAccount;  // of the limit
 };
 
+// What a vendor calls an error, for VendorError::cause: at most 100 bytes, all printable ASCII.
+std::string ShownName(std::string_view name);
+
 class Rules {
  public:
   // `own`: asked before the shipped ones.

@@ -192,7 +192,6 @@ Sending::Attempt Sending::WithoutToken(const NoToken& why) {
   Attempt attempt;
   bool refused = why.why == NoToken::Why::kRefused;
   attempt.judgement.kind = refused ? Kind::kRefused : Kind::kExpired;
-  attempt.judgement.status = 401;  // what the vendor would say
   attempt.judgement.cause = why.cause;
   attempt.judgement.until = why.until;
   attempt.reason = ReasonOf(attempt.judgement.kind);

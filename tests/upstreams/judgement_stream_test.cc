@@ -127,9 +127,12 @@ TEST(Judgement, ReadsErrorsInsideStreams) {
       {ProviderKind::kGemini, "", R"({"error":{"message":"x"}})", Kind::kBroken},
       {ProviderKind::kGemini, "", R"({"candidates":[{"text":"\"error\":{}"}]})", Kind::kFine},
   };
+  ManualClock clock;
   for (const Event& event : kEvents) {
     SCOPED_TRACE(event.data);
-    EXPECT_EQ(MakeProvider(event.provider)->JudgeEvent(event.name, event.data).kind, event.kind);
+    Judgement judged =
+        MakeProvider(event.provider)->JudgeEvent(event.name, event.data, clock.Now(), clock.Wall());
+    EXPECT_EQ(judged.kind, event.kind);
   }
 }
 

@@ -54,6 +54,17 @@ class LoginAndSpare : public LoginAccount {
   LoginAndSpare() : LoginAccount(true) {}
 };
 
+class LoginWithBroadRule : public LoginAccount {
+ protected:
+  LoginWithBroadRule() : LoginAccount(false, {AnyIsOverload()}) {}
+  static AccountRule AnyIsOverload() {
+    AccountRule rule;
+    rule.match.statuses = {"4xx"};
+    rule.action = RuleAction::kOverloaded;
+    return rule;
+  }
+};
+
 class LoginWithRule : public LoginAccount {
  protected:
   LoginWithRule() : LoginAccount(false, {OddMeansEnded()}) {}
@@ -147,6 +158,34 @@ TEST_F(LoginAndSpare, AnExpiredTokenMovesTheRequestUntilItIsRefreshed) {
   EXPECT_EQ(world.Look(0).health, Health::kReady);
 }
 
+// For x-relay-decision.
+TEST_F(LoginAndSpare, TellsOfATokenThatCannotBeHadByAWord) {
+  std::string* tried = nullptr;
+  world.filter->on_read = [&](Exchange& x) { tried = &x.facts.way.tried; };
+  world.vendor.Answer("sk-b", {"", Then::kWait});
+  Will(Json(503, "{}"));
+  Ask();
+  ASSERT_NE(tried, nullptr);
+  EXPECT_EQ(*tried, "login:expired");
+  world.vendor.Answer("sk-b", {"", Then::kWait});
+  Will(Json(400, R"({"error":"invalid_grant"})"));
+  world.Advance(3s);
+  Ask();
+  EXPECT_EQ(*tried, "login:refused");
+}
+
+// A rule for whatever a gateway says must not keep a token from being renewed.
+TEST_F(LoginWithBroadRule, A401IsAboutTheTokenAllTheSame) {
+  Will(Gives("1"));
+  Will(Gives("2"));
+  world.vendor.Answer("at-1", Json(401, kAuthError));
+  world.vendor.Answer("at-2", Events(kStart + kStop));
+  Ask();
+  EXPECT_EQ(world.status(), 200);
+  EXPECT_THAT(world.asked(), ElementsAre("", "at-1", "", "at-2"));
+  EXPECT_EQ(world.Look(0).health, Health::kReady);
+}
+
 TEST_F(LoginAccount, SaysThatALoginIsBeingRenewed) {
   Will(Json(503, "{}", {"retry-after: 20"}));
   Ask();
@@ -168,7 +207,7 @@ TEST_F(LoginAccount, SaysThatAPersonIsNeeded) {
   EXPECT_THAT(world.Look(0).cause, HasSubstr("relay accounts login"));
   std::vector<Incident> incidents = world.shared->pool->Incidents("login");
   ASSERT_EQ(incidents.size(), 1U);
-  EXPECT_EQ(incidents[0].status, 401);
+  EXPECT_EQ(incidents[0].status, 0);
   EXPECT_THAT(incidents[0].cause, HasSubstr("invalid_grant"));
   // A person logs in and says so.
   TokenAnswer answer;

@@ -188,6 +188,40 @@ TEST(Rules, NeverPassWhatBlamesAnAccountUnlessTheySaySo) {
   }
 }
 
+TEST(Rules, GiveWayAt401WhereTheyWouldNotBlameTheCredential) {
+  for (const char* action : {"limited", "overloaded", "broken"}) {
+    for (const char* match : {"{status: 4xx}", "{error: \"*\"}"}) {
+      const std::vector<std::string> rule = {std::string("{match: ") + match +
+                                             ", action: " + action + "}"};
+      SCOPED_TRACE(rule[0]);
+      Judgement judged = Judge(rule, 401, kAuthError);
+      EXPECT_EQ(judged.kind, Kind::kRefused);
+      EXPECT_THAT(judged.cause, Not(HasSubstr("by the rule")));
+      EXPECT_NE(Judge(rule, 404, Anthropic("not_found_error", "x")).kind, Kind::kRequest);
+      ManualClock clock;
+      EXPECT_EQ(MakeClaude(Read(rule))
+                    ->JudgeEvent("error", Anthropic("authentication_error", "x"), clock.Now(),
+                                 clock.Wall())
+                    .kind,
+                Kind::kRefused);
+    }
+  }
+  EXPECT_EQ(Judge({"{match: {status: 4xx}, action: next}"}, 401, kAuthError).kind, Kind::kUnsuited);
+}
+
+// It stands in logs, in the store and in alerts.
+TEST(Rules, WhatAVendorCallsItsErrorIsShownShortAndPrintable) {
+  const std::string odd = "odd\\u0007\\u001b[2Jé\\n" + std::string(70'000, 'x');
+  EXPECT_EQ(Judge({}, 500, R"({"error":{"type":")" + odd + R"("}})").cause,
+            "500 odd??[2J???" + std::string(89, 'x'));
+  ManualClock clock;
+  std::string google =
+      MakeGemini()
+          ->JudgeEvent("", Google(429, std::string(70'000, 'R')), clock.Now(), clock.Wall())
+          .cause;
+  EXPECT_EQ(google, "event " + std::string(100, 'R') + " ");
+}
+
 // The vendor's last word is passed on where it is about the vendor, never where it may not be.
 TEST(Rules, WhatARuleCallsOverloadedMovesOnAndKeepsTheVendorsWords) {
   ClusterWorld world(Three(), ProviderKind::kClaude,
