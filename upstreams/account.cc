@@ -37,7 +37,56 @@ AccountEndpoint EndpointOf(const ClusterConfig& cluster, const AccountConfig& ac
   return endpoint;
 }
 
+// All parts of what an account's way is, each as long as it says.
+class WayText {
+ public:
+  ~WayText() { WipeString(text_); }
+  void Add(std::string_view part) {
+    text_.append(std::to_string(part.size())).append(1, ':').append(part);
+  }
+  // By their members, so that a new one is not forgotten here.
+  void Add(const WayOut& way) {
+    const auto& [proxy, public_only, public_proxy_only] = way;
+    const auto& [kind, host, port, user, password] = proxy;
+    Add(std::to_string(static_cast<int>(kind)));
+    Add(host);
+    Add(std::to_string(port));
+    Add(user.Reveal());
+    Add(password.Reveal());
+    Add(public_only ? "1" : "0");
+    Add(public_proxy_only ? "1" : "0");
+  }
+  void Add(const AccountEndpoint& endpoint) {
+    const auto& [url, way] = endpoint;
+    const auto& [tls, host, port, path] = url;
+    Add(tls ? "1" : "0");
+    Add(host);
+    Add(std::to_string(port));
+    Add(path);
+    Add(way);
+  }
+  std::string_view view() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
 }  // namespace
+
+AccessMark::AccessMark(const Account& account) : tokens_(account.tokens) {
+  static const HmacKey kKey(RandomBytes(sizeof(Digest256)));
+  WayText way;
+  way.Add(account.endpoint);
+  way.Add(account.code_assist_endpoint);
+  way.Add(account.oauth_way);
+  way_ = kKey.Sign(way.view());
+  credential_ = kKey.Sign(account.credential.Reveal());
+}
+
+bool AccessMark::SameLogin(const AccessMark& other) const {
+  bool same_tokens = !tokens_.owner_before(other.tokens_) && !other.tokens_.owner_before(tokens_);
+  return same_tokens && credential_ == other.credential_;
+}
 
 Result<Endpoint> DialledEndpoint(const AccountEndpoint& endpoint,
                                  const std::shared_ptr<const TlsClientContext>& tls) {

@@ -67,6 +67,22 @@ struct Account {
   bool operator==(const Account&) const = default;
 };
 
+// Whom a vendor, and a proxy, sees in an account: tells whether that is another now, and keeps
+// neither secrets nor tokens alive.
+class AccessMark {
+ public:
+  explicit AccessMark(const Account& account);
+  // The same credential, or source of tokens.
+  bool SameLogin(const AccessMark& other) const;
+  // The same endpoints, by the same way.
+  bool SameWay(const AccessMark& other) const { return way_ == other.way_; }
+
+ private:
+  Digest256 credential_{};  // by a key of this process
+  Digest256 way_{};
+  std::weak_ptr<TokenSource> tokens_;
+};
+
 // What is dialled. `tls` is for the endpoint and for the proxy. Errors (kUpstream): not https where
 // it must be.
 Result<Endpoint> DialledEndpoint(const AccountEndpoint& endpoint,

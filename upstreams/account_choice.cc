@@ -25,28 +25,30 @@ void Sooner(TimePoint& earliest, TimePoint when) {
   if (earliest == TimePoint() || when < earliest) earliest = when;
 }
 
-void AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar) {
+// `guess`: how long the account rests by guesses.
+void AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar, TimePoint& guess) {
   bool rests = now < trouble.until;
   if (!rests && trouble.probe == 0) return;  // whoever comes next is the probe
   if (!rests || IsGuess(trouble.health)) {
     bar.guess = true;
     bar.rests = bar.rests || !trouble.noted;
+    if (rests) guess = std::max(guess, trouble.until);
   } else {
     Why why = Why::kLimited;
     if (trouble.health == AccountHealth::kRefused) why = Why::kRefused;
     if (trouble.health == AccountHealth::kExpired) why = Why::kExpired;
     bar.why = bar.why ? std::min(*bar.why, why) : why;
+    bar.until = std::max(bar.until, trouble.until);
   }
-  if (rests) bar.until = std::max(bar.until, trouble.until);
 }
 
 // What makes one account better than another that could serve as well: the smaller.
 struct Rank {
-  explicit Rank(const AccountState& state)
+  Rank(const AccountState& state, TimePoint now)
       : priority(state.account->priority),
-        load(std::floor(state.in_flight / state.capacity)),
+        load(std::floor(state.in_flight / state.capacity + kRounding)),
         recent(state.use.value() / state.capacity),
-        anew(AnewAt(state.windows)),
+        anew(AnewAt(state.windows, now)),
         used(state.last_used) {}
   auto operator<=>(const Rank&) const = default;
 
@@ -57,16 +59,19 @@ struct Rank {
   uint64_t used;
 
  private:
-  // The sooner one, where it is known.
-  static TimePoint AnewAt(const UsageWindows& windows) {
-    TimePoint first = windows.five_hours.until;
-    return first == TimePoint() ? TimePoint::max() : first;
+  // What is a whole number of shares stays one.
+  static constexpr double kRounding = 1e-9;
+  // One that is past says nothing.
+  static TimePoint AnewAt(const UsageWindows& windows, TimePoint now) {
+    TimePoint end = windows.five_hours.until;
+    return end <= now ? TimePoint::max() : end;
   }
 };
 
 Decision::Outcome OutcomeOf(const Rank& rank, const Rank& chosen) {
   if (rank.priority != chosen.priority) return Decision::Outcome::kPriority;
   if (rank.load != chosen.load) return Decision::Outcome::kLoad;
+  if (rank.recent == chosen.recent && rank.anew != chosen.anew) return Decision::Outcome::kWindow;
   return Decision::Outcome::kRecent;
 }
 
@@ -166,7 +171,7 @@ class Chooser {
  private:
   bool Suits(const Bar& bar) const { return bar.none() && !(wish_.sure && bar.guess); }
   Bar BarAt(size_t i) const { return BarOf(states_[i], i, wish_, now_); }
-  Rank RankAt(size_t i) const { return Rank(states_[i]); }
+  Rank RankAt(size_t i) const { return Rank(states_[i], now_); }
   Decision::Session SessionOf(std::optional<size_t> session, size_t chosen) const {
     if (wish_.sticky.empty()) return Decision::Session::kNone;
     if (session && *session == chosen) return Decision::Session::kKept;
@@ -196,11 +201,10 @@ std::string_view NameOf(AccountHealth health) {
   return "ready";
 }
 
-std::optional<AccountHealth> ParseHealth(std::string_view name) {
+std::optional<AccountHealth> ParseTrouble(std::string_view name) {
   using Health = AccountHealth;
-  for (Health health :
-       {Health::kReady, Health::kLimited, Health::kOverloaded, Health::kRefused, Health::kBroken,
-        Health::kProbing, Health::kExpired, Health::kPaused, Health::kSpared}) {
+  for (Health health : {Health::kLimited, Health::kOverloaded, Health::kRefused, Health::kBroken,
+                        Health::kExpired}) {
     if (NameOf(health) == name) return health;
   }
   return std::nullopt;
@@ -236,6 +240,7 @@ std::string_view NameOf(Decision::Outcome outcome) {
     case Decision::Outcome::kPriority: return "priority";
     case Decision::Outcome::kLoad: return "load";
     case Decision::Outcome::kRecent: return "recent";
+    case Decision::Outcome::kWindow: return "window";
   }
   return "barred";
 }
@@ -316,11 +321,13 @@ Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint n
     bar.why = Why::kTried;
   }
   if (bar.why) return bar;
+  TimePoint guess{};
   for (const Trouble& trouble : state.troubles) {
-    if (trouble.Concerns(wish)) AddTrouble(trouble, now, bar);
+    if (trouble.Concerns(wish)) AddTrouble(trouble, now, bar, guess);
   }
   bool full = account.concurrency > 0 && state.in_flight >= account.concurrency;
   if (full && !bar.why) bar.why = Why::kBusy;
+  if (!bar.why) bar.until = guess;
   // Of what produces no tokens nothing is used.
   TimePoint spared = bar.none() && wish.generates ? SparedUntil(state, now) : TimePoint();
   if (spared == TimePoint()) return bar;

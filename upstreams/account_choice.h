@@ -34,7 +34,8 @@ enum class AccountHealth : uint8_t {
   kSpared,   // ready, but its pause-at is reached
 };
 std::string_view NameOf(AccountHealth health);
-std::optional<AccountHealth> ParseHealth(std::string_view name);
+// Of a trouble, as it is stored; nothing for what is none.
+std::optional<AccountHealth> ParseTrouble(std::string_view name);
 
 // That an account fails, until something shows whether it does.
 inline bool IsGuess(AccountHealth health) {
@@ -126,7 +127,7 @@ class UseOfLate {
 struct AccountState {
   std::string name;
   std::shared_ptr<const Account> account;  // null: not among those that there are
-  std::shared_ptr<const Account> before;   // as the last configuration that had it; or null
+  std::optional<AccessMark> before;        // as the configuration before had it, if one did
   double capacity = 1;                     // shares of the load; the smallest account has one
   int in_flight = 0;
   UseOfLate use;
@@ -156,7 +157,7 @@ struct Bar {
   bool guess = false;                 // it would, but may well fail
   bool rests = false;                 // so that others are to serve
   bool spared = false;                // it would, but others are to
-  TimePoint until{};                  // of any of these; epoch: not known
+  TimePoint until{};                  // of `why`, else of these; epoch: not known
   bool none() const { return !why && !rests; }
 };
 // `index`: as Wish::tried has it.
@@ -173,6 +174,7 @@ struct Decision {
     kPriority,  // another comes first
     kLoad,      // another carries less, each by its capacity
     kRecent,    // another was used less of late, each by its capacity
+    kWindow,    // another's window begins anew sooner
   };
   struct Candidate {
     std::string name;
@@ -199,8 +201,8 @@ struct Decision {
 
   const Candidate* Find(std::string_view account) const;  // null: not among them
 };
-// One word each: "chosen", "barred", "guess", "spared", "session", "priority", "load", "recent";
-// "none", "new", "kept", "moved".
+// One word each: "chosen", "barred", "guess", "spared", "session", "priority", "load", "recent",
+// "window"; "none", "new", "kept", "moved".
 std::string_view NameOf(Decision::Outcome outcome);
 std::string_view NameOf(Decision::Session session);
 

@@ -17,19 +17,11 @@ AccountPool::AccountPool(const Accounts& accounts, const Clock& clock,
   Reconfigure(accounts, outliers);
 }
 
-// Whether what the vendor, or a proxy, refused is another now.
-static bool IsMended(const Account& now, const Account& before) {
-  return now.credential != before.credential || now.tokens != before.tokens ||
-         now.endpoint != before.endpoint ||
-         now.code_assist_endpoint != before.code_assist_endpoint ||
-         now.oauth_way != before.oauth_way;
-}
-
 void AccountPool::Reconfigure(const Accounts& accounts, const OutlierConfig& outliers) {
   std::lock_guard lock(mutex_);
   outliers_ = outliers;
   for (State& state : states_) {
-    if (state.account != nullptr) state.before = std::exchange(state.account, nullptr);
+    if (state.account != nullptr) state.before.emplace(*std::exchange(state.account, nullptr));
   }
   for (const auto& account : accounts) {
     auto known = std::find_if(states_.begin(), states_.end(),
@@ -39,7 +31,14 @@ void AccountPool::Reconfigure(const Accounts& accounts, const OutlierConfig& out
       known->name = account->name;
     }
     known->account = account;
-    if (known->before != nullptr && IsMended(*account, *known->before)) {
+    if (!known->before) continue;
+    const AccessMark now(*account);
+    if (!now.SameLogin(*known->before)) {
+      // They are those of another subscription.
+      known->changed = known->changed || known->windows.known();
+      known->windows = known->told = {};
+    }
+    if (!now.SameLogin(*known->before) || !now.SameWay(*known->before)) {
       size_t over = std::erase_if(known->troubles, [](const Trouble& trouble) {
         return trouble.health == Health::kRefused || trouble.health == Health::kExpired;
       });
@@ -301,6 +300,10 @@ bool AccountPool::Reset(std::string_view account) {
   if (state == nullptr) return false;
   state->troubles.clear();
   state->failures = 0;
+  state->recent.Forget();
+  state->last_rest = {};
+  state->rest_over = {};
+  state->windows = state->told = {};
   state->changed = true;
   WakeAllLocked();
   Changed();

@@ -98,12 +98,20 @@ Duration AccountPool::NextRest(const State& state, TimePoint now) const {
   return std::min(again ? state.last_rest * 2 : outliers_.rest, outliers_.longest);
 }
 
+// Whether it takes nobody's load for now, at a limit, say.
+static bool IsShut(const AccountState& state, TimePoint now) {
+  return std::ranges::any_of(state.troubles, [now](const Trouble& trouble) {
+    return trouble.family.empty() && now < trouble.until && !IsGuess(trouble.health);
+  });
+}
+
 // So that not all of the load falls on the few that are left of those that a vendor's trouble hit.
 bool AccountPool::MayRestByGuess(const State& state, TimePoint now) const {
   int accounts = 0;
   int resting = 0;
   for (const State& other : states_) {
     if (other.account == nullptr || other.account->paused) continue;
+    if (&other != &state && IsShut(other, now)) continue;
     ++accounts;
     if (&other == &state) continue;
     bool rests = std::ranges::any_of(other.troubles, [now](const Trouble& trouble) {
@@ -112,7 +120,8 @@ bool AccountPool::MayRestByGuess(const State& state, TimePoint now) const {
     });
     if (rests) ++resting;
   }
-  return resting < std::min(accounts * outliers_.at_most / 100, accounts - 1);
+  const int least = outliers_.at_most > 0 ? 1 : 0;
+  return resting < std::min(std::max(accounts * outliers_.at_most / 100, least), accounts - 1);
 }
 
 TimePoint AccountPool::RestUntil(const Judgement& judgement, TimePoint now) {

@@ -78,8 +78,16 @@ std::string OtherText(Decision::Outcome outcome) {
     case Decision::Outcome::kPriority: return "can serve, but another comes before it";
     case Decision::Outcome::kLoad: return "can serve, but carries more for its weight";
     case Decision::Outcome::kRecent: return "can serve, but was used more of late";
+    case Decision::Outcome::kWindow: return "can serve, but its window begins anew later";
     default: return std::string(NameOf(outcome));
   }
+}
+
+// Who only lost to another is not kept from serving by what ends then.
+bool TellsUntil(Decision::Outcome outcome) {
+  using Outcome = Decision::Outcome;
+  return outcome == Outcome::kChosen || outcome == Outcome::kBarred || outcome == Outcome::kGuess ||
+         outcome == Outcome::kSpared;
 }
 
 // What the pool says of each account, the chosen one first.
@@ -113,7 +121,7 @@ class Telling {
     } else {
       text += barred ? BarText(candidate.why, wish_) : OtherText(candidate.outcome);
     }
-    bool rests = candidate.until > now_;
+    bool rests = candidate.until > now_ && TellsUntil(candidate.outcome);
     if (rests) text += ", for another " + TimeText(candidate.until - now_);
     if (rests && view != views_.end() && !view->cause.empty()) text += " (" + view->cause + ")";
     Explanation::Note& note = explanation.Say(text);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "upstreams/pool_states.h"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <optional>
@@ -73,14 +74,16 @@ std::optional<AccountPool::KeptHealth> HealthOf(std::string_view account, std::s
   if (!json) return std::nullopt;
   AccountPool::KeptHealth kept;
   kept.account = account;
-  kept.failures = static_cast<int>(json->Find("failures").Int().value_or(0));
+  constexpr int64_t kMostFailures = 1000;
+  kept.failures = static_cast<int>(
+      std::clamp<int64_t>(json->Find("failures").Int().value_or(0), 0, kMostFailures));
   kept.five_hours = WindowAt(*json, "5h");
   kept.week = WindowAt(*json, "week");
   JsonArray troubles(json->Find("troubles"));
   while (JsonValue item = troubles.Next()) {
     auto trouble = JsonIndex::Object(item);
     if (!trouble) return std::nullopt;
-    auto health = ParseHealth(TextAt(*trouble, "health"));
+    auto health = ParseTrouble(TextAt(*trouble, "health"));
     if (!health) continue;
     kept.troubles.push_back({TextAt(*trouble, "family"), *health, TextAt(*trouble, "cause"),
                              TimeAt(*trouble, "until")});

@@ -96,6 +96,20 @@ TEST(AccountChoice, SpreadsWhatIsInFlightByWeight) {
   EXPECT_EQ(HeldAfter(p, 50), (std::map<std::string, int>{{"a", 30}, {"b", 10}, {"c", 10}}));
 }
 
+TEST(AccountChoice, CarriesWholeSharesThoughTheirSizeIsNone) {
+  std::vector<Account> accounts = {MakeAccount("a"), MakeAccount("b")};
+  accounts[0].weight = 9;
+  accounts[1].weight = 7;
+  Asked p(std::move(accounts));
+  std::vector<AccountPool::Taken> held;
+  for (int i = 0; i < 16; ++i) {
+    Wish only;
+    only.bound = i < 9 ? "a" : "b";
+    held.push_back(p.pool->TryTake(only));
+  }
+  for (const auto& [name, word] : WordsOf(p.Ask())) EXPECT_NE(word, "load") << name;
+}
+
 TEST(AccountChoice, SpreadsByConcurrencyWhereNoAccountHasAWeightAndEachHasIt) {
   Pool bounded({MakeAccount("a", 50, 40), MakeAccount("b", 50, 10)});
   EXPECT_EQ(HeldAfter(bounded, 25), (std::map<std::string, int>{{"a", 20}, {"b", 5}}));

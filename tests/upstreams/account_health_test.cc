@@ -245,6 +245,16 @@ TEST(AccountHealth, DoesNotShortenWhatIsKnown) {
   EXPECT_EQ(p.pool->Look()[1].health, Health::kLimited);
 }
 
+TEST(AccountHealth, TellsTheEndOfWhatKeepsItFromServing) {
+  Pool p({MakeAccount("a")});
+  TimePoint now = p.clock.Now();
+  p.pool->Report(0, {.kind = Kind::kOverloaded, .until = now + seconds(600)});
+  p.pool->Report(0, FamilyLimit(now + seconds(5)), Of("opus"));
+  EXPECT_EQ(p.pool->TryTake(Of("opus")).error().until, now + seconds(5)) << "a guess bars nobody";
+  p.clock.Advance(seconds(5));
+  EXPECT_EQ(p.Next(Of("opus")), "a");
+}
+
 TEST(AccountHealth, CountsTheVendorsShortageForNoFailureOfTheAccount) {
   Pool p({MakeAccount("a", 1), MakeAccount("b", 2)});
   for (int i = 0; i < 4; ++i) p.pool->Report(0, {.kind = Kind::kBroken});

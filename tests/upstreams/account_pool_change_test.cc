@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "tests/upstreams/pool_fixture.h"
+#include "upstreams/tokens.h"
 
 namespace relay {
 namespace {
@@ -50,6 +51,30 @@ TEST(AccountPoolChange, AnAccountThatComesBackIsWhatItWas) {
   EXPECT_EQ(p.Next(), "b");
   p.pool->Reconfigure(ShareAccounts({MakeAccount("a", 10)}));
   EXPECT_EQ(p.Refusal(), Why::kRefused);
+}
+
+TEST(AccountPoolChange, KeepsNeitherSecretsNorTokensOfWhatIsGone) {
+  Pool p({});
+  auto login = std::make_shared<TokenSource>(TokenSpec{}, WayOut{}, p.clock, nullptr);
+  Account account = MakeAccount("a");
+  account.tokens = login;
+  account.endpoint.url.host = "api.example";
+  auto first = std::make_shared<const Account>(account);
+  p.pool->Reconfigure({first});
+  p.pool->Report(0, {.kind = Kind::kRefused});
+  p.pool->Reconfigure({});
+  EXPECT_EQ(first.use_count(), 1);
+  EXPECT_EQ(login.use_count(), 3) << "ours, and those of the two accounts here";
+  // Who they were is known all the same.
+  p.pool->Reconfigure(ShareAccounts({account}));
+  EXPECT_EQ(p.Refusal(), Why::kRefused);
+  account.endpoint.way.proxy.password = Secret("other");
+  p.pool->Reconfigure(ShareAccounts({account}));
+  EXPECT_EQ(p.Next(), "a");
+  p.pool->Report(0, {.kind = Kind::kRefused});
+  account.tokens = std::make_shared<TokenSource>(TokenSpec{}, WayOut{}, p.clock, nullptr);
+  p.pool->Reconfigure(ShareAccounts({account}));
+  EXPECT_EQ(p.Next(), "a");
 }
 
 TEST(AccountPoolChange, ASessionStaysOnItsAccountAndLeavesOneThatIsGone) {

@@ -100,8 +100,35 @@ TEST(Outliers, AreNeverMoreAtOnceThanMay) {
   EXPECT_EQ(Resting(6, {}, Kind::kOverloaded), 3);
   EXPECT_EQ(Resting(5, {}), 2);
   EXPECT_EQ(Resting(6, {.at_most = 20}), 1);
+  EXPECT_EQ(Resting(3, {.at_most = 20}), 1) << "one may, where there is another";
+  EXPECT_EQ(Resting(1, {}), 0);
   EXPECT_EQ(Resting(6, {.at_most = 100}), 5);
   EXPECT_EQ(Resting(1, {.at_most = 100}), 0);
+}
+
+TEST(Outliers, AreAShareOfThoseThatCouldServe) {
+  Pool p(Many(5));
+  for (size_t i = 0; i < 2; ++i) {
+    p.pool->Report(i, {.kind = Kind::kLimited, .until = p.clock.Now() + minutes(9)});
+  }
+  for (size_t i = 2; i < 5; ++i) p.pool->Report(i, {.kind = Kind::kOverloaded});
+  EXPECT_EQ(p.Next(), "d") << "one of three rests, not two of five";
+}
+
+// What a person says is cured begins anew in all.
+TEST(Outliers, AreForgottenWholeByAReset) {
+  Pool p(Many(2));
+  for (int i = 0; i < 5; ++i) p.pool->Report(0, kBroken);
+  p.clock.Advance(seconds(5));
+  p.pool->Report(0, kFine);
+  for (int i = 0; i < 9; ++i) {
+    p.pool->Report(0, kBroken);
+    p.pool->Report(0, kFine);
+  }
+  p.pool->Reset("a");
+  EXPECT_FALSE(p.pool->Report(0, kBroken)) << "the first of its new life";
+  for (int i = 0; i < 4; ++i) p.pool->Report(0, kBroken);
+  EXPECT_EQ(RestOf(p, 0), seconds(5));
 }
 
 TEST(Outliers, WhoIsLeftRestsWhenOthersAreWellAgain) {

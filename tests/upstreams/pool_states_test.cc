@@ -138,6 +138,20 @@ TEST(HealthStates, TrustNoClockThatWasPutBack) {
   EXPECT_EQ(after.pool->Look()[0].until, after.clock.Now() + hours(24 * 8));
 }
 
+TEST(HealthStates, TakeNoMoreThanCouldHaveBeenStored) {
+  OneRun run(Two());
+  auto text = [](std::string_view health) {
+    return R"({"failures":0,"troubles":[{"health":")" + std::string(health) +
+           R"(","until":99999999999999}]})";
+  };
+  for (std::string_view health : {"ready", "probing", "paused", "spared", "x"}) {
+    EXPECT_THAT(run.health.Restore({{"health", "main/a", text(health)}}), ElementsAre("main/a"));
+  }
+  EXPECT_THAT(run.health.Restore({{"health", "main/a", R"({"failures":2147483647})"}}), IsEmpty());
+  EXPECT_TRUE(run.pool->Report(0, {.kind = Kind::kBroken}));
+  EXPECT_EQ(run.pool->Look()[0].health, Health::kBroken);
+}
+
 TEST(HealthStates, OfWhatIsGoneOrDamagedAreDropped) {
   OneRun run(Two());
   std::string good = R"({"failures":0,"troubles":[{"health":"refused","until":1}]})";

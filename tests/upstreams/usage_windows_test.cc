@@ -122,6 +122,34 @@ TEST(UsageWindows, BreakATieAmongEquals) {
   EXPECT_EQ(p.Next(), "a");
 }
 
+TEST(UsageWindows, BreakNoTieByAnEndThatIsPast) {
+  Pool p({MakeAccount("a"), MakeAccount("b")});
+  p.pool->NoteWindows(0, {{0.2, p.clock.Now() + hours(4)}, {}});
+  p.pool->NoteWindows(1, {{0.2, p.clock.Now() + hours(3)}, {}});
+  Decision decision = p.pool->Explain({}, p.clock.Now());
+  EXPECT_EQ(decision.chosen, 1U);
+  EXPECT_EQ(NameOf(decision.Find("a")->outcome), "window");
+  p.clock.Advance(hours(3));
+  EXPECT_EQ(p.Next(), "a");
+}
+
+TEST(UsageWindows, AreForgottenByAResetAndWithTheCredential) {
+  Spared p(2);
+  p.Use(0, 0.95, 0.1);
+  EXPECT_EQ(p.Next(), "b");
+  std::vector<Account> accounts = Spared::Accounts(2);
+  accounts[0].priority = 60;
+  p.pool->Reconfigure(ShareAccounts(accounts));
+  EXPECT_EQ(p.pool->Look()[0].health, AccountHealth::kSpared) << "the same subscription";
+  accounts[0].credential = Secret("sk-other");
+  p.pool->Reconfigure(ShareAccounts(accounts));
+  EXPECT_EQ(p.pool->Look()[0].health, AccountHealth::kReady);
+  p.Use(0, 0.95, 0.1);
+  EXPECT_TRUE(p.pool->Reset("a"));
+  EXPECT_EQ(p.pool->Look()[0].health, AccountHealth::kReady);
+  EXPECT_FALSE(p.pool->Look()[0].windows.known());
+}
+
 TEST(UsageWindows, OutliveTheProcess) {
   StateBell bell;
   Spared before(2);
