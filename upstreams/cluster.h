@@ -83,6 +83,7 @@ class Cluster final : public Upstream {
   // if nothing but time changes, and what Send would send with it.
   std::expected<Unit, Refusal> RehearseSelect(Exchange& x, const Wish& wish, Duration wait) const;
   std::expected<Answer, Refusal> RehearseSend(Exchange& x) const;
+  std::expected<Unit, Refusal> RehearseLogins(Exchange& x) const;
 
   Loop& loop_;
   std::shared_ptr<const ClusterShared> shared_;

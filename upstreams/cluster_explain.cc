@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,13 +22,36 @@ constexpr std::string_view kHidden = "***";
 // Of an account that was chosen, and not taken.
 class RehearsedLease final : public Lease {
  public:
-  explicit RehearsedLease(std::shared_ptr<const Account> account) : account_(std::move(account)) {}
+  // `index`: as Wish::tried has it.
+  RehearsedLease(std::shared_ptr<const Account> account, size_t index, Wish wish)
+      : account_(std::move(account)), index_(index), wish_(std::move(wish)) {}
   std::string_view account() const override { return account_->name; }
   const Account& details() const { return *account_; }
+  // What another account would be asked for, once this one has failed.
+  Wish WishWithout() const {
+    Wish others = wish_;
+    others.tried.push_back(index_);
+    return others;
+  }
 
  private:
   std::shared_ptr<const Account> account_;
+  size_t index_;
+  Wish wish_;
 };
+
+// Of the account that was chosen; null: a newer configuration is being put in force.
+std::unique_ptr<RehearsedLease> LeaseOf(const ClusterShared& shared, const Decision& decision,
+                                        Wish wish) {
+  for (const Decision::Candidate& candidate : decision.candidates) {
+    if (candidate.outcome != Decision::Outcome::kChosen) continue;
+    auto account = std::ranges::find_if(
+        shared.accounts, [&](const auto& one) { return one->name == candidate.name; });
+    if (account == shared.accounts.end()) return nullptr;
+    return std::make_unique<RehearsedLease>(*account, candidate.index, std::move(wish));
+  }
+  return nullptr;
+}
 
 // "12m 5s": no more than the two greatest units.
 std::string TimeText(Duration time) {
@@ -142,14 +166,19 @@ class Telling {
   const std::vector<AccountPool::View> views_;
 };
 
-void TellToken(TokenSource& tokens, WallTime now, Explanation& explanation) {
-  using Phase = TokenSource::View::Phase;
-  TokenSource::View view = tokens.Look();
-  if (view.phase == Phase::kRefused) {
-    explanation.Say("its login is refused: " + view.cause + "; another account is tried");
-  } else if (view.phase != Phase::kReady || now >= view.expires) {
+// Why an account's login gives no token, as it is now; nothing: it does, or is asked first.
+std::optional<NoToken> TellToken(const Account& account, WallTime now, Explanation& explanation) {
+  if (account.tokens == nullptr) return std::nullopt;
+  TokenSource::View view = account.tokens->Look();
+  if (view.none) {
+    std::string what = view.none->why == NoToken::Why::kRefused
+                           ? "the login of " + account.name + " is refused: "
+                           : "the token of " + account.name + " cannot be renewed: ";
+    explanation.Say(what + view.none->cause).With("account", account.name);
+  } else if (view.phase != TokenSource::View::Phase::kReady || now >= view.expires) {
     explanation.Say("its token is renewed first, which may take a moment or fail");
   }
+  return view.none;
 }
 
 Explanation::Sent SentOf(const Call& call, const Exchange& x) {
@@ -200,24 +229,50 @@ std::expected<Unit, Refusal> Cluster::RehearseSelect(Exchange& x, const Wish& wi
     if (waits) explanation.Say("waits up to " + TimeText(wait) + " for one that gets free");
     return std::unexpected(RefusalOf(decision.none, shared_->config.name, x.ask.model, now));
   }
-  auto chosen = std::ranges::find(decision.candidates, Decision::Outcome::kChosen,
-                                  &Decision::Candidate::outcome);
-  auto account = std::ranges::find_if(shared_->accounts, [&](const auto& one) {
-    return chosen != decision.candidates.end() && one->name == chosen->name;
-  });
-  if (account == shared_->accounts.end()) {
-    // A newer configuration is being put in force.
+  std::unique_ptr<RehearsedLease> lease = LeaseOf(*shared_, decision, wish);
+  if (lease == nullptr) {
     return std::unexpected(RefusalOf({}, shared_->config.name, x.ask.model, now));
   }
-  explanation.Set("account", (*account)->cluster + "/" + (*account)->name);
-  x.facts.lease = std::make_unique<RehearsedLease>(*account);
+  explanation.Set("account", shared_->config.name + "/" + std::string(lease->account()));
+  x.facts.lease = std::move(lease);
   return Unit{};
+}
+
+// The account whose login gives a token takes the place of those whose does not, as Sending has it.
+std::expected<Unit, Refusal> Cluster::RehearseLogins(Exchange& x) const {
+  Explanation& explanation = *x.explanation;
+  const TimePoint now = loop_.Now() + explanation.waited();
+  const FailoverConfig& failover = shared_->config.failover;
+  NoAccount none;
+  for (int attempts = 1;; ++attempts) {
+    const auto& failed = static_cast<const RehearsedLease&>(*x.facts.lease);
+    std::optional<NoToken> trouble = TellToken(failed.details(), loop_.clock().Wall(), explanation);
+    if (!trouble) return Unit{};
+    bool refused = trouble->why == NoToken::Why::kRefused;
+    none.Add(refused ? NoAccount{NoAccount::Why::kRefused, {}}
+                     : NoAccount{NoAccount::Why::kExpired, trouble->until});
+    Wish wish = failed.WishWithout();
+    Decision next = shared_->pool->Explain(wish, now);
+    std::unique_ptr<RehearsedLease> lease = LeaseOf(*shared_, next, std::move(wish));
+    if (lease == nullptr || attempts >= failover.attempts || !failover.OnStatus(401)) {
+      none.Add(next.chosen ? NoAccount{NoAccount::Why::kUntried, {}} : next.none);
+      explanation.Set("account", "");
+      explanation.Say(next.chosen ? "no other is tried, by failover: of the cluster"
+                                  : "no other account can serve");
+      return std::unexpected(RefusalOf(none, shared_->config.name, x.ask.model, now));
+    }
+    explanation.Say(std::string(lease->account()) + " is tried in its place");
+    explanation.Set("account", shared_->config.name + "/" + std::string(lease->account()));
+    explanation.Set("sticky", NameOf(next.session));
+    x.facts.lease = std::move(lease);
+  }
 }
 
 std::expected<Answer, Refusal> Cluster::RehearseSend(Exchange& x) const {
   Explanation& explanation = *x.explanation;
+  std::expected<Unit, Refusal> logged_in = RehearseLogins(x);
+  if (!logged_in) return std::unexpected(logged_in.error());
   const Account& account = static_cast<const RehearsedLease&>(*x.facts.lease).details();
-  if (account.tokens != nullptr) TellToken(*account.tokens, loop_.clock().Wall(), explanation);
   Result<Call> call = shared_->provider->Prepare(account, Secret(kHidden), x);
   if (!call) return std::unexpected(ToRefusal(call.error()));
   Answer answer;

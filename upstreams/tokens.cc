@@ -184,7 +184,9 @@ TokenSource::View TokenSource::Look() {
     view.phase = Phase::kExpired;
   }
   // While its token lives an account serves, whatever a refresh came to.
-  if (GoodLocked(0, clock_.Wall())) view.phase = Phase::kReady;
+  const bool good = GoodLocked(0, clock_.Wall());
+  if (good) view.phase = Phase::kReady;
+  if (!good && !busy_ && trouble_ && clock_.Now() < trouble_->until) view.none = trouble_;
   view.expires = expires_;
   view.refreshed = refreshed_;
   view.refreshing = busy_;

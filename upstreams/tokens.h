@@ -70,6 +70,7 @@ class TokenSource : public std::enable_shared_from_this<TokenSource> {
     WallTime expires{};  // of the token there is; epoch: none
     WallTime refreshed{};
     bool refreshing = false;
+    std::optional<NoToken> none;  // what Take says at once; nothing: it gives a token, or waits
   };
   View Look();
   const TokenSpec& spec() const { return spec_; }
