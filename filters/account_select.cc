@@ -2,6 +2,7 @@
 // account-select: reads the request and takes a lease on an account of the cluster that can serve
 // it, the session's own if possible.
 #include <algorithm>
+#include <exception>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,6 +32,7 @@ std::span<const Word<Sticky>> WordsOf(Sticky) {
 struct AccountSelectOptions {
   Sticky sticky = Sticky::kSession;
   Duration wait = 5s;
+  Duration cache_wait = 2s;
   std::vector<std::string> tags;
   Place tags_place;
 };
@@ -39,6 +41,8 @@ void Bind(Fields& f, AccountSelectOptions& o) {
   f.Optional("sticky", o.sticky, "what stays on one account as long as that account can serve");
   f.Optional("wait", o.wait, Range{Duration(0), Duration(5min)},
              "for a place while all accounts are busy");
+  f.Optional("cache-wait", o.cache_wait, Range{Duration(0), Duration(1min)},
+             "of 'wait', for the session's own account while that has its prompt cached");
   f.Optional("tags", o.tags, OneOrMany{}, NonEmpty{},
              Fits{IsName, "must be lower-case letters, digits, '-', '_' or '.' (64 at most)"},
              "only accounts that have one of these; without it all");
@@ -71,13 +75,35 @@ class AccountSelectFilter final : public Filter {
   Task<Verdict> OnRequest(Exchange& x) override {
     Result<Unit> read = co_await ReadRequest(x);
     if (!read) co_return Verdict::Refuse(ToRefusal(read.error()));
-    Cluster::Selection selection{StickyOf(x), tags_, options_.wait};
+    Cluster::Selection selection{StickyOf(x), tags_, options_.wait, options_.cache_wait};
     std::expected<Unit, Refusal> selected = co_await cluster_.Select(x, std::move(selection));
     if (!selected) co_return Verdict::Refuse(std::move(selected.error()));
     co_return Verdict::Continue();
   }
 
+  // Before the client sees the end, which may go on at once.
+  void OnResponseChunk(Exchange& x, std::string_view) override {
+    if (Caches(x) && x.meter()->ended()) NoteUsage(x, true);
+  }
+
+  // A broken stream tells at its begin what was read from the cache.
+  void OnFinish(Exchange& x, const Outcome& outcome) noexcept override {
+    if (!Caches(x) || x.meter()->ended()) return;
+    try {
+      NoteUsage(x, outcome.end == Outcome::End::kComplete);
+    } catch (const std::exception&) {
+      // No memory for the model's name: what is cached is not known.
+    }
+  }
+
  private:
+  static bool Caches(const Exchange& x) {
+    return x.meter() != nullptr && x.facts.lease != nullptr &&
+           x.ask.operation == Operation::kGenerate && x.outcome.status / 100 == 2;
+  }
+  static void NoteUsage(Exchange& x, bool complete) {
+    x.facts.lease->NoteUsage(x.meter()->Finish(complete), x.started() + x.facts.way.waited);
+  }
   // Always within the key's scope, so that no client can reach for another's session.
   std::string StickyOf(const Exchange& x) const {
     // What a passthrough path makes (files, batches) exists on the account that made it.

@@ -5,6 +5,8 @@
 #include <array>
 #include <cmath>
 
+#include "upstreams/prices.h"
+
 namespace relay {
 namespace {
 
@@ -51,13 +53,6 @@ std::string_view NameOf(What what, CostWindow window) {
     case CostWindow::kTotal: break;
   }
   return "cost-total";
-}
-
-std::string DollarsText(int64_t nanodollars) {
-  constexpr int64_t kDollar = 1'000'000'000;
-  std::string fraction = std::to_string(kDollar + nanodollars % kDollar).substr(1);
-  while (fraction.size() > 2 && fraction.back() == '0') fraction.pop_back();
-  return "$" + std::to_string(nanodollars / kDollar) + "." + fraction;
 }
 
 std::string Describe(const Limiter::Use& use) {

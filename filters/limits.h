@@ -15,9 +15,6 @@ RateLimits LimitsOf(const LimitsConfig& config);
 // As relay.yaml calls it: "requests-per-minute", "cost-per-day".
 std::string_view NameOf(Limiter::Denied::What what, CostWindow window);
 
-// "$25.00", "$0.0005": cents at least, nothing rounded.
-std::string DollarsText(int64_t nanodollars);
-
 // "requests-per-minute: 3 of 60 used, 57 left"
 std::string Describe(const Limiter::Use& use);
 

@@ -13,7 +13,6 @@
 #include "core/metrics/metrics.h"
 #include "core/store/keys.h"
 #include "core/store/ledger.h"
-#include "filters/limits.h"
 #include "filters/registry.h"
 #include "upstreams/prices.h"
 

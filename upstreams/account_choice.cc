@@ -90,11 +90,17 @@ bool HasOneOf(const Account& account, const std::vector<std::string>& tags) {
 
 class Chooser {
  public:
-  Chooser(std::span<const AccountState> states, const Wish& wish, TimePoint now)
-      : states_(states), wish_(wish), now_(now) {}
+  Chooser(std::span<const AccountState> states, const std::optional<SessionAccount>& session,
+          const Wish& wish, TimePoint now)
+      : states_(states), session_(session), wish_(wish), now_(now) {}
 
-  std::expected<size_t, NoAccount> Choose(std::optional<size_t> session) const {
-    if (session && Suits(BarAt(*session))) return *session;
+  std::expected<size_t, NoAccount> Choose() const {
+    if (session_ && Suits(BarAt(session_->index))) return session_->index;
+    if (WaitsForOwn()) {
+      NoAccount busy{Why::kBusy, wish_.own_until};
+      Sooner(busy.until, BarAt(session_->index).until);
+      return std::unexpected(busy);
+    }
     NoAccount none;
     std::optional<size_t> best;
     std::optional<size_t> spared;
@@ -133,17 +139,18 @@ class Chooser {
     return std::unexpected(none);
   }
 
-  Decision Explain(std::optional<size_t> session,
-                   const std::expected<size_t, NoAccount>& found) const {
+  Decision Explain(const std::expected<size_t, NoAccount>& found) const {
     Decision decision;
-    if (session) decision.session_account = states_[*session].name;
+    if (session_) decision.session_account = states_[session_->index].name;
+    if (session_ && session_->cached != nullptr) decision.cached = *session_->cached;
     if (found) {
       decision.chosen = *found;
-      decision.session = SessionOf(session, *found);
+      decision.session = SessionOf(*found);
     } else {
       decision.none = found.error();
+      decision.waits_for_own = WaitsForOwn();
     }
-    bool own = decision.session == Decision::Session::kKept;
+    bool own = decision.session == Decision::Session::kKept || decision.waits_for_own;
     for (size_t i = 0; i < states_.size(); ++i) {
       if (states_[i].account == nullptr) continue;
       Bar bar = BarAt(i);
@@ -172,14 +179,25 @@ class Chooser {
   bool Suits(const Bar& bar) const { return bar.none() && !(wish_.sure && bar.guess); }
   Bar BarAt(size_t i) const { return BarOf(states_[i], i, wish_, now_); }
   Rank RankAt(size_t i) const { return Rank(states_[i], now_); }
-  Decision::Session SessionOf(std::optional<size_t> session, size_t chosen) const {
+  // Not for one that may well fail: it would not keep what is waited for. What generates nothing
+  // moves no session.
+  bool WaitsForOwn() const {
+    if (now_ >= wish_.own_until || wish_.settles || !wish_.generates) return false;
+    if (!session_ || session_->cached == nullptr) return false;
+    if (session_->cached->tokens < CachedPrompt::kLeastTokens) return false;
+    Bar own = BarAt(session_->index);
+    bool in_time = own.why == Why::kBusy || own.why == Why::kLimited;
+    return in_time && !own.guess && own.until <= wish_.own_until;
+  }
+  Decision::Session SessionOf(size_t chosen) const {
     if (wish_.sticky.empty()) return Decision::Session::kNone;
-    if (session && *session == chosen) return Decision::Session::kKept;
+    if (session_ && session_->index == chosen) return Decision::Session::kKept;
     if (!wish_.generates) return Decision::Session::kNone;
-    return session ? Decision::Session::kMoved : Decision::Session::kNew;
+    return session_ ? Decision::Session::kMoved : Decision::Session::kNew;
   }
 
   std::span<const AccountState> states_;
+  const std::optional<SessionAccount>& session_;
   const Wish& wish_;
   const TimePoint now_;
 };
@@ -281,6 +299,10 @@ const Decision::Candidate* Decision::Find(std::string_view account) const {
   return found == candidates.end() ? nullptr : &*found;
 }
 
+const CachedPrompt* Decision::lost() const {
+  return session == Session::kMoved && cached.tokens > 0 ? &cached : nullptr;
+}
+
 TimePoint SparedUntil(const AccountState& state, TimePoint now) {
   const PauseAt& at = state.account->pause_at;
   TimePoint until{};
@@ -337,11 +359,12 @@ Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint n
 }
 
 std::expected<size_t, NoAccount> ChooseAccount(std::span<const AccountState> states,
-                                               std::optional<size_t> session, const Wish& wish,
-                                               TimePoint now, Decision* decision) {
-  const Chooser chooser(states, wish, now);
-  std::expected<size_t, NoAccount> found = chooser.Choose(session);
-  if (decision != nullptr) *decision = chooser.Explain(session, found);
+                                               const std::optional<SessionAccount>& session,
+                                               const Wish& wish, TimePoint now,
+                                               Decision* decision) {
+  const Chooser chooser(states, session, wish, now);
+  std::expected<size_t, NoAccount> found = chooser.Choose();
+  if (decision != nullptr) *decision = chooser.Explain(found);
   return found;
 }
 

@@ -16,6 +16,7 @@
 
 #include "core/base/clock.h"
 #include "upstreams/account.h"
+#include "upstreams/cached_prompt.h"
 #include "upstreams/recent_failures.h"
 #include "upstreams/usage_windows.h"
 
@@ -57,6 +58,8 @@ struct Wish {
   std::vector<size_t> tried;          // accounts that failed this request already
   // An account must have one of these; null or empty: any may serve.
   std::shared_ptr<const std::vector<std::string>> tags = {};
+  // Until then it rather waits for its session's account, which has its prompt cached, than moves.
+  TimePoint own_until{};
 };
 
 // Why nobody can serve: the reason that is nearest to being cured. That an account would fail is
@@ -163,6 +166,12 @@ struct Bar {
 // `index`: as Wish::tried has it.
 Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint now);
 
+// The account that a wish's session has.
+struct SessionAccount {
+  size_t index = 0;
+  const CachedPrompt* cached = nullptr;  // there, and alive; null: nothing is
+};
+
 // How a choice came about.
 struct Decision {
   enum class Outcome : uint8_t {
@@ -196,10 +205,14 @@ struct Decision {
   std::vector<Candidate> candidates;  // the accounts that there are, as the pool has them
   Session session = Session::kNone;
   std::string session_account;   // that the session had; "": none
+  CachedPrompt cached;           // what lives of its prompt there; no tokens: nothing
   std::optional<size_t> chosen;  // the index of an account
   NoAccount none;                // where nobody was chosen
+  bool waits_for_own = false;    // as `none` says busy, until then: Wish::own_until
 
   const Candidate* Find(std::string_view account) const;  // null: not among them
+  // What the vendor must read anew, since the session moves; null: nothing.
+  const CachedPrompt* lost() const;
 };
 // One word each: "chosen", "barred", "guess", "spared", "session", "priority", "load", "recent",
 // "window"; "none", "new", "kept", "moved".
@@ -211,11 +224,12 @@ std::string_view NameOf(Decision::Session session);
 // better than one of four shares that carries three; among equals whose window begins anew first.
 // An account whose pause-at is reached serves what is new where no other can, that whose window
 // begins anew first; and only after those one that rests by a guess, or is being probed, where none
-// that is full is surer to serve, or the wish waits for none (`settles`). `session`:
-// the account that the wish's session has. A decision is filled in where one is given, and changes
-// nothing.
+// that is full is surer to serve, or the wish waits for none (`settles`). Where the wish would wait
+// for its session's account, and that one is full or at a limit that ends in time, all are as busy
+// until then. A decision is filled in where one is given, and changes nothing.
 std::expected<size_t, NoAccount> ChooseAccount(std::span<const AccountState> states,
-                                               std::optional<size_t> session, const Wish& wish,
-                                               TimePoint now, Decision* decision = nullptr);
+                                               const std::optional<SessionAccount>& session,
+                                               const Wish& wish, TimePoint now,
+                                               Decision* decision = nullptr);
 
 }  // namespace relay

@@ -10,6 +10,10 @@ AccountLease::~AccountLease() {
   pool_->Release(index_, probe_);
 }
 
+void AccountLease::NoteUsage(const Usage& usage, TimePoint since) {
+  if (!sticky_.empty()) pool_->NoteCached(sticky_, index_, CachedPrompt::Of(usage, since));
+}
+
 AccountPool::AccountPool(const Accounts& accounts, const Clock& clock,
                          const OutlierConfig& outliers)
     : clock_(clock), use_since_(clock.Now()) {
@@ -77,11 +81,13 @@ void AccountPool::CountUseLocked(State& state, TimePoint now) {
   state.use.Add(use_since_, now);
 }
 
-std::optional<size_t> AccountPool::AccountOfSessionLocked(const Wish& wish, TimePoint now) const {
+std::optional<SessionAccount> AccountPool::AccountOfSessionLocked(const Wish& wish,
+                                                                  TimePoint now) const {
   if (wish.sticky.empty()) return {};
   auto session = sessions_.find(wish.sticky);
   if (session == sessions_.end() || now - session->second.used >= kStickyLife) return {};
-  return session->second.index;
+  const Session& found = session->second;
+  return SessionAccount{found.index, found.cached.LivesAt(now) ? &found.cached : nullptr};
 }
 
 std::expected<size_t, NoAccount> AccountPool::FindLocked(const Wish& wish, TimePoint now,
@@ -98,7 +104,8 @@ AccountPool::Choosing AccountPool::ChooseLocked(const Wish& wish, TimePoint now,
 
 AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, TimePoint now) {
   State& state = states_[index];
-  Choice choice{index, 0, BarOf(state, index, wish, now).guess, state.account};
+  Choice choice{.index = index, .account = state.account, .lost = {}};
+  choice.guess = BarOf(state, index, wish, now).guess;
   ++state.in_flight;
   state.last_used = ++turn_;
   if (wish.generates) CountUseLocked(state, now);
@@ -108,11 +115,10 @@ AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, Ti
       choice.probe = trouble.probe = turn_;
     }
   }
+  std::optional<SessionAccount> own = AccountOfSessionLocked(wish, now);
   // What does not generate leaves no cache behind for which a session should come here.
-  const bool stays = wish.generates || AccountOfSessionLocked(wish, now) == index;
-  if (stays && !wish.sticky.empty()) {
-    choice.may_have_moved = Remember(wish.sticky, index, now);
-  }
+  const bool stays = wish.generates || (own && own->index == index);
+  if (stays && !wish.sticky.empty()) RememberLocked(wish.sticky, choice, now);
   return choice;
 }
 
@@ -130,7 +136,7 @@ AccountPool::Taken AccountPool::LeaseOf(Choosing choice, const Wish& wish) {
   Changed();
   return std::make_unique<AccountLease>(shared_from_this(), std::move(choice->account),
                                         choice->index, choice->probe, choice->guess,
-                                        choice->may_have_moved, wish);
+                                        choice->may_have_moved, std::move(choice->lost), wish);
 }
 
 std::expected<Unit, NoAccount> AccountPool::CanServe(const Wish& wish) {
@@ -189,9 +195,9 @@ class AccountPool::Ticket final : public WaitTicket {
   const Wish& wish() const { return wish_; }
   Decision* decision() const { return decision_; }
   // Takes it out of the queue; `choice` is counted in flight already.
-  void GrantLocked(const Choice& choice) {
+  void GrantLocked(Choice choice) {
     pool_.waiting_.Leave(*this);
-    granted_ = choice;
+    granted_ = std::move(choice);
     Wake();
   }
 
@@ -245,7 +251,7 @@ void AccountPool::ReleaseLocked(size_t index, uint64_t probe) {
     if (may) choice = ChooseLocked(ticket.wish(), now, ticket.decision());
     return choice.has_value();
   });
-  if (next != nullptr) next->GrantLocked(*choice);
+  if (next != nullptr) next->GrantLocked(*std::move(choice));
 }
 
 std::vector<AccountPool::View> AccountPool::Look() {

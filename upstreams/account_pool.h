@@ -58,18 +58,22 @@ class AccountLease final : public Lease {
  public:
   // `probe`: names it as the one request that finds out whether a rest is over; 0: it is not.
   // `guess`: the account failed others of late, and was taken since no other could serve.
+  // `lost`: what its session had cached on the account before; no tokens: nothing, or it stays.
   AccountLease(std::shared_ptr<AccountPool> pool, std::shared_ptr<const Account> account,
-               size_t index, uint64_t probe, bool guess, bool may_have_moved, const Wish& wish)
+               size_t index, uint64_t probe, bool guess, bool may_have_moved, CachedPrompt lost,
+               const Wish& wish)
       : pool_(std::move(pool)),
         account_(std::move(account)),
         index_(index),
         probe_(probe),
         guess_(guess),
         may_have_moved_(may_have_moved),
+        lost_(std::move(lost)),
         sticky_(wish.sticky),
         tags_(wish.tags) {}
   ~AccountLease() override;
   std::string_view account() const override { return account_->name; }
+  void NoteUsage(const Usage& usage, TimePoint since) override;
   // As it was when the lease was taken, whatever is reconfigured.
   const std::shared_ptr<const Account>& details() const { return account_; }
   size_t index() const { return index_; }
@@ -77,6 +81,7 @@ class AccountLease final : public Lease {
   // Its session had another account before, as far as the pool can tell: there is none, or this
   // account has answered it nothing yet, so that it may be one that was forgotten.
   bool may_have_moved() const { return may_have_moved_; }
+  const CachedPrompt& lost() const { return lost_; }
   // What another account that takes its place must obey, too.
   const std::string& sticky() const { return sticky_; }
   const std::shared_ptr<const std::vector<std::string>>& tags() const { return tags_; }
@@ -88,6 +93,7 @@ class AccountLease final : public Lease {
   uint64_t probe_;
   bool guess_;
   bool may_have_moved_;
+  CachedPrompt lost_;
   std::string sticky_;
   std::shared_ptr<const std::vector<std::string>> tags_;
 };
@@ -133,6 +139,10 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
 
   // What the vendor says of the account's windows; one of which it says nothing stays as it was.
   void NoteWindows(size_t index, const UsageWindows& windows);
+
+  // What an answer left in the account's cache, if the session is still on it. Not kept beyond the
+  // process, and forgotten with the session.
+  void NoteCached(const std::string& sticky, size_t index, CachedPrompt cached);
 
   using Health = AccountHealth;
   struct View {
@@ -213,6 +223,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     size_t slot = 0;
     bool moved = false;     // it had another account before
     bool answered = false;  // well, by this account
+    CachedPrompt cached;    // on this one
   };
   struct Choice {
     size_t index = 0;
@@ -220,12 +231,13 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
     bool guess = false;
     std::shared_ptr<const Account> account;
     bool may_have_moved = true;
+    CachedPrompt lost;  // on the account that the session leaves
   };
   using Choosing = std::expected<Choice, NoAccount>;
   class Ticket;
 
   // The account that the wish's session has.
-  std::optional<size_t> AccountOfSessionLocked(const Wish& wish, TimePoint now) const;
+  std::optional<SessionAccount> AccountOfSessionLocked(const Wish& wish, TimePoint now) const;
   std::expected<size_t, NoAccount> FindLocked(const Wish& wish, TimePoint now,
                                               Decision* decision = nullptr) const;
   Choosing ChooseLocked(const Wish& wish, TimePoint now, Decision* decision);
@@ -237,8 +249,9 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   void CountUseLocked(State& state, TimePoint now);
   bool ReportLocked(size_t index, const Judgement& judgement, const Wish& wish);
   void WakeAllLocked();
-  // Whether the session may have had another account before.
-  bool Remember(const std::string& sticky, size_t index, TimePoint now);
+  // Says in `choice` whether the session may have had another account before, and what it leaves
+  // there.
+  void RememberLocked(const std::string& sticky, Choice& choice, TimePoint now);
   void ForgetOldest();
   size_t TakeSlotLocked();
   Session* RestoreSessionLocked(const KeptSession& kept, TimePoint now, WallTime wall);

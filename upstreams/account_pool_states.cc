@@ -20,23 +20,25 @@ size_t AccountPool::IndexOfLocked(std::string_view account) {
 
 // --- Sessions ----------------------------------------------------------------------------------
 
-bool AccountPool::Remember(const std::string& sticky, size_t index, TimePoint now) {
+void AccountPool::RememberLocked(const std::string& sticky, Choice& choice, TimePoint now) {
   auto [at, fresh] = sessions_.try_emplace(sticky);
   Session& session = at->second;
-  session.moved = session.moved || (!fresh && session.index != index);
+  const bool moves = !fresh && session.index != choice.index;
+  session.moved = session.moved || moves;
   // As if it were forgotten.
   if (now - session.used >= kStickyLife) session.answered = false;
-  const bool may_have_moved = session.moved || !session.answered;
-  bool changed = fresh || session.index != index || now - session.told >= kTellUse;
+  choice.may_have_moved = session.moved || !session.answered;
+  if (moves && session.cached.LivesAt(now)) std::swap(choice.lost, session.cached);
+  if (moves) session.cached.tokens = 0;
+  bool changed = fresh || moves || now - session.told >= kTellUse;
   session.name = &at->first;
-  session.index = index;
+  session.index = choice.index;
   session.used = now;
   by_use_.PushBack(session);
   if (sessions_.size() > kMostSessions) ForgetOldest();
   while (now - by_use_.front()->used >= kStickyLife) ForgetOldest();
   if (fresh) session.slot = TakeSlotLocked();
   if (changed) changed_sessions_.PushBack(session);
-  return may_have_moved;
 }
 
 void AccountPool::NoteAnswered(const AccountLease& lease, bool moved) {
@@ -50,6 +52,13 @@ void AccountPool::NoteAnswered(const AccountLease& lease, bool moved) {
   changed_sessions_.PushBack(session);
   lock.unlock();
   Changed();
+}
+
+void AccountPool::NoteCached(const std::string& sticky, size_t index, CachedPrompt cached) {
+  std::lock_guard lock(mutex_);
+  auto session = sessions_.find(sticky);
+  if (session == sessions_.end() || session->second.index != index) return;
+  session->second.cached.Renew(cached, clock_.Now());
 }
 
 void AccountPool::ForgetOldest() {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/log.h"
 #include "core/store/keys.h"
 #include "upstreams/refusals.h"
 #include "upstreams/sending.h"
@@ -55,6 +56,20 @@ void Enter(const ClusterShared& shared, TimePoint now) {
   }
   shared.pool->Reconfigure(shared.accounts, shared.config.outliers);
   shared.metrics->Show(*shared.pool, now);
+}
+
+void TellLostCache(Exchange& x, const ClusterShared& shared, const AccountLease& lease) {
+  const CachedPrompt& lost = lease.lost();
+  if (lost.tokens == 0) return;
+  x.facts.way.cache_lost += lost.tokens;
+  shared.metrics->CountLostCache(lost.tokens);
+  int64_t more = PriceOfLoss(lost, shared.provider->name(), x.loop.clock().Wall());
+  Log(LogLevel::kInfo, "session left its cache",
+      {{"id", x.id},
+       {"cluster", shared.config.name},
+       {"account", lease.account()},
+       {"tokens", lost.tokens},
+       {"usd", static_cast<double>(more) / 1e9}});
 }
 
 Cluster::Cluster(Loop& loop, Resolver& resolver, std::shared_ptr<const ClusterShared> shared,
@@ -113,8 +128,10 @@ Task<std::expected<Unit, Refusal>> Cluster::Select(Exchange& x, Selection select
   Wish wish = WishOf(x);
   wish.sticky = std::move(selection.sticky);
   wish.tags = std::move(selection.tags);
-  if (x.explanation != nullptr) co_return RehearseSelect(x, wish, selection.wait);
+  const Duration cache_wait = std::min(selection.cache_wait, selection.wait);
+  if (x.explanation != nullptr) co_return RehearseSelect(x, wish, selection.wait, cache_wait);
   TimePoint since = loop_.Now();
+  wish.own_until = since + cache_wait;
   Decision decision;
   bool tells = x.facts.key != nullptr && x.facts.key->decisions;
   AccountPool::Taken taken = co_await shared_->pool->Take(
@@ -126,6 +143,7 @@ Task<std::expected<Unit, Refusal>> Cluster::Select(Exchange& x, Selection select
     co_return std::unexpected(
         RefusalOf(taken.error(), shared_->config.name, x.ask.model, loop_.Now()));
   }
+  TellLostCache(x, *shared_, **taken);
   x.facts.lease = std::move(*taken);
   co_return Unit{};
 }

@@ -44,6 +44,9 @@ std::shared_ptr<const ClusterShared> ShareCluster(const ClusterConfig& config,
                                                   const ClusterShared* before = nullptr,
                                                   const std::vector<StoredAccount>& stored = {},
                                                   Tokens* tokens = nullptr);
+// `x` was given an account. Where its session left another that had its prompt cached, this says
+// what that costs: x.facts, the log and the metrics.
+void TellLostCache(Exchange& x, const ClusterShared& shared, const AccountLease& lease);
 // From now on its accounts are those that serve.
 void Enter(const ClusterShared& shared, TimePoint now);
 
@@ -69,6 +72,8 @@ class Cluster final : public Upstream {
     std::string sticky;                                         // scope and session; "": none
     std::shared_ptr<const std::vector<std::string>> tags = {};  // as Wish has them
     Duration wait{};  // at most so long, while all that could serve are busy
+    // At most so long of it, for the session's account alone while that has its prompt cached.
+    Duration cache_wait{};
   };
   // A first lease, for account-select. Puts it into x.facts.
   Task<std::expected<Unit, Refusal>> Select(Exchange& x, Selection selection);
@@ -81,7 +86,8 @@ class Cluster final : public Upstream {
   Wish WishOf(const Exchange& x) const;
   // Of an exchange that is only explained (cluster_explain.cc): the account that Select would give,
   // if nothing but time changes, and what Send would send with it.
-  std::expected<Unit, Refusal> RehearseSelect(Exchange& x, const Wish& wish, Duration wait) const;
+  std::expected<Unit, Refusal> RehearseSelect(Exchange& x, Wish wish, Duration wait,
+                                              Duration cache_wait) const;
   std::expected<Answer, Refusal> RehearseSend(Exchange& x) const;
   std::expected<Unit, Refusal> RehearseLogins(Exchange& x) const;
 

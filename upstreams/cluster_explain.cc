@@ -11,6 +11,7 @@
 
 #include "core/exchange/explanation.h"
 #include "upstreams/cluster.h"
+#include "upstreams/prices.h"
 #include "upstreams/refusals.h"
 #include "upstreams/tokens.h"
 
@@ -82,9 +83,17 @@ std::string BarText(NoAccount::Why why, const Wish& wish) {
   }
 }
 
-std::string ChosenText(const Decision& decision) {
+std::string CachedText(const CachedPrompt& cached, TimePoint now) {
+  return std::to_string(cached.tokens) + " tokens of its prompt are cached for another " +
+         TimeText(cached.until() - now);
+}
+
+std::string ChosenText(const Decision& decision, TimePoint now) {
+  const bool cached = decision.cached.tokens > 0;
   switch (decision.session) {
-    case Decision::Session::kKept: return "the session is on it";
+    case Decision::Session::kKept:
+      if (!cached) return "the session is on it";
+      return "the session is on it, where " + CachedText(decision.cached, now);
     case Decision::Session::kNew: return "the session begins on it";
     case Decision::Session::kMoved:
       return "the session moves to it from " + decision.session_account;
@@ -129,6 +138,18 @@ class Telling {
     }
     if (decision_.candidates.empty()) explanation.Say("the cluster has no account");
   }
+  // What it costs that the session moves, in tokens and money.
+  void TellLoss(WallTime wall, Explanation& explanation) const {
+    const CachedPrompt* lost = decision_.lost();
+    if (lost == nullptr) return;
+    int64_t more = PriceOfLoss(*lost, shared_.provider->name(), wall);
+    explanation.Set("cache-lost", std::to_string(lost->tokens));
+    explanation
+        .Say("leaves " + decision_.session_account + ", where " + CachedText(*lost, now_) +
+             ": to read them anew costs " + DollarsText(more) + " more")
+        .With("cache-lost-tokens", lost->tokens)
+        .With("cache-lost-nanodollars", more);
+  }
 
  private:
   void Tell(const Decision::Candidate& candidate, Explanation& explanation) const {
@@ -139,7 +160,7 @@ class Telling {
     bool barred = candidate.outcome == Outcome::kBarred;
     std::string text = candidate.name + ": ";
     if (candidate.outcome == Outcome::kChosen) {
-      text += "chosen: " + ChosenText(decision_);
+      text += "chosen: " + ChosenText(decision_, now_);
       if (candidate.spared) text += "; its pause-at is reached";
       if (candidate.guess) text += "; it failed of late, but no other can serve";
     } else {
@@ -196,11 +217,13 @@ Explanation::Sent SentOf(const Call& call, const Exchange& x) {
 
 }  // namespace
 
-std::expected<Unit, Refusal> Cluster::RehearseSelect(Exchange& x, const Wish& wish,
-                                                     Duration wait) const {
+std::expected<Unit, Refusal> Cluster::RehearseSelect(Exchange& x, Wish wish, Duration wait,
+                                                     Duration cache_wait) const {
   Explanation& explanation = *x.explanation;
   const TimePoint now = loop_.Now() + explanation.waited();
+  wish.own_until = now + cache_wait;
   Decision decision = shared_->pool->Explain(wish, now);
+  const bool waits_for_own = decision.waits_for_own;
   // While all are busy a rest may end, and then it is chosen anew.
   TimePoint then = now;
   while (!decision.chosen && decision.none.why == NoAccount::Why::kBusy &&
@@ -217,10 +240,14 @@ std::expected<Unit, Refusal> Cluster::RehearseSelect(Exchange& x, const Wish& wi
       decision = std::move(settled);
     }
   }
-  Telling(*shared_, wish, decision, then).TellTo(explanation);
+  const Telling telling(*shared_, wish, decision, then);
+  telling.TellTo(explanation);
+  telling.TellLoss(loop_.clock().Wall(), explanation);
   explanation.Set("sticky", NameOf(decision.session));
   if (then > now) {
-    explanation.Say("waits " + TimeText(then - now) + " for it")
+    std::string what = waits_for_own ? decision.session_account + ", which has its prompt cached"
+                                     : std::string("it");
+    explanation.Say("waits " + TimeText(then - now) + " for " + what)
         .With("wait-ms", int64_t{std::chrono::ceil<std::chrono::milliseconds>(then - now).count()});
     explanation.Wait(then - now);
   }

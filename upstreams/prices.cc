@@ -220,4 +220,11 @@ Cost Prices::Of(const Usage& usage, std::string_view vendor, WallTime when) cons
   return {nano, row == nullptr || row->family};
 }
 
+std::string DollarsText(int64_t nanodollars) {
+  constexpr int64_t kDollar = 1'000'000'000;
+  std::string fraction = std::to_string(kDollar + nanodollars % kDollar).substr(1);
+  while (fraction.size() > 2 && fraction.back() == '0') fraction.pop_back();
+  return "$" + std::to_string(nanodollars / kDollar) + "." + fraction;
+}
+
 }  // namespace relay

@@ -68,6 +68,9 @@ class Prices {
   std::string as_of_;
 };
 
+// "$25.00", "$0.0005": cents at least, nothing rounded.
+std::string DollarsText(int64_t nanodollars);
+
 // The text of prices.json.
 extern const std::string_view kPricesText;
 

@@ -485,6 +485,7 @@ Task<std::expected<Unit, NoAccount>> Sending::NextLease() {
 }
 
 void Sending::Use(std::unique_ptr<AccountLease> next) {
+  TellLostCache(x_, shared_, *next);
   x_.facts.lease = std::move(next);
   refused_token_ = 0;
   if (x_.facts.way.sticky == "kept") x_.facts.way.sticky = wish_.generates ? "moved" : "";

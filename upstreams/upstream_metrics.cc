@@ -40,7 +40,11 @@ UpstreamMetrics::UpstreamMetrics(Metrics& metrics, std::string cluster)
                                         kWaitBounds, {{"cluster", cluster_}})),
       spent_budget_(metrics.MakeCounter("relay_failover_budget_spent_total",
                                         "Requests not tried again: too many of the cluster's were",
-                                        {{"cluster", cluster_}})) {}
+                                        {{"cluster", cluster_}})),
+      lost_cache_(metrics.MakeCounter(
+          "relay_cache_lost_tokens_total",
+          "Tokens that an account had cached of the prompt of a session that left it",
+          {{"cluster", cluster_}})) {}
 
 UpstreamMetrics::Series& UpstreamMetrics::SeriesOf(std::string_view account) {
   auto known = series_.find(account);

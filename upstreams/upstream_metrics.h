@@ -42,6 +42,8 @@ class UpstreamMetrics {
   void Waited(Duration wait);
   // A request was not tried again, since the cluster's RetryBudget was spent.
   void CountSpentBudget() { spent_budget_.Add(); }
+  // A session left an account that had so many tokens of its prompt cached.
+  void CountLostCache(int64_t tokens) { lost_cache_.Add(static_cast<double>(tokens)); }
   // Sets relay_account_state, the cooldown, the mean time to content and the queue's depth. After a
   // report that changed them, when accounts come or go, and before metrics are read: a rest ends by
   // itself. Who is gone is in no state.
@@ -66,6 +68,7 @@ class UpstreamMetrics {
   Gauge queue_depth_;
   Histogram queue_wait_;
   Counter spent_budget_;
+  Counter lost_cache_;
   std::mutex mutex_;
   std::map<std::string, Series, std::less<>> series_;  // by the account's name
 };

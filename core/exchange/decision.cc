@@ -26,6 +26,7 @@ std::string DecisionOf(const Exchange& x) {
   add("sticky", way.sticky);
   if (x.outcome.attempts > 0) add("attempts", std::to_string(x.outcome.attempts));
   add("tried", way.tried);
+  if (way.cache_lost > 0) add("cache-lost", std::to_string(way.cache_lost));
   int64_t millis = std::chrono::floor<std::chrono::milliseconds>(way.waited).count();
   if (millis > 0) add("wait", std::to_string(millis) + "ms");
   return text;

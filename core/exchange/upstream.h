@@ -11,11 +11,13 @@
 
 #include "core/async/task.h"
 #include "core/base/buffer.h"
+#include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/exchange/dialect.h"
 #include "core/exchange/usage_meter.h"
 #include "core/http/message.h"
 #include "core/http/stream.h"
+#include "core/store/usage.h"
 
 namespace relay {
 
@@ -46,6 +48,8 @@ class Lease {
  public:
   virtual ~Lease() = default;
   virtual std::string_view account() const = 0;  // stable name within its cluster
+  // What the answer used to a request of `since`: the vendor may have cached its prompt.
+  virtual void NoteUsage(const Usage&, TimePoint /*since*/) {}
 };
 
 // Changes an answer's body on its way (Code Assist's envelope). Bytes may be held only up to the

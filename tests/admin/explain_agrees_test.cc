@@ -234,6 +234,10 @@ class World {
         Wish wish = WishFor(event.where);
         wish.sticky = event.text;
         AccountPool::Taken ended = Shared(event.where).pool->TryTake(wish);
+        Usage usage;
+        usage.model = wish.model;
+        usage.cache_write_5m = event.amount;
+        if (ended) (*ended)->NoteUsage(usage, clock.Now());
         break;
       }
       case Kind::kStarts:
@@ -464,7 +468,9 @@ class Agreement {
     text += explanation.refused() ? "; refused=" + explanation.refused_by()
                                   : "; account=" + World::AccountOf(account);
     if (!sticky.empty() && sticky != "none") text += "; sticky=" + sticky;
-    return text + (explanation.refused() ? "" : "; attempts=1");
+    if (explanation.refused()) return text;
+    std::string lost = explanation.Get("cache-lost");
+    return text + "; attempts=1" + (lost.empty() ? "" : "; cache-lost=" + lost);
   }
   // As the maker has it.
   static std::string CredentialOf(const std::string& account) {
@@ -487,6 +493,7 @@ class Agreement {
         std::string why = note->Find("why").String().value_or("");
         if (!why.empty()) outcome.append(" ").append(why);
         if (!outcome.empty()) ++counts[outcome];
+        if (note->Find("cache-lost-tokens")) ++counts["cache lost"];
         if (note->Find("wait-ms")) ++counts[step->Find("name").String().value_or("") + " waits"];
       }
     }
@@ -530,6 +537,7 @@ TEST(Explain, AgreesWithWhatThenHappensInFiveHundredSituations) {
       {"barred tag", 3},
       {"barred paused", 10},
       {"barred refused", 10},
+      {"cache lost", 3},
       {"rate-limit waits", 1},
       {"account-select waits", 1},
   };

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "admin/endpoints.h"
 #include "admin/explain.h"
 #include "core/store/shared_limits.h"
@@ -145,6 +147,47 @@ TEST(Rehearsal, OfAnotherModelTellsWhatIsSent) {
   std::string text = world.Text(Message("alice", R"({"model":"claude-3-x","messages":[]})"));
   EXPECT_NE(text.find("model claude-3-x becomes claude-haiku-4-5"), std::string::npos) << text;
   EXPECT_NE(text.find("haiku: can serve, but another comes before it"), std::string::npos) << text;
+}
+
+TEST(Rehearsal, SaysWhatIsCachedAndWhatAMoveCosts) {
+  World world;
+  RehearsedRequest request = Message("alice", R"({"model":"claude-haiku-4-5","messages":[]})");
+  request.headers = {{"x-claude-code-session-id", "s"}};
+  const auto clusters = world.services->current()->clusters;
+  const auto claude =
+      std::ranges::find_if(clusters, [](const auto& one) { return one->config.name == "claude"; });
+  AccountPool& pool = *(*claude)->pool;
+  Wish wish;
+  wish.sticky = "alice\ns";
+  wish.bound = "first";
+  Usage usage;
+  usage.model = "claude-haiku-4-5";
+  usage.cache_read = 20'000;
+  usage.cache_write_5m = 10'000;
+  (*pool.TryTake(wish))->NoteUsage(usage, world.clock.Now());
+  world.clock.Advance(std::chrono::seconds(57));
+  std::string text = world.Text(request);
+  EXPECT_NE(text.find("first: chosen: the session is on it, where 30000 tokens of its prompt are "
+                      "cached for another 4m 3s\n"),
+            std::string::npos)
+      << text;
+  TimePoint end = world.clock.Now() + std::chrono::milliseconds(1500);
+  pool.Report(0, {.kind = Judgement::Kind::kLimited, .until = end});
+  text = world.Text(request);
+  EXPECT_NE(text.find("waits 2s for first, which has its prompt cached\n"), std::string::npos)
+      << text;
+  EXPECT_EQ(text.find("leaves"), std::string::npos) << text;
+  pool.Report(0, {.kind = Judgement::Kind::kLimited, .until = end + std::chrono::minutes(1)});
+  text = world.Text(request);
+  EXPECT_NE(text.find("haiku: chosen: the session moves to it from first\n"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("leaves first, where 30000 tokens of its prompt are cached for another 4m "
+                      "3s: to read them anew costs $0.027 more\n"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(
+      world.Json(request).find(R"("cache-lost-tokens":30000,"cache-lost-nanodollars":27000000)"),
+      std::string::npos);
 }
 
 TEST(Rehearsal, KnowsTheRelaysOwnPaths) {

@@ -43,7 +43,7 @@ struct Situation {
       kExpired,
       kProbed,  // the account's rest is over and a request of `text` finds out
       kBusy,    // the account carries `amount` requests
-      kSticky,  // the session of the sticky name `text` is on the account
+      kSticky,  // the session of the sticky name `text` is on it, which has `amount` tokens cached
       kStarts,  // the key has begun `amount` requests that have ended
       kRuns,    // and `amount` that run
       kSpent,   // and spent `amount` nanodollars and tokens
@@ -68,7 +68,10 @@ struct Situation {
 class SituationMaker {
  public:
   SituationMaker(uint64_t number, uint16_t port)
-      : dice_(number * 7919 + 17), tag_(std::to_string(number)), port_(port) {}
+      : dice_(number * 7919 + 17),
+        cache_dice_(number * 104'729 + 3),
+        tag_(std::to_string(number)),
+        port_(port) {}
 
   Situation Make() {
     AddTop();
@@ -205,6 +208,9 @@ class SituationMaker {
     std::string select = dice_.OneIn(8) ? "tags: team, " : "";
     select += "sticky: " + std::string(dice_.Of({"session", "session", "key", "none"}));
     if (dice_.OneIn(2)) select += ", wait: " + std::string(dice_.Of({"0s", "1s", "2500ms"}));
+    if (cache_dice_.OneIn(3)) {
+      select += ", cache-wait: " + std::string(cache_dice_.Of({"0s", "1s", "3s"}));
+    }
     Add("      - account-select: {" + select + "}");
     if (!first) Add("      - rewrite: {" + Rewrite() + "}");
     Add("      - usage-record: {}");
@@ -240,7 +246,8 @@ class SituationMaker {
     for (const std::string& account : accounts_) {
       if (dice_.OneIn(3)) {
         std::string session = dice_.OneIn(4) ? "" : "\n" + Session();
-        events.push_back({Kind::kSticky, account, key + session});
+        const int64_t tokens = int64_t(cache_dice_.Roll(4)) * 1000;
+        events.push_back({Kind::kSticky, account, key + session, tokens});
       }
     }
     for (const std::string& account : accounts_) {
@@ -336,6 +343,7 @@ class SituationMaker {
   }
 
   Dice dice_;
+  Dice cache_dice_;  // of its own, so that the situations are those that they are without a cache
   const std::string tag_;
   const uint16_t port_;
   Situation situation_;

@@ -83,7 +83,8 @@ describe('relay explain', {skip: kStraightOnly}, () => {
     await world.mock.script({match: {credential: kAccounts.claude.key.value}, faults: ['status-429;retry-after=600'], repeat: true});
     const moved = await ask(bob);
     assert.equal(moved.status, 200);
-    assert.equal(moved.headers['x-relay-decision'], 'route=claude; account=spare-api; sticky=moved; attempts=2; tried=team-api:429');
+    assert.equal(moved.headers['x-relay-decision'],
+      'route=claude; account=spare-api; sticky=moved; attempts=2; tried=team-api:429; cache-lost=71');
     // The next one is on its account, and explain says so, and of the other why it is not.
     const explanation = await explained('--key', 'bob');
     assert.deepEqual([explanation.account, explanation.sticky], ['claude/spare-api', 'kept']);

@@ -152,6 +152,54 @@ TEST(AccountSelect, DoesNotWaitWhenToldNotTo) {
   EXPECT_NE(world->status(), 200);
 }
 
+const std::string kSession = R"({"model":"m","session":"s"})";
+const std::string kOneAndMore =
+    "[{name: a, api-key: sk-a, concurrency: 1}, {name: b, api-key: sk-b, priority: 90}]";
+
+// A session of Alice on a, which has 5000 tokens of it cached, and is held by another request.
+AccountPool::Taken CachedAndHeld(ExchangeWorld& world) {
+  world.upstream.reply = ScriptedUpstream::Json(
+      200, R"({"model":"m","usage":{"input_tokens":1,"output_tokens":1,)"
+           R"("cache_read_input_tokens":4000,"cache_creation_input_tokens":1000}})");
+  world.Ask(kMessages, kAlice, kSession);
+  EXPECT_EQ(world.status(), 200);
+  return world.cluster->pool().TryTake(AnyWish());
+}
+
+TEST(AccountSelect, WaitsAMomentForTheAccountThatHasThePromptCached) {
+  auto world = MakeWorld("{wait: 5s, cache-wait: 3s}", kOneAndMore);
+  AccountPool::Taken held = CachedAndHeld(*world);
+  ASSERT_EQ((*held)->account(), "a");
+  world->Ask(kMessages, kAlice, kSession);
+  world->Advance(2900ms);
+  EXPECT_EQ(world->status(), 0);
+  held->reset();
+  world->Run();
+  EXPECT_EQ(world->status(), 200);
+  EXPECT_THAT(world->metrics.Text(false),
+              HasSubstr("relay_cache_lost_tokens_total{cluster=\"vendor\"} 0"));
+
+  held = world->cluster->pool().TryTake(AnyWish());
+  ASSERT_EQ((*held)->account(), "a");
+  world->Ask(kMessages, kAlice, kSession);
+  world->Advance(2900ms);
+  EXPECT_EQ(world->status(), 0);
+  world->Advance(200ms);
+  EXPECT_EQ(world->status(), 200);
+  EXPECT_THAT(world->metrics.Text(false),
+              HasSubstr("relay_cache_lost_tokens_total{cluster=\"vendor\"} 5000"));
+}
+
+TEST(AccountSelect, MovesAtOnceWhereItMayNotWaitForTheCache) {
+  for (const char* options : {"{cache-wait: 0s}", "{wait: 0s}"}) {
+    auto world = MakeWorld(options, kOneAndMore);
+    AccountPool::Taken held = CachedAndHeld(*world);
+    world->Ask(kMessages, kAlice, kSession);
+    EXPECT_EQ(world->status(), 200) << options;
+    EXPECT_EQ(world->upstream.calls.size(), 2U);
+  }
+}
+
 TEST(AccountSelect, LeaksNoLeaseWhereverItIsCut) {
   for (Cut cut : {Cut::kClientGone, Cut::kAborted}) {
     // The place gets free at its time, early or late, or comes with the cut.
