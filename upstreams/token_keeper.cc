@@ -51,6 +51,11 @@ TokenRecord RecordOf(const std::string& seed, TokenAnswer answer, WallTime wall)
   return record;
 }
 
+// Whoever has waited begins nothing any more: what the vendor would have spent might be lost.
+Result<Unit> Stopping() {
+  return Fail(Party::kRelay, Fault::kInternal, "the relay is stopping");
+}
+
 constexpr std::string_view kLogIn = "log in again: relay accounts login";
 
 }  // namespace
@@ -123,6 +128,7 @@ Task<Unit> TokenKeeper::Story::Run() {
   while (keeper_.Refreshes(id())) {
     co_await Sleep(keeper_.loop(), kClaimLook);
     Result<Unit> read = co_await Read();
+    if (read && keeper_.finishing_) read = Stopping();
     if (!read) {
       FailWith(read.error());
       co_return Unit{};
@@ -214,6 +220,7 @@ Task<Result<TokenKeeper::Story::Claim>> TokenKeeper::Story::TakeClaim() {
     if (keeper_.store_ == nullptr) co_return Claim::kOurs;
     if (ClaimedElsewhere()) {
       co_await Sleep(keeper_.loop(), kClaimLook);
+      if (keeper_.finishing_) co_return std::unexpected(Stopping().error());
     } else {
       TokenRecord claimed = kept_.record;
       claimed.claim = keeper_.options_.run;

@@ -38,7 +38,8 @@ class Replica {
     keyring_ = *Keyring::Load(secrets, "");
     auto contact = MeetStore(store, *keyring_);
     EXPECT_TRUE(contact);
-    objects_ = std::make_unique<Objects>(loop_, door_, *services_, &store, keyring_.get());
+    objects_ = std::make_unique<Objects>(loop_, door_, *services_, &store, keyring_.get(),
+                                         [](const StoredObject&) {});
     objects_->Meet(std::move(*contact));
     api_ = std::make_unique<KeysApi>(router_, *objects_, *services_);
     AddRekeyApi(router_, *objects_, keyring_.get());
