@@ -192,7 +192,10 @@ SharedLimits::Status ProcessEndpoints::SharedLimitsStatus() const {
 }
 
 bool ProcessEndpoints::Degraded() const {
-  return StateStatus().degraded() || Store().link == StoreStatus::Link::kDisconnected;
+  const SharedLimits* limits =
+      services_.state == nullptr ? nullptr : services_.state->shared_limits();
+  bool alone = limits != nullptr && limits->status().away;
+  return alone || StateStatus().degraded() || Store().link == StoreStatus::Link::kDisconnected;
 }
 
 std::optional<std::string> ProcessEndpoints::Closed() {

@@ -169,6 +169,7 @@ describe('two relays on one Redis', {skip: kStraightOnly}, () => {
       const metrics = (await ask1(relay.port, 'GET', '/metrics')).body.toString();
       assert.match(metrics, /^relay_limits_shared 0$/m);
       assert.match(metrics, /^relay_limits_alone_total [1-9]/m);
+      assert.equal(json(await ask1(relay.port, 'GET', '/health')).status, 'degraded');
       assert.equal(relay.log().match(/limits are not shared/g)?.length, 1);
     }
     for (const wire of world.wires) wire.mode = 'pass';
