@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/config/texts.h"
+#include "core/config/fits.h"
 #include "core/exchange/exchange.h"
 #include "core/store/keys.h"
 #include "filters/read_request.h"
@@ -43,8 +43,7 @@ void Bind(Fields& f, AccountSelectOptions& o) {
              "for a place while all accounts are busy");
   f.Optional("cache-wait", o.cache_wait, Range{Duration(0), Duration(1min)},
              "of 'wait', for the session's own account while that has its prompt cached");
-  f.Optional("tags", o.tags, OneOrMany{}, NonEmpty{},
-             Fits{IsName, "must be lower-case letters, digits, '-', '_' or '.' (64 at most)"},
+  f.Optional("tags", o.tags, OneOrMany{}, NonEmpty{}, kName,
              "only accounts that have one of these; without it all");
   o.tags_place = f.PlaceOf("tags");
 }

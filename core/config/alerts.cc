@@ -4,14 +4,12 @@
 #include <algorithm>
 
 #include "core/base/json.h"
-#include "core/config/texts.h"
+#include "core/config/fits.h"
 
 namespace relay {
 namespace {
 
 using namespace std::chrono_literals;
-
-const Fits kName{IsName, "must be lower-case letters, digits, '-', '_' or '.' (64 at most)"};
 
 // Of a query: what RFC 3986 §3.4 allows.
 bool IsQuery(std::string_view text) {

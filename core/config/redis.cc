@@ -2,7 +2,7 @@
 #include "core/config/redis.h"
 
 #include "core/base/percent.h"
-#include "core/config/texts.h"
+#include "core/config/fits.h"
 
 namespace relay {
 namespace {
@@ -53,11 +53,10 @@ void Bind(Fields& f, RedisConfig& r) {
   std::optional<HostPort> address;
   Secret url;
   CommandBudget budget;
-  const Fits no_placeholder{IsNoPlaceholder, "must not be the placeholder of a guide", false};
   f.Optional("address", address, "host:port of Redis 6 or newer, or of Valkey");
   f.Optional("url", url, NonEmpty{}, "all in one instead: redis:// or rediss:// (TLS)");
   f.Optional("username", r.username, "of an ACL user; without it the default one");
-  f.Optional("password", r.password, no_placeholder, "without it the server must ask for none");
+  f.Optional("password", r.password, kNoPlaceholder, "without it the server must ask for none");
   f.Optional("tls", r.tls, "with SNI; the server's certificate is always verified");
   f.Optional("ca", r.ca, NonEmpty{}, "PEM file of authorities, instead of the system's");
   f.Optional("database", r.database, Range{0, kDatabases}, "its number");

@@ -24,6 +24,10 @@ struct ClusterDraft : ClusterConfig {
   std::vector<AccountDraft> drafts;
 };
 
+// keys.cc, clusters.cc
+void Bind(Fields& f, KeyDraft& k);
+void Bind(Fields& f, ClusterDraft& c);
+
 struct RouteDraft : RouteConfig {
   std::vector<At<std::string>> placed_prefixes;
   std::vector<At<std::string>> placed_paths;
