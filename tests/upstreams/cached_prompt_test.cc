@@ -150,19 +150,19 @@ TEST(CachedSession, WaitsForALimitThatEndsInTheMomentAndForNoOther) {
 
 TEST(CachedSession, MovesAtOnceWhereThereIsNothingToWaitFor) {
   Session small(CachedPrompt::kLeastTokens - 1);
-  auto held = small.Hold("a");
+  auto held_small = small.Hold("a");
   EXPECT_EQ(small.AtOnce(small.Own()), "b");
 
   Session enough(CachedPrompt::kLeastTokens);
-  held = enough.Hold("a");
+  auto held_enough = enough.Hold("a");
   EXPECT_EQ(enough.AtOnce(enough.Own()), "nobody");
 
   Session off;
-  held = off.Hold("a");
+  auto held_off = off.Hold("a");
   EXPECT_EQ(off.AtOnce(off.Own(0s)), "b");
 
   Session dead;
-  held = dead.Hold("a");
+  auto held_dead = dead.Hold("a");
   dead.Pass(5min);
   EXPECT_EQ(dead.AtOnce(dead.Own()), "b");
 
