@@ -181,7 +181,7 @@ TEST(CachedSession, MovesRatherThanBeRefused) {
   EXPECT_EQ(guest->name(), "b") << "its patience ends before the moment";
 
   Session full;
-  held = full.Hold("a");
+  auto held_full = full.Hold("a");
   Wish bound;
   bound.bound = "a";
   std::vector<std::unique_ptr<Guest>> crowd;
