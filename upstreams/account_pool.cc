@@ -115,10 +115,14 @@ AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, Ti
       choice.probe = trouble.probe = turn_;
     }
   }
-  std::optional<SessionAccount> own = AccountOfSessionLocked(wish, now);
+  auto is_its_own = [&] {
+    std::optional<SessionAccount> own = AccountOfSessionLocked(wish, now);
+    return own && own->index == index;
+  };
   // What does not generate leaves no cache behind for which a session should come here.
-  const bool stays = wish.generates || (own && own->index == index);
-  if (stays && !wish.sticky.empty()) RememberLocked(wish.sticky, choice, now);
+  if (!wish.sticky.empty() && (wish.generates || is_its_own())) {
+    RememberLocked(wish.sticky, choice, now);
+  }
   return choice;
 }
 
