@@ -25,7 +25,7 @@ std::string Dollars(int64_t nanodollars) {
 
 class Watch {
  public:
-  explicit Watch(const Services& services)
+  explicit Watch(Services& services)
       : services_(services),
         snapshot_(services.current()),
         now_(services.clock.Now()),
@@ -42,9 +42,9 @@ class Watch {
   void LookAtBudgets() {
     snapshot_->keys->ForEach([this](const KeyRecord& key) {
       if (key.disabled) return;
-      AddBudgets("key " + key.name, key.limits, *key.scope);
+      AddBudgets("key " + key.name, key.limits, key.scope);
       for (const KeyRecord::ServiceLimits& on : key.service_limits) {
-        AddBudgets("key " + key.name + " on " + on.service, on.limits, *on.scope);
+        AddBudgets("key " + key.name + " on " + on.service, on.limits, on.scope);
       }
     });
   }
@@ -158,17 +158,14 @@ class Watch {
          .until = OnWall(serves.error().until)});
   }
 
-  void AddBudgets(const std::string& who, const RateLimits& limits, LimitScope& scope) {
+  void AddBudgets(const std::string& who, const RateLimits& limits,
+                  const std::shared_ptr<LimitScope>& scope) {
     if (!limits.any_cost()) return;
-    Limiter::Spent spent = services_.limiter.SpentIn(scope);
     using What = Limiter::Denied::What;
-    if (limits.cost_per_5h > 0) {
-      AddBudget(who, NameOf(What::kFiveHours, {}), spent.five_hours, limits.cost_per_5h);
-    }
-    for (CostWindow window : kAllCostWindows) {
-      auto index = static_cast<size_t>(window);
-      if (limits.cost[index] <= 0) continue;
-      AddBudget(who, NameOf(What::kCost, window), spent.cost[index], limits.cost[index]);
+    const Limiter::Claim claim{scope, limits};
+    for (const Limiter::Use& use : services_.limiter.Look(claim, now_)) {
+      if (use.what != What::kFiveHours && use.what != What::kCost) continue;
+      AddBudget(who, NameOf(use.what, use.window), use.used, use.limit);
     }
   }
 
@@ -184,7 +181,7 @@ class Watch {
          .percent = percent});
   }
 
-  const Services& services_;
+  Services& services_;
   const std::shared_ptr<const Snapshot> snapshot_;
   const TimePoint now_;
   const WallTime wall_;
@@ -193,7 +190,7 @@ class Watch {
 
 }  // namespace
 
-AlertLook LookForAlerts(const Services& services, const std::string& refused) {
+AlertLook LookForAlerts(Services& services, const std::string& refused) {
   Watch watch(services);
   watch.LookAtAccounts();
   watch.LookAtBudgets();

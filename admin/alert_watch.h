@@ -10,6 +10,6 @@
 namespace relay {
 
 // What is the case now. `refused`: what is wrong with a newer relay.yaml; "": nothing.
-AlertLook LookForAlerts(const Services& services, const std::string& refused);
+AlertLook LookForAlerts(Services& services, const std::string& refused);
 
 }  // namespace relay

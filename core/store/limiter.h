@@ -213,14 +213,6 @@ class Limiter {
   // when waiting until then cannot help. The limiter outlives the task.
   Task<Admitted> AdmitInTurn(Loop& loop, Ask ask, TimePoint deadline, size_t most);
 
-  // What a scope has spent: in the calendar's windows that hold today, and in the five hours that
-  // run. What is reserved is not in it.
-  struct Spent {
-    CostAmounts cost{};
-    int64_t five_hours = 0;
-  };
-  Spent SpentIn(LimitScope& scope) const;
-
   // Other relays have the same limits: what this admits is asked there as well. It outlives this;
   // null: there are none. Before other threads use this.
   void ShareBy(SharedLimits* shared) { shared_ = shared; }

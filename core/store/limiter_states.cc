@@ -91,12 +91,6 @@ bool Limiter::Restore(const Kept& kept) {
   return spent || runs || scope->starts_.Count(now) > 0 || scope->tokens_.Count(now) > 0;
 }
 
-Limiter::Spent Limiter::SpentIn(LimitScope& scope) const {
-  WallTime wall = clock_.Wall();
-  std::lock_guard lock(scope.mutex_);
-  return {scope.spending_.SpentOn(zone_.DayOf(wall)), scope.five_hours_.SpentAt(wall)};
-}
-
 void Limiter::AddPast(std::string_view name, const Spending& spending) {
   std::shared_ptr<LimitScope> scope = Scope(name);
   int32_t today = Today();
