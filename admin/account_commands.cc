@@ -34,10 +34,6 @@ constexpr std::string_view kTerms =
     "anything "
     "else use an API key.\n";
 
-std::string TextIn(const JsonIndex& json, std::string_view field) {
-  return Printable(json.Find(field).String().value_or(""));
-}
-
 int NotUnderstood() {
   return Complain("the relay's answer is not understood");
 }

@@ -15,10 +15,6 @@ namespace {
 // A test waits for each receiver in turn.
 constexpr Duration kPatience = std::chrono::minutes(2);
 
-std::string TextIn(const JsonIndex& object, std::string_view field) {
-  return Printable(object.Find(field).String().value_or(""));
-}
-
 TableLine LineOf(const JsonIndex& alert) {
   std::string on;
   for (JsonArray events(alert.Find("on")); JsonValue event = events.Next();) {
@@ -75,7 +71,7 @@ int RunAlerts(const Options& options, const Environment& environment) {
     return kExitOk;
   }
   Result<JsonIndex> answer = JsonIndex::Parse(*body);
-  if (!answer) return Complain("the relay's answer is not understood: " + answer.error().what);
+  if (!answer) return NotUnderstood(answer.error());
   return test ? TellTests(*answer) : TellList(*answer);
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "admin/load.h"
+#include "admin/table.h"
 #include "core/base/json.h"
 #include "core/base/secret.h"
 
@@ -43,6 +44,14 @@ std::string WhyUnanswered(const std::string& folder, const Error& error) {
 int Complain(const std::string& what) {
   std::fprintf(stderr, "relay: %s\n", what.c_str());
   return kExitFailed;
+}
+
+int NotUnderstood(const Error& why) {
+  return Complain("the relay's answer is not understood: " + why.what);
+}
+
+std::string TextIn(const JsonIndex& answer, std::string_view field) {
+  return Printable(answer.Find(field).String().value_or(""));
 }
 
 std::string RelayTarget::socket() const {

@@ -5,9 +5,12 @@
 #include <expected>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "admin/fetch.h"
 #include "admin/options.h"
+#include "core/base/error.h"
+#include "core/base/json.h"
 #include "core/config/units.h"
 #include "core/config/yaml.h"
 
@@ -36,6 +39,11 @@ std::expected<std::string, int> AnswerOf(const RelayTarget& target, Result<Fetch
 
 // To standard error; returns kExitFailed.
 int Complain(const std::string& what);
+// The same of an answer that makes no sense.
+int NotUnderstood(const Error& why);
+
+// A text of an answer, fit for a terminal; "" where it is not there.
+std::string TextIn(const JsonIndex& answer, std::string_view field);
 
 // A segment of an API path: what may stand for itself does, all else is percent-encoded.
 std::string PathSegment(std::string_view text);

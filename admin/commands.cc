@@ -40,7 +40,7 @@ int RunUsage(const Options& options, const Environment& environment) {
     return kExitOk;
   }
   Result<std::string> table = UsageTable(*answer);
-  if (!table) return Complain("the relay's answer is not understood: " + table.error().what);
+  if (!table) return NotUnderstood(table.error());
   std::fputs(table->c_str(), stdout);
   return kExitOk;
 }
@@ -49,7 +49,7 @@ int RunRekey(const Options& options, const Environment& environment) {
   auto answer = AskRelay(options, environment, {.method = "POST", .target = "/admin/v1/rekey"});
   if (!answer) return answer.error();
   Result<JsonIndex> done = JsonIndex::Parse(*answer);
-  if (!done) return Complain("the relay's answer is not understood: " + done.error().what);
+  if (!done) return NotUnderstood(done.error());
   std::printf("%lld objects were sealed anew; the encryption key in use is %s\n",
               static_cast<long long>(done->Find("objects").Int().value_or(0)),
               done->Find("key-id").String().value_or("").c_str());

@@ -26,10 +26,6 @@ constexpr uint64_t kMemory = uint64_t{1} << 30;
 
 // --- The text ----------------------------------------------------------------------------------
 
-std::string TextIn(const JsonIndex& json, std::string_view field) {
-  return Printable(json.Find(field).String().value_or(""));
-}
-
 // "route claude, key alice, model claude-opus-5-5": what is known of it.
 std::string KnownOf(const JsonIndex& json) {
   std::string known;
@@ -221,7 +217,7 @@ int RunExplain(const Options& options, const Environment& environment) {
   if (!*asked) return asked->error();
   const std::string& json = **asked;
   Result<std::string> text = ExplanationText(json);
-  if (!text) return Complain("the relay's answer is not understood: " + text.error().what);
+  if (!text) return NotUnderstood(text.error());
   std::fputs(options.json ? (json + "\n").c_str() : text->c_str(), stdout);
   Result<JsonIndex> explanation = JsonIndex::Parse(json);
   if (explanation && explanation->Find("served").Bool().value_or(false)) return kExitOk;

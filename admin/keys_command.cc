@@ -36,10 +36,6 @@ std::string Flat(const JsonValue& value) {
   return text;
 }
 
-std::string TextIn(const JsonIndex& object, std::string_view field) {
-  return Printable(object.Find(field).String().value_or(""));
-}
-
 // "2026-11-26 12:00" of "2026-11-26T12:00:00.000Z"
 std::string Short(std::string time) {
   if (time.size() < 16) return time;
@@ -80,10 +76,6 @@ TableLine LineOf(const JsonIndex& key) {
 int Print(const std::string& text) {
   std::fputs(text.c_str(), stdout);
   return kExitOk;
-}
-
-int NotUnderstood(const Error& error) {
-  return Complain("the relay's answer is not understood: " + error.what);
 }
 
 // The request of a command; the error is for people.
