@@ -18,6 +18,11 @@ constexpr std::array<Duration, 5> kWaits = {1s, 5s, 30s, 2min, 10min};
 // Of what a receiver answers, for people.
 constexpr size_t kMostShown = 200;
 
+Counter CounterOf(Metrics& metrics, const std::string& alert, const std::string& result) {
+  return metrics.MakeCounter("relay_alerts_total", "Alerts, by what became of them",
+                             {{"alert", alert}, {"result", result}});
+}
+
 // Without the URL's path and query, which some servers repeat: whoever has them may post there.
 std::string Masked(std::string text, const AlertUrl& url) {
   for (const std::string& secret : {url.url.path, url.query}) {
@@ -53,12 +58,12 @@ Duration AlertTarget::WaitAfter(int failed) {
 }
 
 AlertTarget::AlertTarget(VendorCalls& calls, Metrics& metrics, AlertConfig config)
-    : calls_(calls), metrics_(metrics), config_(std::move(config)), wake_(calls.loop()) {
-  // All of them are there from the start, so that a rate can be had of the first.
-  for (std::string_view result : {"sent", "failed", "dropped"}) {
-    metrics_.MakeCounter("relay_alerts_total", "Alerts, by what became of them",
-                         {{"alert", config_.name}, {"result", std::string(result)}});
-  }
+    : calls_(calls),
+      config_(std::move(config)),
+      sent_(CounterOf(metrics, config_.name, "sent")),
+      failed_(CounterOf(metrics, config_.name, "failed")),
+      dropped_(CounterOf(metrics, config_.name, "dropped")),
+      wake_(calls.loop()) {
   task_ = Run();
   task_.StartOn(calls_.loop(), start_, [](void*) noexcept {}, nullptr);
 }
@@ -74,7 +79,7 @@ void AlertTarget::Tell(Alert alert) {
   waiting_.push_back(std::move(alert));
   if (waiting_.size() > kMostWaiting) {
     waiting_.erase(waiting_.begin() + 1);
-    Count("dropped");
+    dropped_.Add();
   }
   wake_.NotifyAll();
 }
@@ -119,7 +124,7 @@ Task<Unit> AlertTarget::Run() {
     bool given_up = !outcome.sent && (!outcome.passes || failed >= kTries);
     Note(waiting_.front(), outcome, given_up);
     if (outcome.sent || given_up) {
-      Count(outcome.sent ? "sent" : "failed");
+      (outcome.sent ? sent_ : failed_).Add();
       waiting_.pop_front();
       failed = 0;
       continue;
@@ -127,13 +132,6 @@ Task<Unit> AlertTarget::Run() {
     Duration wait = std::max(WaitAfter(failed), outcome.wait);
     co_await Sleep(calls_.loop(), wait);
   }
-}
-
-void AlertTarget::Count(std::string_view result) {
-  metrics_
-      .MakeCounter("relay_alerts_total", "Alerts, by what became of them",
-                   {{"alert", config_.name}, {"result", std::string(result)}})
-      .Add();
 }
 
 // The URL stays out of it: whoever has it may post there.

@@ -61,15 +61,16 @@ class AlertTarget {
 
  private:
   Task<Unit> Run();
-  void Count(std::string_view result);
   void Note(const Alert& alert, const AlertOutcome& outcome, bool given_up);
 
   VendorCalls& calls_;
-  Metrics& metrics_;
   AlertConfig config_;
   AlertBook book_;
   std::deque<Alert> waiting_;  // the first is being sent
   std::optional<Last> last_;
+  Counter sent_;
+  Counter failed_;
+  Counter dropped_;
   Event wake_;
   Waiter start_;
   Task<Unit> task_;

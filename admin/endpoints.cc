@@ -185,15 +185,17 @@ StoreStatus ProcessEndpoints::Store() const {
   return services_.state == nullptr ? StoreStatus() : services_.state->store_status();
 }
 
+const SharedLimits* ProcessEndpoints::Shared() const {
+  return services_.state == nullptr ? nullptr : services_.state->shared_limits();
+}
+
 SharedLimits::Status ProcessEndpoints::SharedLimitsStatus() const {
-  const SharedLimits* limits =
-      services_.state == nullptr ? nullptr : services_.state->shared_limits();
+  const SharedLimits* limits = Shared();
   return limits == nullptr ? SharedLimits::Status{.away = true} : limits->status();
 }
 
 bool ProcessEndpoints::Degraded() const {
-  const SharedLimits* limits =
-      services_.state == nullptr ? nullptr : services_.state->shared_limits();
+  const SharedLimits* limits = Shared();
   bool alone = limits != nullptr && limits->status().away;
   return alone || StateStatus().degraded() || Store().link == StoreStatus::Link::kDisconnected;
 }

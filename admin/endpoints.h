@@ -39,6 +39,7 @@ class ProcessEndpoints final : public Endpoints {
   LedgerKeeper::Status StateStatus() const;
   StoreStatus Store() const;
   // Of a relay that shares none: as if the others could not be asked.
+  const SharedLimits* Shared() const;  // null: this relay shares none
   SharedLimits::Status SharedLimitsStatus() const;
   bool Degraded() const;
   void UpdateProcessSeries();
