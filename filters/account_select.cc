@@ -96,10 +96,7 @@ class AccountSelectFilter final : public Filter {
   }
 
  private:
-  static bool Caches(const Exchange& x) {
-    return x.meter() != nullptr && x.facts.lease != nullptr &&
-           x.ask.operation == Operation::kGenerate && x.outcome.status / 100 == 2;
-  }
+  static bool Caches(const Exchange& x) { return x.has_usage() && x.facts.lease != nullptr; }
   static void NoteUsage(Exchange& x, bool complete) {
     x.facts.lease->NoteUsage(x.meter()->Finish(complete), x.started() + x.facts.way.waited);
   }

@@ -37,7 +37,7 @@ class UsageRecordFilter final : public Filter {
   }
 
   void OnResponseChunk(Exchange& x, std::string_view) override {
-    if (x.facts.recorded == Recorded::kClosed || !Costs(x)) return;
+    if (x.facts.recorded == Recorded::kClosed || !x.has_usage()) return;
     if (x.meter()->ended()) {
       Close(x, true);
     } else if (x.facts.recorded == Recorded::kNot && x.meter()->seen()) {
@@ -48,7 +48,7 @@ class UsageRecordFilter final : public Filter {
 
   // A broken stream counts as far as it was seen, estimated.
   void OnFinish(Exchange& x, const Outcome& outcome) noexcept override {
-    if (x.facts.recorded == Recorded::kClosed || !Costs(x)) return;
+    if (x.facts.recorded == Recorded::kClosed || !x.has_usage()) return;
     try {
       Close(x, outcome.end == Outcome::End::kComplete);
     } catch (const std::exception&) {
@@ -91,12 +91,6 @@ class UsageRecordFilter final : public Filter {
         .With("nanodollars-per-million-in", input.nanodollars * kThousand)
         .With("nanodollars-per-million-out", output.nanodollars * kThousand)
         .With("guessed", input.guessed);
-  }
-
-  // Only answers to calls that produce tokens, and only 2xx.
-  static bool Costs(const Exchange& x) {
-    return x.meter() != nullptr && x.ask.operation == Operation::kGenerate &&
-           x.outcome.status / 100 == 2;
   }
 
   LedgerEntry EntryOf(const Exchange& x, bool complete) const {

@@ -103,6 +103,10 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   std::string_view step() const { return step_; }
   // Of the answer, for usage-record; null before there is one, and where nothing is counted.
   UsageMeter* meter() const { return meter_.get(); }
+  // The answer is a good one to a call that produces tokens, and is metered.
+  bool has_usage() const {
+    return meter_ != nullptr && ask.operation == Operation::kGenerate && outcome.status / 100 == 2;
+  }
 
  private:
   Exchange(Worker& worker, std::unique_ptr<Stream> client, Head head);
