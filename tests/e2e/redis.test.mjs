@@ -14,23 +14,14 @@ import {startMock} from './lib/mock.mjs';
 import {kRedisPassword, startRedis, startWire} from './lib/redis.mjs';
 import {run} from './lib/process.mjs';
 import {kRelayBinary, kRelayKey, startRelay} from './lib/relay.mjs';
+import {sleep, until} from './lib/waiting.mjs';
 import {assertNothingSecretIn, kStraightOnly} from './lib/ways.mjs';
 import {ask1} from './lib/wire.mjs';
 
 const kLong = Boolean(process.env.RELAY_LONG);
 const kEncryptionKey = 'e2e-encryption-key-0123456789abcdef';
 
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
-
-async function until(test, what, ms = 15_000) {
-  const end = Date.now() + ms;
-  for (let last; ; await sleep(20)) {
-    last = await test();
-    if (last) return last;
-    if (Date.now() > end) assert.fail(`not within ${ms} ms: ${what}`);
-  }
-}
 
 /** Mock, Redis, the wire to it, and a relay on it. `block`: more of the block of Redis. */
 async function openWorld(block = '', more = {}) {

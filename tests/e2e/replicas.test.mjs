@@ -13,6 +13,7 @@ import {json, kClaudeHeaders, kTurn} from './lib/asking.mjs';
 import {startMock} from './lib/mock.mjs';
 import {kRedisPassword, startRedis, startWire} from './lib/redis.mjs';
 import {startRelay} from './lib/relay.mjs';
+import {sleep, until} from './lib/waiting.mjs';
 import {kStraightOnly} from './lib/ways.mjs';
 import {ask1, Http1, request1} from './lib/wire.mjs';
 
@@ -30,17 +31,7 @@ const kPrice = kOutput * 5e-6;
 const keyOf = (name) => `cr_of_${name.replaceAll('-', '_')}_0123456789`;
 const keyNamed = (name, limits) => ({name, key: keyOf(name), limits});
 const headersOf = (name, more = {}) => ({...kClaudeHeaders, 'x-api-key': keyOf(name), ...more});
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const countBy = (answers, what) => answers.reduce((counts, answer) => ({...counts, [what(answer)]: (counts[what(answer)] ?? 0) + 1}), {});
-
-async function until(test, what, ms = 15_000) {
-  const end = Date.now() + ms;
-  for (let last; ; await sleep(20)) {
-    last = await test();
-    if (last) return last;
-    if (Date.now() > end) assert.fail(`not within ${ms} ms: ${what}`);
-  }
-}
 
 /** Mock, Redis, and two relays on it, each by a wire of its own. `block`: more of the block of Redis. */
 async function openWorld({keys, block = '', rateLimit}) {

@@ -13,6 +13,7 @@ import {json, kClaudeHeaders, kTurn} from './lib/asking.mjs';
 import {startMock} from './lib/mock.mjs';
 import {kRedisPassword, startRedis, startWire} from './lib/redis.mjs';
 import {startRelay} from './lib/relay.mjs';
+import {sleep, until as waitUntil} from './lib/waiting.mjs';
 import {kStraightOnly} from './lib/ways.mjs';
 import {ask1} from './lib/wire.mjs';
 
@@ -21,14 +22,8 @@ const kAtOnce = 200;
 const kKnownMs = 1000;
 const kDeclared = 'cr_declared_by_the_file_0123';
 
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function until(test, what, ms = kKnownMs) {
-  const end = performance.now() + ms;
-  for (; !await test(); await sleep(5)) {
-    if (performance.now() > end) assert.fail(`not within ${ms} ms: ${what}`);
-  }
-}
+const until = (test, what, ms = kKnownMs) => waitUntil(test, what, ms, 5);
 
 describe('the directory of two relays on one Redis', {skip: kStraightOnly}, () => {
   const relays = [];
