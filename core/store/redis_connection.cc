@@ -33,6 +33,7 @@ class RedisConnection::Session final : public TransportEvents {
   Session(RedisConnection& owner, std::unique_ptr<Transport> transport)
       : owner_(owner),
         transport_(std::move(transport)),
+        reader_(owner.options_.replies),
         changed_(owner.loop_),
         timer_(owner.loop_.timers(), *this),
         opened_at_(owner.loop_.Now()),

@@ -34,6 +34,7 @@ struct RedisOptions {
   std::shared_ptr<const TlsClientContext> tls = nullptr;  // null: plain TCP
   Duration connect_timeout = std::chrono::seconds(5);     // name, TCP, TLS and greeting together
   Duration command_timeout = std::chrono::seconds(2);     // without a byte of the answer
+  RespLimits replies = {};                                // what one of them may hold
 };
 
 class RedisConnection;

@@ -14,11 +14,6 @@
 namespace relay::redis_replies {
 namespace {
 
-std::unexpected<Error> Garbled() {
-  return Fail(Party::kRelay, Fault::kInternal,
-              "Redis holds something that this relay does not understand under the names relay:…");
-}
-
 std::optional<int64_t> NumberOf(std::string text) {
   return RespReply{RespReply::Kind::kText, 0, std::move(text), {}}.Int();
 }
@@ -29,14 +24,6 @@ void ForPairs(const RespReply& reply, F visit) {
   for (size_t i = 0; i + 1 < reply.items.size(); i += 2) {
     visit(reply.items[i].text, reply.items[i + 1].text);
   }
-}
-
-size_t ReadRows(const RespReply& hash, RowSet& to) {
-  size_t damaged = 0;
-  ForPairs(hash, [&](const std::string& field, const std::string& value) {
-    if (!AddRow(field, value, to)) ++damaged;
-  });
-  return damaged;
 }
 
 std::vector<LedgerEntry> ReadRecent(const RespReply& order, const RespReply& hash) {
@@ -51,7 +38,16 @@ std::vector<LedgerEntry> ReadRecent(const RespReply& order, const RespReply& has
   return recent;
 }
 
+// Of Load's reply.
+constexpr size_t kLoadParts = 8;
+constexpr size_t kLoadRows = 7;
+
 }  // namespace
+
+std::unexpected<Error> Garbled() {
+  return Fail(Party::kRelay, Fault::kInternal,
+              "Redis holds something that this relay does not understand under the names relay:…");
+}
 
 Result<Unit> CheckSchema(const RespReply& reply, int64_t schema) {
   constexpr std::string_view kMark = "relay ";
@@ -71,45 +67,43 @@ Result<Unit> CheckSchema(const RespReply& reply, int64_t schema) {
   return Unit();
 }
 
-Result<LedgerImage> Image(const RespReply& reply, int64_t today, int64_t may_live_days) {
-  constexpr size_t kParts = 7;
-  if (reply.items.size() != kParts) return Garbled();
+Result<Ledger> ReadLedger(const RespReply& reply, int64_t today, int64_t may_live_days) {
+  if (reply.items.size() != kLoadParts) return Garbled();
   const auto& parts = reply.items;
-  LedgerImage image;
-  size_t damaged = 0;
+  Ledger ledger;
+  LedgerImage& image = ledger.image;
   ForPairs(parts[0], [&](const std::string& name, const std::string& state) {
     size_t space = std::min(state.find(' '), state.size());
     int64_t sequence = NumberOf(state.substr(0, space)).value_or(0);
     int64_t day = NumberOf(state.substr(std::min(space + 1, state.size()))).value_or(0);
     image.epochs.push_back({name, sequence, {}, today - day < may_live_days});
   });
-  if (parts[6].items.size() != image.epochs.size()) return Garbled();
-  for (size_t i = 0; i < image.epochs.size(); ++i) {
-    damaged += ReadRows(parts[6].items[i], image.epochs[i].rows);
-  }
-  std::ranges::sort(image.epochs, {}, &EpochRows::epoch);
   for (const RespReply& name : parts[1].items) image.ended.push_back(name.text);
   std::ranges::sort(image.ended);
   image.recent = ReadRecent(parts[2], parts[3]);
-  for (const RespReply& bucket : parts[5].items) damaged += ReadRows(bucket, image.folded);
-  LedgerRows sorted;
-  sorted.Set(image.folded);
-  image.folded = sorted.All();
-  for (EpochRows& epoch : image.epochs) {
-    LedgerRows rows;
-    rows.Set(epoch.rows);
-    epoch.rows = rows.All();
+  ledger.month_commands = parts[4].Int().value_or(0);
+  ledger.mark = parts[5].text;
+  for (size_t i = 0; i + 1 < parts[6].items.size(); i += 2) {
+    int64_t rows = parts[6].items[i + 1].Int().value_or(0);
+    ledger.hashes.push_back(
+        {parts[6].items[i].text, static_cast<size_t>(std::max<int64_t>(rows, 0))});
   }
-  if (damaged > 0) {
-    Log(LogLevel::kError, "damaged rows in redis",
-        {{"rows", static_cast<uint64_t>(damaged)}, {"note", "they are not counted"}});
-  }
-  return image;
+  size_t with_rows = parts[kLoadRows].items.size();
+  bool whole = with_rows == 0 || with_rows == ledger.hashes.size();
+  if (!whole || ledger.hashes.size() < image.epochs.size()) return Garbled();
+  return ledger;
 }
 
-int64_t MonthOfLoad(const RespReply& reply) {
-  constexpr size_t kMonth = 4;
-  return reply.items.size() > kMonth ? reply.items[kMonth].Int().value_or(0) : 0;
+const std::vector<RespReply>& RowsOfLedger(const RespReply& reply) {
+  return reply.items[kLoadRows].items;
+}
+
+size_t AddRows(const RespReply& hash, RowSet& to) {
+  size_t damaged = 0;
+  ForPairs(hash, [&](const std::string& field, const std::string& value) {
+    if (!AddRow(field, value, to)) ++damaged;
+  });
+  return damaged;
 }
 
 int64_t MonthOfFlush(const RespReply& reply) {

@@ -130,11 +130,21 @@ SharedRequest Greet(int64_t schema) {
       {Text(schema)});
 }
 
-SharedRequest Load(const std::string& month) {
+SharedRequest Load(const std::string& month, size_t rows) {
   return Make(redis_scripts::Load(),
               {Key("epochs"), Key("ended"), Key("buckets"), Key("recent"), Key("recent:order"),
                Key("commands")},
-              {std::string(kPrefix), month});
+              {std::string(kPrefix), month, std::to_string(rows)});
+}
+
+SharedRequest LoadRows(const std::vector<RowsOf>& parts) {
+  std::vector<std::string> others = {std::string(kPrefix)};
+  for (const RowsOf& part : parts) {
+    others.push_back(part.hash);
+    others.push_back(std::to_string(part.slices));
+    others.push_back(std::to_string(part.slice));
+  }
+  return Make(redis_scripts::LoadRows(), {Key("ended")}, std::move(others));
 }
 
 std::vector<SharedRequest> Flush(const std::vector<LedgerFlush>& flushes, const FlushNote& note) {

@@ -39,7 +39,15 @@ struct FlushNote {
 };
 
 SharedRequest Greet(int64_t schema);
-SharedRequest Load(const std::string& month);
+// `rows`: that the reply may hold.
+SharedRequest Load(const std::string& month, size_t rows);
+// Of one of the ledger's hashes, by its name behind the prefix: all rows, or one of some slices.
+struct RowsOf {
+  std::string hash;
+  size_t slices = 1;
+  size_t slice = 0;
+};
+SharedRequest LoadRows(const std::vector<RowsOf>& parts);
 // One, or several where there is very much to tell.
 std::vector<SharedRequest> Flush(const std::vector<LedgerFlush>& flushes, const FlushNote& note);
 SharedRequest Fold(const std::string& epoch, int64_t today);

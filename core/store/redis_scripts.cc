@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "core/store/redis_scripts.h"
 
+#include <utility>
+
 #include "core/base/secret.h"
 
 namespace relay {
 
-RedisScript::RedisScript(std::string_view its_text) : text(its_text), sha(Sha1Hex(its_text)) {}
+RedisScript::RedisScript(std::string its_text) : text(std::move(its_text)), sha(Sha1Hex(text)) {}
 
 namespace redis_scripts {
 
@@ -157,19 +159,59 @@ return 1
   return kScript;
 }
 
+// Epochs are folded under names that never come again.
+constexpr std::string_view kMarkOfFolds = R"lua(
+local function mark(ended)
+  table.sort(ended)
+  return redis.sha1hex(table.concat(ended, '\n'))
+end
+)lua";
+
 const RedisScript& Load() {
-  static const RedisScript kScript(R"lua(
+  static const RedisScript kScript(std::string(kMarkOfFolds) + R"lua(
 local epochs = redis.call('HGETALL', KEYS[1])
-local buckets = {}
-for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
-  table.insert(buckets, redis.call('HGETALL', ARGV[1] .. name))
+local ended = redis.call('HKEYS', KEYS[2])
+local hashes = {}
+local total = 0
+local function note(name)
+  local rows = redis.call('HLEN', ARGV[1] .. name)
+  total = total + rows
+  table.insert(hashes, name)
+  table.insert(hashes, rows)
 end
+for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do note(name) end
+for i = 1, #epochs, 2 do note('epoch:' .. epochs[i]) end
 local rows = {}
-for i = 1, #epochs, 2 do
-  table.insert(rows, redis.call('HGETALL', ARGV[1] .. 'epoch:' .. epochs[i]))
+if total <= tonumber(ARGV[3]) then
+  for i = 1, #hashes, 2 do
+    table.insert(rows, redis.call('HGETALL', ARGV[1] .. hashes[i]))
+  end
 end
-return {epochs, redis.call('HKEYS', KEYS[2]), redis.call('LRANGE', KEYS[5], 0, -1),
-        redis.call('HGETALL', KEYS[4]), redis.call('HGET', KEYS[6], ARGV[2]) or '0', buckets, rows}
+return {epochs, ended, redis.call('LRANGE', KEYS[5], 0, -1), redis.call('HGETALL', KEYS[4]),
+        redis.call('HGET', KEYS[6], ARGV[2]) or '0', mark(ended), hashes, rows}
+)lua");
+  return kScript;
+}
+
+const RedisScript& LoadRows() {
+  static const RedisScript kScript(std::string(kMarkOfFolds) + R"lua(
+local reply = {mark(redis.call('HKEYS', KEYS[1]))}
+for i = 2, #ARGV, 3 do
+  local rows = redis.call('HGETALL', ARGV[1] .. ARGV[i])
+  local slices, slice = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  if slices > 1 then
+    local some = {}
+    for j = 1, #rows, 2 do
+      if (string.match(rows[j], '^%a|(%-?%d+)') or 0) % slices == slice then
+        table.insert(some, rows[j])
+        table.insert(some, rows[j + 1])
+      end
+    end
+    rows = some
+  end
+  table.insert(reply, rows)
+end
+return reply
 )lua");
   return kScript;
 }

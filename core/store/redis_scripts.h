@@ -9,8 +9,8 @@
 namespace relay {
 
 struct RedisScript {
-  explicit RedisScript(std::string_view text);
-  std::string_view text;
+  explicit RedisScript(std::string text);
+  std::string text;
   std::string sha;  // its name for EVALSHA
 };
 
@@ -28,10 +28,16 @@ const RedisScript& Flush();
 const RedisScript& Fold();
 // KEYS: epochs, ended, buckets, commands. ARGV: prefix, first day, first hour, first month kept.
 const RedisScript& Expire();
-// KEYS: epochs, ended, buckets, recent, recent:order, commands. ARGV: prefix, month.
-// → epochs with sequences and days, ended, order, recent, commands of the month, the rows of each
-// bucket, the rows of each epoch in their order.
+// KEYS: epochs, ended, buckets, recent, recent:order, commands. ARGV: prefix, month, rows that the
+// reply may hold. → epochs with sequences and days, ended, order, recent, commands of the month, a
+// mark that another fold changes, names of the hashes with rows (buckets, then the epochs in their
+// order) and how many each has, and the rows of each: none at all where all are more than the reply
+// may hold.
 const RedisScript& Load();
+// The rest of such a Load. KEYS: ended. ARGV: prefix, then for each hash: name, into how many
+// slices it is cut, which of them is asked for. A day or an hour is in one slice.
+// → the mark, the rows of each.
+const RedisScript& LoadRows();
 // KEYS: the hash of each state's kind. ARGV: id and value of each, "" for none.
 const RedisScript& PutStates();
 // KEYS: objects, directory. → version, the objects' fields and values.

@@ -3,10 +3,12 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/log.h"
 #include "core/store/redis_errors.h"
+#include "core/store/redis_load.h"
 #include "core/store/redis_replies.h"
 #include "core/store/redis_scripts.h"
 
@@ -20,6 +22,9 @@ int64_t DayOf(WallTime when) {
 // After a comparison that failed.
 constexpr Duration kCompareAgain = std::chrono::seconds(1);
 constexpr Duration kMonth = std::chrono::days(30);
+// Rows that one reply gives, of the items that it may have: a row is two, and some may be longer
+// than others.
+constexpr size_t kLoadParts = 10;
 
 }  // namespace
 
@@ -219,15 +224,16 @@ void RedisStore::Load(Done<LedgerImage> done) {
   Do<LedgerImage>(
       [this](const Done<LedgerImage>& answer) {
         WallTime now = clock_.Wall();
-        Run(redis_requests::Load(RedisBudget::MonthOf(now)),
-            [this, now, answer](Result<RespReply> reply) {
-              if (!reply) {
-                answer(std::unexpected(std::move(reply.error())));
-                return;
-              }
-              TakeMonth(redis_replies::MonthOfLoad(*reply));
-              answer(redis_replies::Image(*reply, DayOf(now), kMayLiveDays));
-            });
+        RedisLoad::Options load{RedisBudget::MonthOf(now), DayOf(now), kMayLiveDays,
+                                std::max<size_t>(options_.redis.replies.items / kLoadParts, 1)};
+        auto call = [this](SharedRequest request, const Replied& replied) {
+          Run(std::move(request), replied);
+        };
+        RedisLoad::Start(call, std::move(load), [this, answer](Result<RedisLoad::Loaded> loaded) {
+          if (!loaded) return answer(std::unexpected(std::move(loaded.error())));
+          TakeMonth(loaded->month_commands);
+          answer(std::move(loaded->image));
+        });
       },
       std::move(done));
 }

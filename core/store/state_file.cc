@@ -20,6 +20,8 @@ constexpr int64_t kFormat = 1;
 constexpr size_t kMostHeader = 1024;
 constexpr size_t kSaltBytes = 16;
 // What a file may ask of whoever opens it: 1 GiB.
+// Of the ledger, that are written as one epoch.
+constexpr size_t kRowsInOne = 50'000;
 constexpr uint64_t kMostMemory = uint64_t{1} << 30;
 
 std::unexpected<Error> No(std::string what) {
@@ -205,6 +207,31 @@ Result<Unit> ClearBooks(Store& store) {
 Result<Unit> WriteObjects(Store& store, const Vault& vault, const StateImage& image) {
   Result<Directory> directory = LoadObjects(store);
   if (!directory) return std::unexpected(std::move(directory.error()));
+// A store folds an epoch at once, so it is given many of some size.
+Result<Unit> WriteBooks(Store& store, const StateImage& image) {
+  const auto& [days, hours] = image.rows;
+  size_t day = 0;
+  size_t hour = 0;
+  do {
+    // A name that no other import has: flushes of an epoch that was folded would be ignored.
+    LedgerFlush flush{"import-" + RandomHex(8), 1, {}, {}};
+    size_t room = kRowsInOne;
+    for (; room > 0 && day < days.size(); --room) flush.rows.days.push_back(days[day++]);
+    for (; room > 0 && hour < hours.size(); --room) flush.rows.hours.push_back(hours[hour++]);
+    bool last = day == days.size() && hour == hours.size();
+    if (last) flush.recent = image.recent;
+    std::string epoch = flush.epoch;
+    std::vector<LedgerFlush> flushes;
+    flushes.push_back(std::move(flush));
+    auto flushed =
+        Done<Flushed>([&](auto done) { store.Flush(std::move(flushes), std::move(done)); });
+    if (!flushed) return flushed;
+    auto folded = Done<Unit>([&](auto done) { store.Fold(epoch, std::move(done)); });
+    if (!folded) return folded;
+  } while (day < days.size() || hour < hours.size());
+  return Unit{};
+}
+
   std::set<std::pair<std::string, std::string>> kept;
   for (const StateImage::Object& object : image.objects) {
     kept.emplace(object.kind, object.id);
@@ -284,13 +311,7 @@ Result<Unit> WriteState(Store& store, const Vault& vault, const StateImage& imag
   if (Result<Unit> written = WriteObjects(store, vault, image); !written) return written;
   auto states = Done<Unit>([&](auto done) { store.PutStates(image.states, std::move(done)); });
   if (!states) return states;
-  // A name that no other import has: flushes of an epoch that was folded would be ignored.
-  std::string epoch = "import-" + RandomHex(8);
-  std::vector<LedgerFlush> flushes{{epoch, 1, image.rows, image.recent}};
-  auto flushed =
-      Done<Flushed>([&](auto done) { store.Flush(std::move(flushes), std::move(done)); });
-  if (!flushed) return std::unexpected(std::move(flushed.error()));
-  return Done<Unit>([&](auto done) { store.Fold(epoch, std::move(done)); });
+  return WriteBooks(store, image);
 }
 
 std::string SealState(const StateImage& image, const Secret& passphrase, ScryptCost cost) {

@@ -40,6 +40,48 @@ inline std::string FindProgram(std::string_view name) {
   return "";
 }
 
+// A connection that waits for each answer.
+class RedisClient {
+ public:
+  explicit RedisClient(uint16_t port) {
+    Address to = *Address::FromLiteral("127.0.0.1", port);
+    int flags = ::fcntl(socket_.fd(), F_GETFL);
+    ::fcntl(socket_.fd(), F_SETFL, flags & ~O_NONBLOCK);
+    connected_ = ::connect(socket_.fd(), to.data(), to.size()) == 0;
+  }
+  RespReply Ask(const std::vector<std::string>& words) {
+    std::string bytes = Raw(words);
+    if (bytes.empty()) return {RespReply::Kind::kError, 0, "no answer", {}};
+    RespReader reader;
+    reader.Feed(bytes);
+    return **reader.Next();
+  }
+  // The answer's bytes; "": there is none.
+  std::string Raw(const std::vector<std::string>& words) {
+    if (!connected_) return "";
+    std::string command;
+    std::vector<std::string_view> views(words.begin(), words.end());
+    AppendCommand(command, views);
+    EXPECT_EQ(::send(socket_.fd(), command.data(), command.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(command.size()));
+    RespReader reader;
+    std::string all;
+    std::string some(65536, '\0');
+    while (true) {
+      ssize_t got = ::recv(socket_.fd(), some.data(), some.size(), 0);
+      if (got <= 0) return "";
+      all.append(some, 0, static_cast<size_t>(got));
+      reader.Feed(std::string_view(some).substr(0, static_cast<size_t>(got)));
+      auto reply = reader.Next();
+      if (reply && *reply) return all;
+    }
+  }
+
+ private:
+  Socket socket_ = Socket::Open(*Address::FromLiteral("127.0.0.1", 0));
+  bool connected_ = false;
+};
+
 class RedisServer {
  public:
   // `options` as on the command line: {"--requirepass", "secret"}.
@@ -74,27 +116,8 @@ class RedisServer {
   void Signal(int signal) const { ::kill(process_, signal); }
   // What redis-cli would say to a command, in one line for each word.
   std::vector<std::string> Ask(const std::vector<std::string>& words) const {
-    RespReader reader;
-    Address to = *Address::FromLiteral("127.0.0.1", port_);
-    Socket socket = Socket::Open(to);
-    int flags = ::fcntl(socket.fd(), F_GETFL);
-    ::fcntl(socket.fd(), F_SETFL, flags & ~O_NONBLOCK);
-    if (::connect(socket.fd(), to.data(), to.size()) != 0) return {"no connection"};
-    std::string command;
-    std::vector<std::string_view> views(words.begin(), words.end());
-    AppendCommand(command, views);
-    EXPECT_EQ(::send(socket.fd(), command.data(), command.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(command.size()));
-    std::string bytes(65536, '\0');
-    while (true) {
-      ssize_t got = ::recv(socket.fd(), bytes.data(), bytes.size(), 0);
-      if (got <= 0) return {"no answer"};
-      reader.Feed(std::string_view(bytes).substr(0, static_cast<size_t>(got)));
-      auto reply = reader.Next();
-      if (reply && *reply) return WordsOf(**reply);
-    }
+    return WordsOf(RedisClient(port_).Ask(words));
   }
-  // Of INFO stats: those of others than Ask.
   static uint16_t FreePort() {
     Address any = *Address::FromLiteral("127.0.0.1", 0);
     Socket socket = Socket::Open(any);

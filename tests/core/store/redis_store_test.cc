@@ -6,6 +6,7 @@
 
 #include "core/net/tls_context.h"
 #include "core/store/redis_errors.h"
+#include "core/store/redis_scripts.h"
 #include "tests/core/net/certificates.h"
 #include "tests/core/store/entries.h"
 #include "tests/core/store/redis_server.h"
@@ -176,6 +177,83 @@ TEST(RedisStore, AFlushIsOneCommandAndIdlingNone) {
   server.Ask({"CONFIG", "RESETSTAT"});
   ::poll(nullptr, 0, 300);
   EXPECT_EQ(CommandsDone(server), 0);
+}
+
+// A ledger of which no reply may hold more than a part.
+struct LargeLedger : testing::Test {
+  static constexpr int kDays = 100;
+  static constexpr int kKeys = 40;
+  static RedisOptions Bounded(const RedisServer& server) {
+    RedisOptions options = server.options();
+    options.replies.items = 5000;  // 500 rows and what stands around them are asked for at once
+    return options;
+  }
+  // Folded ones of many buckets, one bucket with very many, and those of an epoch that goes on.
+  LargeLedger() {
+    auto day = [](const std::string& key, int day, int64_t requests) {
+      DayRow row{kTestDay + day, key, "model", "claude/team", {}};
+      row.totals.requests = requests;
+      return row;
+    };
+    LedgerFlush folded{"folded", 1, {}, {}};
+    LedgerFlush live{"live", 7, {}, {}};
+    for (int i = 0; i < kDays; ++i) {
+      for (int key = 0; key < kKeys; ++key) {
+        folded.rows.days.push_back(day("key" + std::to_string(key), i, i + key + 1));
+      }
+    }
+    for (int i = 0; i < 1200; ++i)
+      live.rows.days.push_back(day("of " + std::to_string(i), i % 7, 1));
+    for (int i = 0; i < 600; ++i) {
+      HourRow row{kTestDay * 24 + i, "alice", {}};
+      row.totals.requests = 1;
+      live.rows.hours.push_back(row);
+    }
+    EXPECT_TRUE(Await<Flushed>([&](auto done) { writer.Flush({folded, live}, std::move(done)); }));
+    EXPECT_TRUE(Await<Unit>([&](auto done) { writer.Fold("folded", std::move(done)); }));
+  }
+  RedisServer server;
+  RedisStore writer{{server.options()}};
+};
+
+TEST_F(LargeLedger, ComesInPartsOfWhichNoneIsTooLarge) {
+  RedisStore reader({Bounded(server)});
+  auto image = Load(reader);
+  ASSERT_TRUE(image) << image.error().what;
+  auto whole = Load(writer);
+  ASSERT_TRUE(whole);
+  EXPECT_EQ(image->folded.days.size(), size_t{kDays * kKeys});
+  EXPECT_EQ(image->folded.days, whole->folded.days);
+  EXPECT_EQ(image->folded.hours, whole->folded.hours);
+  ASSERT_EQ(image->epochs.size(), 1U);
+  EXPECT_EQ(image->epochs[0].sequence, 7);
+  EXPECT_EQ(image->epochs[0].rows.days, whole->epochs[0].rows.days);
+  EXPECT_EQ(image->epochs[0].rows.hours, whole->epochs[0].rows.hours);
+  EXPECT_EQ(image->ended, whole->ended);
+  EXPECT_LE(reader.status().commands, 5 + 5800U / 250) << "it asks for about 500 rows at once";
+}
+
+TEST_F(LargeLedger, IsReadFromTheStartWhenAnotherRelayFoldsMeanwhile) {
+  RedisOptions options = Bounded(server);
+  int pages = 0;
+  RedisClient client(server.port());
+  // Between two parts of the first reading.
+  FakeRedis wire([&](const std::vector<std::string>& command) {
+    bool page = command[0] == "EVALSHA" && command[1] == redis_scripts::LoadRows().sha;
+    if (page && ++pages == 3) {
+      EXPECT_TRUE(Await<Unit>([&](auto done) { writer.Fold("live", std::move(done)); }));
+    }
+    return client.Raw(command);
+  });
+  options.port = wire.options().port;
+  RedisStore reader({options});
+  auto image = Load(reader);
+  ASSERT_TRUE(image) << image.error().what;
+  auto whole = Load(writer);
+  EXPECT_TRUE(image->epochs.empty());
+  EXPECT_EQ(image->folded.days, whole->folded.days);
+  EXPECT_EQ(image->folded.hours, whole->folded.hours);
+  EXPECT_GT(pages, 15) << "it began once more";
 }
 
 TEST(RedisStore, LoadsItsScriptsAgainWhenTheServerForgotThem) {
