@@ -127,20 +127,6 @@ Result<std::string> RunElsewhere(const Site& site) {
   return std::string();
 }
 
-// What a relay that was killed has left in its journal goes to the store first.
-Result<Unit> Settle(Site& site) {
-  Result<Past> past = ReadPast(*site.store, site.folder->File(kJournalFolder), StateKinds());
-  if (!past) return std::unexpected(std::move(past.error()));
-  std::vector<LedgerFlush> flushes;
-  for (DeadEpoch& dead : past->dead) {
-    if (!dead.last.epoch.empty()) flushes.push_back(std::move(dead.last));
-  }
-  auto flushed =
-      Await<Flushed>([&](auto done) { site.store->Flush(std::move(flushes), std::move(done)); });
-  if (!flushed) return std::unexpected(std::move(flushed.error()));
-  return Unit();
-}
-
 Result<std::string> Export(const Config& config, const Options& options,
                            const Environment& environment) {
   Result<Secret> passphrase = PassphraseOf(options, environment);
@@ -148,7 +134,8 @@ Result<std::string> Export(const Config& config, const Options& options,
   Result<Site> site = OpenSite(config, environment, false);
   if (!site) return std::unexpected(std::move(site.error()));
   if (site->folder != nullptr) {
-    if (Result<Unit> settled = Settle(*site); !settled) return std::unexpected(settled.error());
+    auto settled = SettleJournals(*site->store, site->folder->File(kJournalFolder));
+    if (!settled) return std::unexpected(std::move(settled.error()));
   }
   Result<StateImage> image = ReadState(*site->store, *site->keyring->vault());
   if (!image) return std::unexpected(std::move(image.error()));

@@ -66,6 +66,10 @@ void LateStore::PutStates(std::vector<StateBlob> blobs, Done<Unit> done) {
   if (Store* store = Find(done)) store->PutStates(std::move(blobs), std::move(done));
 }
 
+void LateStore::ForgetLimits(Done<Unit> done) {
+  if (Store* store = Opened(done)) store->ForgetLimits(std::move(done));
+}
+
 void LateStore::LoadObjects(Done<Directory> done) {
   if (Store* store = Opened(done)) store->LoadObjects(std::move(done));
 }

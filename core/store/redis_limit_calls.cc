@@ -190,10 +190,11 @@ SharedRequest Make(const LimitSpeaker& speaker, const Zone& zone, WallTime now,
   auto made = std::make_shared<RedisRequest>();
   made->script = &redis_scripts::Limits();
   std::vector<std::string>& words = made->arguments;
-  words = {"3",
+  words = {"4",
            std::string(kLeases) + speaker.relay,
            "relay:replicas",
            "relay:heard:" + speaker.relay,
+           "relay:limits",
            std::string(kLeases),
            std::string(kScopes),
            speaker.relay,

@@ -100,11 +100,13 @@ local function advance(spent)
 end
 local function runs(five) return five[2] > 0 and now - five[1] < 18000000 end
 
+local forgotten = redis.call('GET', KEYS[4])
+local prefix = ARGV[2] .. (forgotten and forgotten .. ':' or '')
 local scopes = {}
 local function scope(name)
   local it = scopes[name]
   if it then return it end
-  local key = ARGV[2] .. name
+  local key = prefix .. name
   local had = redis.call('HMGET', key, 'starts', 'tokens', 'spent', 'five')
   it = {key = key, set = {}, starts = window(had[1]), tokens = window(had[2])}
   if had[3] then

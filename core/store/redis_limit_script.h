@@ -7,7 +7,7 @@
 
 namespace relay::redis_scripts {
 
-// KEYS: our lease, the relays' names, how far we were heard.
+// KEYS: our lease, the relays' names, how far we were heard, how often limits were forgotten.
 // ARGV: prefix of leases, prefix of scopes, our name, a lease's ms, the calendar ("day start
 // start start": of that day and the next two), "1" if our lease holds something, our fence; then
 // sequence (0: nothing is settled), "1" to forget our lease first, count of ends with id and "1"

@@ -187,6 +187,10 @@ std::vector<SharedRequest> PutStates(const std::vector<StateBlob>& blobs) {
   return requests;
 }
 
+SharedRequest ForgetLimits() {
+  return Make(redis_scripts::ForgetLimits(), {Key("limits")}, {});
+}
+
 SharedRequest LoadObjects() {
   return Make(redis_scripts::LoadObjects(), {Key("objects"), Key("directory")}, {});
 }

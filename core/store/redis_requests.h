@@ -54,6 +54,7 @@ SharedRequest Fold(const std::string& epoch, int64_t today);
 SharedRequest Expire(Period kept_from, const std::string& first_month);
 std::string LoadStates(const std::string& kind);  // the command itself
 std::vector<SharedRequest> PutStates(const std::vector<StateBlob>& blobs);
+SharedRequest ForgetLimits();
 SharedRequest LoadObjects();
 // `channel`: where it is told; "": nowhere.
 SharedRequest WriteObject(const ObjectWrite& write, const std::string& channel);

@@ -230,6 +230,11 @@ return 1
   return kScript;
 }
 
+const RedisScript& ForgetLimits() {
+  static const RedisScript kScript("return redis.call('INCR', KEYS[1])");
+  return kScript;
+}
+
 const RedisScript& LoadObjects() {
   static const RedisScript kScript(R"lua(
 return {redis.call('GET', KEYS[2]) or '0', redis.call('HGETALL', KEYS[1])}

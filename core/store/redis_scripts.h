@@ -40,6 +40,8 @@ const RedisScript& Load();
 const RedisScript& LoadRows();
 // KEYS: the hash of each state's kind. ARGV: id and value of each, "" for none.
 const RedisScript& PutStates();
+// KEYS: limits.
+const RedisScript& ForgetLimits();
 // KEYS: objects, directory. → version, the objects' fields and values.
 const RedisScript& LoadObjects();
 // KEYS: objects, directory. ARGV: field, version expected, "1" if there is a value, value, channel

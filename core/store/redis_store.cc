@@ -298,6 +298,11 @@ void RedisStore::PutStates(std::vector<StateBlob> blobs, Done<Unit> done) {
            std::move(done));
 }
 
+void RedisStore::ForgetLimits(Done<Unit> done) {
+  Do<Unit>([this](const Done<Unit>& answer) { RunAll({redis_requests::ForgetLimits()}, answer); },
+           std::move(done));
+}
+
 void RedisStore::LoadObjects(Done<Directory> done) {
   Do<Directory>(
       [this](const Done<Directory>& answer) {

@@ -64,6 +64,7 @@ class RedisStore final : public Store, private RedisGreeter {
   void Expire(Period kept_from, Done<Unit> done) override;
   void LoadStates(std::string kind, Done<std::vector<StateBlob>> done) override;
   void PutStates(std::vector<StateBlob> blobs, Done<Unit> done) override;
+  void ForgetLimits(Done<Unit> done) override;
   void LoadObjects(Done<Directory> done) override;
   // A write whose answer was lost fails, but may be there: read again.
   void WriteObject(ObjectWrite write, Done<ObjectWritten> done) override;

@@ -11,6 +11,7 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/store/journal_lines.h"
+#include "core/store/past.h"
 #include "core/store/sealed_fields.h"
 
 namespace relay {
@@ -19,9 +20,9 @@ namespace {
 constexpr int64_t kFormat = 1;
 constexpr size_t kMostHeader = 1024;
 constexpr size_t kSaltBytes = 16;
-// What a file may ask of whoever opens it: 1 GiB.
 // Of the ledger, that are written as one epoch.
 constexpr size_t kRowsInOne = 50'000;
+// What a file may ask of whoever opens it: 1 GiB.
 constexpr uint64_t kMostMemory = uint64_t{1} << 30;
 
 std::unexpected<Error> No(std::string what) {
@@ -189,6 +190,8 @@ const StoredObject* Find(const Directory& directory, std::string_view kind, std:
 }
 
 Result<Unit> ClearBooks(Store& store) {
+  auto forgotten = Done<Unit>([&](auto done) { store.ForgetLimits(std::move(done)); });
+  if (!forgotten) return forgotten;
   Result<LedgerImage> ledger = LoadLedger(store);
   if (!ledger) return std::unexpected(std::move(ledger.error()));
   for (const EpochRows& epoch : ledger->epochs) {
@@ -204,9 +207,6 @@ Result<Unit> ClearBooks(Store& store) {
   return Done<Unit>([&](auto done) { store.PutStates(std::move(*states), std::move(done)); });
 }
 
-Result<Unit> WriteObjects(Store& store, const Vault& vault, const StateImage& image) {
-  Result<Directory> directory = LoadObjects(store);
-  if (!directory) return std::unexpected(std::move(directory.error()));
 // A store folds an epoch at once, so it is given many of some size.
 Result<Unit> WriteBooks(Store& store, const StateImage& image) {
   const auto& [days, hours] = image.rows;
@@ -232,6 +232,9 @@ Result<Unit> WriteBooks(Store& store, const StateImage& image) {
   return Unit{};
 }
 
+Result<Unit> WriteObjects(Store& store, const Vault& vault, const StateImage& image) {
+  Result<Directory> directory = LoadObjects(store);
+  if (!directory) return std::unexpected(std::move(directory.error()));
   std::set<std::pair<std::string, std::string>> kept;
   for (const StateImage::Object& object : image.objects) {
     kept.emplace(object.kind, object.id);
@@ -291,6 +294,25 @@ Result<StateImage> ReadState(Store& store, const Vault& vault) {
   if (!states) return std::unexpected(std::move(states.error()));
   image.states = std::move(*states);
   return image;
+}
+
+Result<Unit> SettleJournals(Store& store, const std::string& journals) {
+  Result<Past> past = ReadPast(store, journals);
+  if (!past) return std::unexpected(std::move(past.error()));
+  for (DeadEpoch& dead : past->dead) {
+    if (dead.files.empty() || dead.last.epoch.empty()) continue;
+    std::string epoch = dead.last.epoch;
+    if (!dead.last.rows.empty() || !dead.last.recent.empty()) {
+      std::vector<LedgerFlush> flushes;
+      flushes.push_back(std::move(dead.last));
+      auto flushed =
+          Done<Flushed>([&](auto done) { store.Flush(std::move(flushes), std::move(done)); });
+      if (!flushed) return flushed;
+    }
+    auto folded = Done<Unit>([&](auto done) { store.Fold(epoch, std::move(done)); });
+    if (!folded) return folded;
+  }
+  return Unit{};
 }
 
 Result<bool> IsFresh(Store& store) {

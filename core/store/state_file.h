@@ -34,6 +34,9 @@ std::vector<std::string> StateKinds();
 
 // Reads all of a store. Waits for it. Errors: those of the store, and secrets that do not open.
 Result<StateImage> ReadState(Store& store, const Vault& vault);
+// What a relay that was killed left in its journals goes to the store first, and its epochs are
+// folded; those that only the store knows stay as they are. Waits. Nobody writes these journals.
+Result<Unit> SettleJournals(Store& store, const std::string& journals);
 // True: there is nothing in the store but what a relay makes at its first start.
 Result<bool> IsFresh(Store& store);
 // Makes the store hold the image and nothing else, secrets sealed for it. Waits. Broken off, it is

@@ -147,6 +147,10 @@ class Store {
   virtual void LoadObjects(Done<Directory> done) = 0;
   // Compare and set.
   virtual void WriteObject(ObjectWrite write, Done<ObjectWritten> done) = 0;
+  // What several relays have counted of their limits together counts no more; none of them runs.
+  // Nothing to do where limits are in memory alone.
+  virtual void ForgetLimits(Done<Unit> done) { done(Unit()); }
+
   // From now on, for as long as the store lives, `changed` is told of every change that others make
   // to the directory: with a version of it that is not older, on a thread of the store, perhaps
   // more than once. Called once. A store that nobody else uses never tells anything.

@@ -7,6 +7,8 @@
 #include "core/store/memory_store.h"
 #include "core/store/sqlite_store.h"
 #include "tests/core/store/entries.h"
+#include "tests/core/store/keeper_world.h"
+#include "tests/core/store/redis_server.h"
 #include "tests/core/store/temp_folder.h"
 
 namespace relay {
@@ -117,6 +119,81 @@ TEST(StateFile, TakesThePlaceOfWhatIsThereAsOftenAsItIsDone) {
     ASSERT_TRUE(written) << written.error().what;
     ExpectSame(Read(to, vault), image);
   }
+}
+
+TEST(StateFile, SettlesJournalsButMakesNoRunThatIsOverSeemAlive) {
+  World world;
+  world.clock.Advance(std::chrono::hours(24 * 100));
+  RedisServer server;
+  RedisStore redis({server.options()}, world.clock);
+  Vault vault(kOne);
+  // Of another machine, which was killed long ago and had no journal.
+  std::vector<LedgerFlush> flushes{{"elsewhere", 5, {}, {}}};
+  flushes[0].rows.days.push_back({20'000, "alice", "model", "claude/max", {.requests = 2}});
+  Take<Flushed>([&](auto done) { redis.Flush(flushes, std::move(done)); });
+  world.clock.Advance(std::chrono::hours(24 * 9));
+  {
+    Process killed(world);
+    killed.Close("a", 1);
+  }
+  for (int i = 0; i < 2; ++i) {
+    auto settled = SettleJournals(redis, world.journals());
+    ASSERT_TRUE(settled) << settled.error().what;
+    auto image = Take<LedgerImage>([&](auto done) { redis.Load(std::move(done)); });
+    ASSERT_EQ(image.epochs.size(), 1U) << "the journal's is folded";
+    EXPECT_EQ(image.epochs[0].epoch, "elsewhere");
+    EXPECT_EQ(image.epochs[0].sequence, 5);
+    EXPECT_FALSE(image.epochs[0].may_live);
+    EXPECT_EQ(SumOf(image.folded).requests, 1);
+    StateImage exported = Read(redis, vault);
+    EXPECT_EQ(exported.rows.days.size(), 2U);
+    EXPECT_EQ(exported.recent.size(), 1U);
+  }
+}
+
+TEST(StateFile, TakesThePlaceOfWhatRelaysCountedTogetherOfTheirLimits) {
+  RedisServer server;
+  Vault vault(kOne);
+  auto ask = [&](const std::string& relay, int64_t nanodollars) {
+    RedisStore::Options options{server.options()};
+    options.limits = RedisLimits::Options{.relay = relay};
+    RedisStore store(std::move(options), SystemClock::Get());
+    Limiter limiter;
+    limiter.ShareBy(store.limits());
+    store.limits()->Open();
+    Loop loop;
+    Limiter::Ask ask;
+    RateLimits limits{.requests_per_minute = 1};
+    limits.cost[static_cast<size_t>(CostWindow::kTotal)] = 100;
+    ask.claims[0] = {limiter.Scope("route all"), limits};
+    std::optional<Limiter::Everywhere> admitted;
+    auto run = [&]() -> Task<Unit> {
+      Limiter::Everywhere got = co_await limiter.AdmitEverywhere(loop, ask, loop.Now(), 0);
+      admitted = std::move(got);
+      co_return Unit{};
+    };
+    Task<Unit> task = run();
+    task.Start([](void*) noexcept {}, nullptr);
+    for (int i = 0; i < 1000 && !admitted; ++i) {
+      loop.Turn();
+      ::poll(nullptr, 0, 1);
+    }
+    bool in = admitted && admitted->slot != nullptr;
+    if (in) limiter.Settle(*admitted->slot, {.nanodollars = nanodollars});
+    return in;
+  };
+  EXPECT_TRUE(ask("first", 100));
+  EXPECT_FALSE(ask("second", 0)) << "it is spent, and the minute has its start";
+  MemoryStore from;
+  Fill(from, vault);
+  StateImage image = Read(from, vault);
+  {
+    RedisStore store({server.options()});
+    ASSERT_TRUE(WriteState(store, vault, image));
+  }
+  EXPECT_TRUE(ask("third", 100));
+  EXPECT_FALSE(ask("fourth", 0));
+  EXPECT_EQ(server.Ask({"EXISTS", "relay:limit:1:route all"})[0], "1");
 }
 
 TEST(StateFile, ShowsNothingOfWhatIsInIt) {
