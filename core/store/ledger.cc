@@ -52,6 +52,20 @@ void LedgerTotals::Subtract(const LedgerTotals& other) {
   guessed_prices -= other.guessed_prices;
 }
 
+void LedgerTotals::RaiseTo(const LedgerTotals& other) {
+  requests = std::max(requests, other.requests);
+  estimated = std::max(estimated, other.estimated);
+  input = std::max(input, other.input);
+  output = std::max(output, other.output);
+  cache_read = std::max(cache_read, other.cache_read);
+  cache_write_5m = std::max(cache_write_5m, other.cache_write_5m);
+  cache_write_1h = std::max(cache_write_1h, other.cache_write_1h);
+  reasoning = std::max(reasoning, other.reasoning);
+  searches = std::max(searches, other.searches);
+  nanodollars = std::max(nanodollars, other.nanodollars);
+  guessed_prices = std::max(guessed_prices, other.guessed_prices);
+}
+
 size_t Ledger::RowHash::operator()(const RowId& id) const {
   std::hash<const void*> hash;
   return (hash(id.key) * 31 + hash(id.model)) * 31 + hash(id.account);

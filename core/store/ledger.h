@@ -55,6 +55,8 @@ struct LedgerTotals {
   void Add(const LedgerEntry& entry);
   void Add(const LedgerTotals& other);
   void Subtract(const LedgerTotals& other);
+  // Of two states of one that only grows: the later.
+  void RaiseTo(const LedgerTotals& other);
   bool operator==(const LedgerTotals&) const = default;
 };
 

@@ -325,22 +325,14 @@ void LedgerKeeper::Finish() {
   const TimePoint end = clock_.Now() + kFinishPatience;
   bool done = FinishOnce();
   // What a journal has is for the next start. Without one, nobody else will bring it.
-  while (!done && !books_.lasts() && books_.open() == 0 && clock_.Now() < end) {
+  while (!done && !books_.lasts() && clock_.Now() < end) {
     std::this_thread::sleep_for(kFinishPause);
     done = FinishOnce();
   }
-  bool left = books_.changed() || books_.open() != 0;
-  if (done || (!left && !books_.lasts())) return;
-  if (books_.trouble() != 0 || !books_.lasts()) {
-    Log(LogLevel::kError, "usage is lost",
-        {{"note", "neither the journal nor the store could be written"}});
-    return;
-  }
-  Log(LogLevel::kWarn, "usage is left in the journal",
-      {{"note", "the next start brings it to the store"}});
+  TellOfLeft();
 }
 
-// False: something is left.
+// False: something is left that another try may do.
 bool LedgerKeeper::FinishOnce() {
   // A round that was under way may have taken its flush before the last entries came.
   for (int round = 0; round < 2; ++round) {
@@ -351,7 +343,35 @@ bool LedgerKeeper::FinishOnce() {
       Advance();
     }
   }
-  return !books_.changed() && books_.open() == 0 && FoldAll();
+  if (books_.changed()) return false;
+  // An exchange that nobody closed is the journal's, and its epoch the next start's.
+  bool folds = books_.open() == 0;
+  if (folds && !folded_) folded_ = FoldAll();
+  return folded_ == folds && !StatesAreLeft();
+}
+
+bool LedgerKeeper::StatesAreLeft() const {
+  return states_ != nullptr && states_->changed();
+}
+
+void LedgerKeeper::TellOfLeft() const {
+  if (StatesAreLeft()) {
+    Log(LogLevel::kError, "states are lost",
+        {{"note",
+          "the store could not be written: the next start knows of accounts, sessions and budgets "
+          "of routes what the store was told last"}});
+  }
+  if (!books_.changed() && books_.open() == 0) {
+    if (folded_) return;
+    Log(LogLevel::kWarn, "epochs are left unfolded",
+        {{"note", "the store has all usage of this run; a later start folds it"}});
+  } else if (books_.trouble() != 0 || !books_.lasts()) {
+    Log(LogLevel::kError, "usage is lost",
+        {{"note", "neither the journal nor the store could be written"}});
+  } else {
+    Log(LogLevel::kWarn, "usage is left in the journal",
+        {{"note", "the next start brings it to the store"}});
+  }
 }
 
 bool LedgerKeeper::FoldAll() {

@@ -82,9 +82,10 @@ class LedgerKeeper {
 
   // Begins the journals, and the thread.
   void Start();
-  // When nobody uses the ledger any more: stops the thread, brings all to the store and folds the
-  // epochs of this run, so that nothing is left in the journal. Waits for the store; one that fails
-  // is tried again, up to kFinishPatience, where there is no journal to leave it in.
+  // When nobody uses ledger and states any more: stops the thread, brings all to the store and
+  // folds the epochs of this run, so that nothing is left in the journal. Waits for the store; one
+  // that fails is tried again, up to kFinishPatience, where there is no journal to leave it in. The
+  // log says what was not done.
   void Finish();
 
   // What is due now, on the caller's thread, when there is no other. The time until more is.
@@ -116,6 +117,8 @@ class LedgerKeeper {
   void OnDone(Op op);
   void OnFailed(Op op, const std::string& why);
   bool FinishOnce();
+  bool StatesAreLeft() const;
+  void TellOfLeft() const;
   bool FoldAll();
   void Count(Op op);
 
@@ -141,6 +144,7 @@ class LedgerKeeper {
   TimePoint due_;
   int32_t expired_on_ = INT32_MIN;
   int64_t quiet_at_ = INT64_MIN;  // the hour in which quiet epochs were looked for
+  bool folded_ = false;           // all epochs of this run, at its end
 
   mutable std::mutex mutex_;
   std::condition_variable answered_;

@@ -51,6 +51,17 @@ void LedgerRows::Set(const RowSet& rows) {
   for (const HourRow& row : rows.hours) HourAt({row.hour, row.key}).totals = row.totals;
 }
 
+void LedgerRows::Raise(const RowSet& rows) {
+  for (const DayRow& row : rows.days) {
+    auto at = days_.find(DayView{row.day, row.key, row.model, row.account});
+    if (at != days_.end()) at->second.totals.RaiseTo(row.totals);
+  }
+  for (const HourRow& row : rows.hours) {
+    auto at = hours_.find(HourView{row.hour, row.key});
+    if (at != hours_.end()) at->second.totals.RaiseTo(row.totals);
+  }
+}
+
 void LedgerRows::AddAll(const RowSet& rows) {
   for (const DayRow& row : rows.days) {
     DayAt({row.day, row.key, row.model, row.account}).totals.Add(row.totals);

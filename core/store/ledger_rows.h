@@ -55,6 +55,8 @@ class LedgerRows {
   void Add(const LedgerEntry& entry, Period period);
   // Replaces the rows' totals.
   void Set(const RowSet& rows);
+  // Raises the totals of rows that are here to these, where they are greater.
+  void Raise(const RowSet& rows);
   // Adds to the rows' totals.
   void AddAll(const RowSet& rows);
   // In order of day or hour and names.

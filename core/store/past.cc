@@ -108,7 +108,8 @@ Result<Past> PastOf(StoredPast stored, const std::string& journals, std::string_
       continue;
     }
     std::ranges::copy(epoch.entries, std::back_inserter(past.recent));
-    // What the store has of it is older, and has the rows that the journal forgot.
+    // What the store has of it has the rows that the journal forgot, and is older, unless the
+    // journal took no lines any more.
     auto known = epochs.extract(epoch.epoch);
     if (!known && epoch.rows.empty()) {
       past.dead.push_back({{}, std::move(epoch.files)});
@@ -117,6 +118,10 @@ Result<Past> PastOf(StoredPast stored, const std::string& journals, std::string_
     LedgerRows rows;
     int64_t sequence = 0;
     if (known) {
+      LedgerRows latest;
+      latest.Set(epoch.rows);
+      latest.Raise(known.mapped().rows);
+      epoch.rows = latest.All();
       rows.Set(known.mapped().rows);
       sequence = known.mapped().sequence;
     }

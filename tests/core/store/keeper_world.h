@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/files.h"
+#include "core/base/log.h"
 #include "core/store/ledger_keeper.h"
 #include "core/store/memory_store.h"
 #include "tests/core/store/entries.h"
@@ -36,6 +38,10 @@ class TestStore final : public Store {
   }
   void Fold(std::string epoch, Done<Unit> done) override {
     ++calls["fold"];
+    if (fold_fails) {
+      if (on_failure) on_failure();
+      return done(Fail(Party::kRelay, Fault::kInternal, "too large a fold"));
+    }
     if (!Fails(done)) inner_.Fold(std::move(epoch), Later(std::move(done)));
   }
   void Expire(Period kept_from, Done<Unit> done) override {
@@ -48,6 +54,7 @@ class TestStore final : public Store {
   }
   void PutStates(std::vector<StateBlob> blobs, Done<Unit> done) override {
     ++calls["states"];
+    if (states_fail) return done(Fail(Party::kRelay, Fault::kInternal, "no room for states"));
     if (!Fails(done)) inner_.PutStates(std::move(blobs), Later(std::move(done)));
   }
   void LoadObjects(Done<Directory> done) override { done(Directory()); }
@@ -61,6 +68,8 @@ class TestStore final : public Store {
   std::map<std::string, int> calls;
   Period expired;
   bool fails = false;
+  bool fold_fails = false;
+  bool states_fail = false;
   int failures = 0;                  // that many calls fail
   std::function<void()> on_failure;  // of each of them
   bool done_but_lost = false;        // with `fails`: it is done, and the answer gets lost
@@ -166,6 +175,15 @@ struct Process {
   Ledger ledger;
   std::optional<LedgerKeeper> keeper;
 };
+
+// What the log tells of an end.
+inline std::string LogOfEnd(World& world, LedgerKeeper& keeper) {
+  std::string file = world.temp.File("log");
+  StartLog({.file = file});
+  keeper.Finish();
+  StopLog();
+  return *ReadWholeFile(file);
+}
 
 // What the store alone knows.
 inline LedgerTotals InStore(World& world) {

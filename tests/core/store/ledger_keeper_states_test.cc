@@ -138,6 +138,29 @@ TEST_F(KeeperStates, AreReadLateWhereTheStoreIsThereLateAndNothingCountsTwice) {
   EXPECT_EQ(next.owner.count, 3);
 }
 
+TEST_F(KeeperStates, AreTriedAgainAtTheEndWhereNobodyElseHasThem) {
+  world.no_folder = true;
+  OneRun run(world);
+  run.process.Pass(2);
+  run.owner.Up();
+  world.store.failures = 5;
+  run.process.keeper->Finish();
+  EXPECT_THAT(Stored(), ElementsAre(StateBlob{"count", "it", "1"}));
+}
+
+TEST_F(KeeperStates, ThatTheStoreDoesNotTakeAtTheEndAreToldAsLost) {
+  OneRun run(world);
+  run.process.Pass(2);
+  run.process.Close("a", 1);
+  run.owner.Up();
+  world.store.states_fail = true;
+  std::string log = LogOfEnd(world, *run.process.keeper);
+  EXPECT_NE(log.find("states are lost"), std::string::npos) << log;
+  EXPECT_EQ(log.find("usage"), std::string::npos) << log;
+  EXPECT_EQ(InStore(world).input, 1);
+  EXPECT_EQ(world.files(), 0U) << "the ledger is whole, and folded";
+}
+
 TEST_F(KeeperStates, AreLateForARunThatEndsWithoutAStore) {
   world.store.fails = true;
   {

@@ -107,6 +107,58 @@ TEST(LedgerKeeper, WithAJournalItLeavesToTheNextStartWhatTheStoreDoesNotTake) {
   EXPECT_EQ(Process(world).Sum().input, 1);
 }
 
+TEST(LedgerKeeper, CallsNoUsageLostThatIsOnlyNotFolded) {
+  for (bool journal : {true, false}) {
+    World world;
+    world.no_folder = !journal;
+    world.store.on_failure = [&world] { world.clock.Advance(std::chrono::seconds(3)); };
+    Process process(world);
+    process.Close("a", 1);
+    if (journal) world.disk.failure = ENOSPC;
+    process.Close("b", 2);
+    world.store.fold_fails = true;
+    std::string log = LogOfEnd(world, *process.keeper);
+    EXPECT_EQ(log.find("usage is"), std::string::npos) << log;
+    EXPECT_NE(log.find("epochs are left unfolded"), std::string::npos) << log;
+    EXPECT_EQ(InStore(world).input, 3);
+    world.store.fold_fails = false;
+    world.disk.failure = 0;
+    Process next(world);
+    EXPECT_EQ(next.Sum().input, 3);
+    next.Pass(2);
+    EXPECT_EQ(InStore(world).input, 3);
+    auto image = Await<LedgerImage>([&](auto done) { world.kept.Load(std::move(done)); });
+    EXPECT_EQ(SumOf(image->folded).input, 3);
+  }
+}
+
+TEST(LedgerKeeper, R38_LosesNothingThatTheStoreHasAndABrokenJournalHasNot) {
+  World world;
+  {
+    Process killed(world);
+    killed.Close("a", 1);
+    world.disk.failure = ENOSPC;
+    killed.Close("b", 2);
+    killed.Pass(2);
+  }
+  EXPECT_EQ(InStore(world).input, 3);
+  world.disk.failure = 0;
+  Process next(world);
+  EXPECT_EQ(next.Sum().input, 3);
+  next.Pass(2);
+  EXPECT_EQ(InStore(world).input, 3);
+  EXPECT_EQ(InStore(world).requests, 2);
+}
+
+TEST(LedgerKeeper, SaysThatUsageIsLostThatNobodyHas) {
+  World world;
+  Process process(world);
+  world.disk.failure = ENOSPC;
+  process.Close("a", 1);
+  world.store.failures = 1000;
+  EXPECT_NE(LogOfEnd(world, *process.keeper).find("usage is lost"), std::string::npos);
+}
+
 TEST(LedgerKeeper, TellsTheStoreNothingOfARunThatWasNotUsed) {
   World world;
   {
