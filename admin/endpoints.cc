@@ -62,6 +62,9 @@ ProcessEndpoints::ProcessEndpoints(Services& services)
           "relay_state_degraded", "1 while the store or the journal fails or is not there")),
       connected_(services.metrics.MakeGauge("relay_state_connected",
                                             "1 unless the store is to be reached and is not")),
+      subscribed_(services.metrics.MakeGauge(
+          "relay_state_subscribed",
+          "1 unless what other relays change in the store is to be heard of and is not")),
       commands_(services.metrics.MakeCounter("relay_state_commands_total",
                                              "Commands sent to the store, where it has any")),
       month_used_(services.metrics.MakeGauge(
@@ -146,6 +149,8 @@ Reply ProcessEndpoints::Ready() const {
   }
   body.EndObject();
   body.Field("store", services_.state == nullptr ? "memory" : services_.state->kind());
+  // Where other relays change what this one must know.
+  if (Shared() != nullptr) body.Field("store_changes", Store().deaf ? "not heard" : "heard");
   {
     std::lock_guard lock(reload_mutex_);
     body.Key("config").BeginObject().Field("loaded", IsoTime(loaded_));
@@ -197,7 +202,9 @@ SharedLimits::Status ProcessEndpoints::SharedLimitsStatus() const {
 bool ProcessEndpoints::Degraded() const {
   const SharedLimits* limits = Shared();
   bool alone = limits != nullptr && limits->status().away;
-  return alone || StateStatus().degraded() || Store().link == StoreStatus::Link::kDisconnected;
+  StoreStatus store = Store();
+  return alone || StateStatus().degraded() || store.deaf ||
+         store.link == StoreStatus::Link::kDisconnected;
 }
 
 std::optional<std::string> ProcessEndpoints::Closed() {
@@ -216,6 +223,7 @@ void ProcessEndpoints::UpdateStateSeries() {
   bool away = store.link == StoreStatus::Link::kConnecting ||
               store.link == StoreStatus::Link::kDisconnected;
   connected_.Set(away ? 0 : 1);
+  subscribed_.Set(store.deaf ? 0 : 1);
   commands_.Add(
       static_cast<double>(store.commands - std::exchange(commands_told_, store.commands)));
   month_used_.Set(static_cast<double>(store.month_used));

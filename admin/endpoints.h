@@ -64,6 +64,7 @@ class ProcessEndpoints final : public Endpoints {
   Gauge unsettled_;
   Gauge degraded_;
   Gauge connected_;
+  Gauge subscribed_;
   Counter commands_;
   uint64_t commands_told_ = 0;
   Gauge month_used_;

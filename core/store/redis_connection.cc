@@ -338,7 +338,11 @@ void RedisConnection::OnFailed(Error why) {
   if (!std::exchange(told_, true)) {
     Log(LogLevel::kError,
         listener_ != nullptr ? "redis cannot be subscribed to" : "redis cannot be reached",
-        {{"why", why_.what}, {"note", "it is tried again and again"}});
+        {{"why", why_.what},
+         {"note", listener_ != nullptr
+                      ? "until it can, what other relays change (keys, accounts, pauses) is not "
+                        "known here; it is tried again and again"
+                      : "it is tried again and again"}});
   }
   FailWaiting();
 }

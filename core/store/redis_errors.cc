@@ -16,6 +16,9 @@ struct Meaning {
 constexpr std::string_view kDenied =
     "does not let this user do that; give it the rights ~relay:* +@all, and &relay:* where several "
     "relays share it";
+constexpr std::string_view kNoChannel =
+    "does not let this user use the channel on which relays tell each other of changes; permit it: "
+    "ACL SETUSER <user> &relay:*";
 // The words of Redis and Valkey (errorstats of `redis-cli info errorstats` names them), and of
 // Upstash for its own limit.
 constexpr std::array kMeanings = {
@@ -27,6 +30,9 @@ constexpr std::array kMeanings = {
             "has no password for this user, but one is configured here; leave it out"},
     Meaning{"no password is set", "has no password, but one is configured here; leave it out"},
     Meaning{"NOAUTH", "wants a password; set REDIS_PASSWORD"},
+    Meaning{"access a channel", kNoChannel},
+    Meaning{"access one of the channels", kNoChannel},
+    Meaning{"can't publish", kNoChannel},
     Meaning{"NOPERM", kDenied},
     Meaning{"user executing the script can't", kDenied},
     Meaning{"READONLY", "is a read-only replica; give the address of the primary"},

@@ -375,6 +375,7 @@ StoreStatus RedisStore::status() const {
       status.link = StoreStatus::Link::kDisconnected;
       break;
   }
+  status.deaf = subscription_ != nullptr && subscription_->refused();
   status.commands = CommandsSent();
   WallTime now = clock_.Wall();
   int64_t used = 0;

@@ -34,6 +34,8 @@ class RedisSubscription final : private RedisGreeter, private RedisListener {
   void Start(Events events);
   // Somebody has reason to doubt that the server is still there.
   void Check();
+  // The last attempt to hear has failed; others follow. From any thread.
+  bool refused() const { return connection_.link() == RedisConnection::Link::kDisconnected; }
   // Sent since the start. From any thread.
   uint64_t commands() const { return connection_.commands(); }
 

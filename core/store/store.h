@@ -108,6 +108,9 @@ struct StoreStatus {
     kDisconnected,  // tried again and again
   };
   Link link = Link::kLocal;
+  // Several relays use the store, and what others change is not heard of as it comes
+  // (WatchObjects).
+  bool deaf = false;
   // How often a flush is worth its cost.
   Duration flush_every = std::chrono::seconds(1);
   bool stretched = false;      // that is longer than it was meant to be, since commands run low
@@ -144,13 +147,13 @@ class Store {
   virtual void LoadStates(std::string kind, Done<std::vector<StateBlob>> done) = 0;
   virtual void PutStates(std::vector<StateBlob> blobs, Done<Unit> done) = 0;
 
-  virtual void LoadObjects(Done<Directory> done) = 0;
-  // Compare and set.
-  virtual void WriteObject(ObjectWrite write, Done<ObjectWritten> done) = 0;
   // What several relays have counted of their limits together counts no more; none of them runs.
   // Nothing to do where limits are in memory alone.
   virtual void ForgetLimits(Done<Unit> done) { done(Unit()); }
 
+  virtual void LoadObjects(Done<Directory> done) = 0;
+  // Compare and set.
+  virtual void WriteObject(ObjectWrite write, Done<ObjectWritten> done) = 0;
   // From now on, for as long as the store lives, `changed` is told of every change that others make
   // to the directory: with a version of it that is not older, on a thread of the store, perhaps
   // more than once. Called once. A store that nobody else uses never tells anything.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -388,6 +389,31 @@ TEST(State, ServesWithoutRedisAndSaysSo) {
   OneRun closed("", RedisBlock(server, ", on-outage: fail-closed"));
   ASSERT_EQ(closed.Open(), "");
   EXPECT_TRUE(closed.endpoints->Closed().has_value());
+}
+
+TEST(State, SaysThatItDoesNotHearWhatOtherRelaysChange) {
+  RedisServer server({"--user", "alice", "on", ">secret", "~relay:*", "resetchannels", "+@all"});
+  auto may_hear = [&](bool may) {
+    std::string user = may ? "" : ", username: alice, password: secret";
+    OneRun relay("", RedisBlock(server, ", replicas: 2" + user));
+    EXPECT_EQ(relay.Open(), "");
+    std::atomic<bool> heard{false};
+    relay.services->state->store()->WatchObjects([&heard](int64_t) { heard = true; });
+    auto told = [&] { return heard || Has(relay.Ask("/health"), R"("status":"degraded")"); };
+    for (int i = 0; i < 2000 && !told(); ++i) ::poll(nullptr, 0, 5);
+    EXPECT_EQ(Has(relay.Ask("/health"), R"("status":"ok")"), may);
+    EXPECT_TRUE(Has(relay.Ask("/health"), R"("redis":"connected")"));
+    EXPECT_TRUE(Has(relay.Ask("/ready"),
+                    may ? R"("store_changes":"heard")" : R"("store_changes":"not heard")"));
+    EXPECT_TRUE(
+        Has(relay.Ask("/metrics"), may ? "relay_state_subscribed 1" : "relay_state_subscribed 0"));
+    relay.services->state.reset();  // it tells of what is above
+  };
+  may_hear(true);
+  may_hear(false);
+  OneRun alone("", RedisBlock(server));
+  ASSERT_EQ(alone.Open(), "");
+  EXPECT_FALSE(Has(alone.Ask("/ready"), "store_changes"));
 }
 
 TEST(State, TellsOfTheCommandsThatItMaySend) {

@@ -151,6 +151,20 @@ TEST(RedisChanges, AreNotMadeByWhoMayNotTellOfThem) {
   EXPECT_TRUE(denied.Write("alice"));
 }
 
+TEST(RedisChanges, WhoMayNotHearOfThemIsDeaf) {
+  RedisServer server({"--user", "alice", "on", ">secret", "~relay:*", "resetchannels", "+@all"});
+  RedisStore::Options options{.redis = server.options(), .replicas = 2};
+  Replica hears(options);
+  ASSERT_TRUE(hears.Hears(0));
+  EXPECT_FALSE(hears.store.status().deaf);
+  options.redis.username = "alice";
+  options.redis.password = Secret("secret");
+  Replica denied(options);
+  for (int i = 0; i < 2000 && !denied.store.status().deaf; ++i) ::poll(nullptr, 0, 5);
+  EXPECT_TRUE(denied.store.status().deaf);
+  EXPECT_EQ(denied.count(), 0U);
+}
+
 TEST(RedisChanges, AreToldByAStoreThatIsThereLate) {
   RedisServer server;
   bool there = false;
