@@ -9,6 +9,7 @@
 #include "core/base/fault_point.h"
 #include "core/base/log.h"
 #include "core/store/store_call.h"
+#include "upstreams/stored_account.h"
 
 namespace relay {
 namespace {
@@ -56,6 +57,14 @@ Result<Unit> Stopping() {
   return Fail(Party::kRelay, Fault::kInternal, "the relay is stopping");
 }
 
+const StoredObject* FindObject(const Directory& directory, std::string_view kind,
+                               std::string_view id) {
+  auto at = std::ranges::find_if(directory.objects, [&](const StoredObject& object) {
+    return object.kind == kind && object.id == id;
+  });
+  return at == directory.objects.end() ? nullptr : &*at;
+}
+
 constexpr std::string_view kLogIn = "log in again: relay accounts login";
 
 }  // namespace
@@ -76,6 +85,8 @@ class TokenKeeper::Story final : public Mortal, public ListNode<TokenStoryTag> {
   bool Refreshes(std::string_view account) const { return refreshing_ && id() == account; }
   // What is stored has changed: it is looked at once more when this is over.
   void Again() { again_ = true; }
+  // Somebody has removed the account meanwhile.
+  void Dropped(std::string_view account) { dropped_ = dropped_ || id() == account; }
 
  private:
   enum class Claim : uint8_t { kOurs, kNotNeeded };
@@ -95,6 +106,7 @@ class TokenKeeper::Story final : public Mortal, public ListNode<TokenStoryTag> {
   Task<Unit> Keep(TokenRecord record, Secret sent);
   enum class Stored : uint8_t { kOurs, kNewer, kGone };
   Task<Result<Stored>> LookAgain(Secret sent);
+  bool Removed(const Directory& directory) const;
   bool HasNews();
   bool ClaimedElsewhere() const;
   void Tell();
@@ -107,6 +119,7 @@ class TokenKeeper::Story final : public Mortal, public ListNode<TokenStoryTag> {
   TokenSource::Kept& kept_;
   const Work work_;
   bool again_ = false;
+  bool dropped_ = false;
   bool refreshing_ = false;
   Waiter start_;
   Task<Unit> task_;
@@ -276,14 +289,22 @@ Task<Unit> TokenKeeper::Story::Refused(TokenRefusal refusal, Secret sent) {
   co_return Unit{};
 }
 
+// Of what a login added, the account itself is in the store, and goes first: who is without it was
+// removed, here or by another replica. An account of relay.yaml is there whatever the store has.
+bool TokenKeeper::Story::Removed(const Directory& directory) const {
+  bool of_login = source_->spec().seed.empty();
+  return dropped_ || (of_login && FindObject(directory, StoredAccount::kKind, id()) == nullptr);
+}
+
 // What is stored while we have a successor of the token `sent`. Whose token it is tells, not when:
 // clocks of replicas differ.
 Task<Result<TokenKeeper::Story::Stored>> TokenKeeper::Story::LookAgain(Secret sent) {
-  Result<StoredObject> stored = co_await keeper_.Load(id());
-  if (!stored) co_return std::unexpected(stored.error());
-  kept_.version = stored->version;
-  // A store that lost its last second, or somebody has removed the account.
-  if (stored->version == 0) co_return source_.use_count() > 1 ? Stored::kOurs : Stored::kGone;
+  Result<Directory> directory = co_await keeper_.LoadAll();
+  if (!directory) co_return std::unexpected(directory.error());
+  const StoredObject* stored = FindObject(*directory, TokenRecord::kKind, id());
+  kept_.version = stored == nullptr ? 0 : stored->version;
+  // A store that lost its last second gets it anew.
+  if (stored == nullptr) co_return Removed(*directory) ? Stored::kGone : Stored::kOurs;
   Result<TokenRecord> known = ReadTokenRecord(stored->value, id(), keeper_.vault());
   if (!known) co_return std::unexpected(known.error());
   if (known->seed != kept_.record.seed) co_return Stored::kGone;
@@ -483,17 +504,21 @@ void TokenKeeper::Ring(TokenSource* key) {
   source->RefreshIfUsed();
 }
 
-Task<Result<StoredObject>> TokenKeeper::Load(std::string id) {
+Task<Result<Directory>> TokenKeeper::LoadAll() {
   auto load = [this](auto done) { store_->LoadObjects(std::move(done)); };
   Result<Directory> directory = co_await CallStore<Directory>(loop(), door_, load);
   if (!directory) {
     co_return relay::Fail(Party::kRelay, Fault::kInternal,
                           "the state store cannot be read: " + directory.error().what);
   }
-  for (StoredObject& object : directory->objects) {
-    if (object.kind == TokenRecord::kKind && object.id == id) co_return std::move(object);
-  }
-  co_return StoredObject{};
+  co_return directory;
+}
+
+Task<Result<StoredObject>> TokenKeeper::Load(std::string id) {
+  Result<Directory> directory = co_await LoadAll();
+  if (!directory) co_return std::unexpected(directory.error());
+  const StoredObject* object = FindObject(*directory, TokenRecord::kKind, id);
+  co_return object == nullptr ? StoredObject{} : *object;
 }
 
 Task<Result<ObjectWritten>> TokenKeeper::Write(std::string id, int64_t version,
@@ -531,6 +556,8 @@ Task<Result<Unit>> TokenKeeper::Put(std::string id, Secret seed, TokenAnswer ans
 
 Task<Result<Unit>> TokenKeeper::Drop(std::string id) {
   if (store_ == nullptr) co_return Unit{};
+  // A refresh that is under way would write its token all the same.
+  stories_.ForEach([&](Story& story) { story.Dropped(id); });
   for (int tries = 0; tries < kPutTries; ++tries) {
     Result<StoredObject> stored = co_await Load(id);
     if (!stored) co_return std::unexpected(stored.error());

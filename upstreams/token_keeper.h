@@ -57,7 +57,8 @@ class TokenKeeper {
   // Tokens of a login, for an account whose seed is `seed`. Stored, and given to sources that there
   // are. Errors (kRelay): the store.
   Task<Result<Unit>> Put(std::string id, Secret seed, TokenAnswer answer);
-  // Forgets what is stored of an account.
+  // Forgets what is stored of an account, also what a refresh under way would store. Of an account
+  // that a login added, its own object is gone before: by that other replicas know it.
   Task<Result<Unit>> Drop(std::string id);
   // Begins nothing more; calls `idle`, once, when nothing is under way.
   void Finish(std::function<void()> idle);
@@ -73,6 +74,8 @@ class TokenKeeper {
   bool Refreshes(std::string_view id);
   void SetAlarm(const std::shared_ptr<TokenSource>& source);
   void Ring(TokenSource* source);
+  Task<Result<Directory>> LoadAll();
+  // Of the account's tokens; version 0: there is none.
   Task<Result<StoredObject>> Load(std::string id);
   Task<Result<ObjectWritten>> Write(std::string id, int64_t version,
                                     std::optional<std::string> value);

@@ -16,6 +16,7 @@
 #include "core/base/json.h"
 #include "core/store/memory_store.h"
 #include "tests/upstreams/vendor.h"
+#include "upstreams/stored_account.h"
 #include "upstreams/token_keeper.h"
 
 namespace relay {
@@ -164,6 +165,15 @@ class TokensTest : public ::testing::Test {
     root.Start([](void*) noexcept {}, nullptr);
     Settle();
     return std::move(*result);
+  }
+  // Somebody else's write of an object of alice's.
+  void Overwrite(std::string_view kind, std::optional<std::string> value) {
+    ObjectWrite write{std::string(kind), "claude/alice", 0, std::move(value)};
+    for (const StoredObject& object : store.objects()) {
+      if (object.kind == kind) write.expected = object.version;
+    }
+    ASSERT_TRUE(Await<ObjectWritten>(
+        [&](auto done) { store.WriteObject(std::move(write), std::move(done)); }));
   }
 
   ManualClock clock;
@@ -586,6 +596,40 @@ TEST_F(TokensTest, NothingIsStoredForAnAccountThatIsGone) {
   Settle();
   EXPECT_TRUE(idle);
   EXPECT_TRUE(store.objects().empty());
+}
+
+TEST_F(TokensTest, NothingIsStoredForARemovedAccountThatARequestStillHolds) {
+  Will({"", Then::kWait});
+  auto source = tokens.Source(SpecOf("seed"), {});
+  Asker& asker = Ask(source);
+  EXPECT_TRUE(RunPut(keeper->Drop("claude/alice")));
+  vendor.Say(Gives("at-1", "rt-1").bytes);
+  Settle();
+  EXPECT_TRUE(asker.has("at-1"));
+  EXPECT_TRUE(store.objects().empty());
+}
+
+TEST_F(TokensTest, NothingIsStoredForALoginThatAnotherReplicaHasRemoved) {
+  for (bool removed : {false, true}) {
+    TokenAnswer login;
+    login.access = Secret("at-1");
+    login.refresh = Secret("rt-1");
+    login.life = 1h;
+    EXPECT_TRUE(RunPut(keeper->Put("claude/alice", Secret(), std::move(login))));
+    Overwrite(StoredAccount::kKind, "{}");
+    Advance(2h);
+    Will({"", Then::kWait});
+    auto source = tokens.Source(SpecOf(""), {});
+    Asker& asker = Ask(source);
+    // As the other one does it: the account first, then its tokens.
+    if (removed) Overwrite(StoredAccount::kKind, std::nullopt);
+    Overwrite(TokenRecord::kKind, std::nullopt);
+    vendor.Say(Gives("at-2", "rt-2").bytes);
+    Settle();
+    EXPECT_TRUE(asker.has("at-2"));
+    EXPECT_EQ(store.objects().size(), removed ? 0U : 2U);
+    askers.clear();
+  }
 }
 
 TEST_F(TokensTest, TwoSourcesOfAnAccountSpendOneToken) {
