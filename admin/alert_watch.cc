@@ -26,10 +26,7 @@ std::string Dollars(int64_t nanodollars) {
 class Watch {
  public:
   explicit Watch(Services& services)
-      : services_(services),
-        snapshot_(services.current()),
-        now_(services.clock.Now()),
-        wall_(services.clock.Wall()) {}
+      : services_(services), snapshot_(services.current()), at_(services.clock) {}
 
   void LookAtAccounts() {
     for (const auto& cluster : snapshot_->clusters) {
@@ -88,8 +85,8 @@ class Watch {
   void Add(AlertCondition condition) { look_.conditions.push_back(std::move(condition)); }
 
   std::optional<WallTime> OnWall(TimePoint when) const {
-    if (when <= now_) return std::nullopt;
-    return wall_ + std::chrono::duration_cast<WallTime::duration>(when - now_);
+    if (when <= at_.now) return std::nullopt;
+    return at_.WallOf(when);
   }
 
   static std::optional<std::pair<AlertEvent, std::string_view>> TroubleOf(
@@ -154,7 +151,7 @@ class Watch {
          .thing = subject,
          .subject = subject,
          .what = "can serve nobody",
-         .details = RefusalOf(serves.error(), name, "", now_).message,
+         .details = RefusalOf(serves.error(), name, "", at_.now).message,
          .until = OnWall(serves.error().until)});
   }
 
@@ -163,7 +160,7 @@ class Watch {
     if (!limits.any_cost()) return;
     using What = Limiter::Denied::What;
     const Limiter::Claim claim{scope, limits};
-    for (const Limiter::Use& use : services_.limiter.Look(claim, now_)) {
+    for (const Limiter::Use& use : services_.limiter.Look(claim, at_.now)) {
       if (use.what != What::kFiveHours && use.what != What::kCost) continue;
       AddBudget(who, NameOf(use.what, use.window), use.used, use.limit);
     }
@@ -183,8 +180,7 @@ class Watch {
 
   Services& services_;
   const std::shared_ptr<const Snapshot> snapshot_;
-  const TimePoint now_;
-  const WallTime wall_;
+  const Instant at_;
   AlertLook look_;
 };
 

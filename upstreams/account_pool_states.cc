@@ -87,8 +87,7 @@ std::vector<AccountPool::KeptSession> AccountPool::TakeChangedSessions() {
       all[i].account.reserve(kUsualName);
     }
     std::lock_guard lock(mutex_);
-    TimePoint now = clock_.Now();
-    WallTime wall = clock_.Wall();
+    const Instant at(clock_);
     while (count < all.size() && !changed_sessions_.empty()) {
       Session& session = *changed_sessions_.PopFront();
       session.told = session.used;
@@ -97,7 +96,7 @@ std::vector<AccountPool::KeptSession> AccountPool::TakeChangedSessions() {
       kept.sticky = *session.name;
       kept.account = states_[session.index].name;
       kept.moved = session.moved;
-      kept.used = wall - std::chrono::duration_cast<WallTime::duration>(now - session.used);
+      kept.used = at.WallOf(session.used);
     }
     more = !changed_sessions_.empty();
     all.resize(count);
@@ -175,23 +174,21 @@ std::vector<size_t> AccountPool::RestoreSessions(std::vector<KeptSession> kept) 
 std::vector<AccountPool::KeptHealth> AccountPool::TakeChangedHealth() {
   std::vector<KeptHealth> all;
   std::lock_guard lock(mutex_);
-  TimePoint now = clock_.Now();
-  WallTime wall = clock_.Wall();
+  const Instant at(clock_);
   for (size_t i = 0; i < states_.size(); ++i) {
     State& state = states_[i];
     if (!std::exchange(state.changed, false)) continue;
     KeptHealth kept{.account = state.name, .failures = state.failures, .troubles = {}};
     auto kept_of = [&](const WindowUse& window) -> KeptWindow {
-      if (now >= window.until) return {};
-      auto left = std::chrono::duration_cast<WallTime::duration>(window.until - now);
-      return {window.used, wall + left};
+      if (at.now >= window.until) return {};
+      return {window.used, at.WallOf(window.until)};
     };
     kept.five_hours = kept_of(state.windows.five_hours);
     kept.week = kept_of(state.windows.week);
     state.told = state.windows;
     for (const Trouble& trouble : state.troubles) {
-      auto left = std::chrono::duration_cast<WallTime::duration>(trouble.until - now);
-      kept.troubles.push_back({trouble.family, trouble.health, trouble.cause, wall + left});
+      kept.troubles.push_back(
+          {trouble.family, trouble.health, trouble.cause, at.WallOf(trouble.until)});
     }
     all.push_back(std::move(kept));
   }

@@ -42,23 +42,24 @@ void AddToken(JsonText& json, TokenSource& source) {
   json.EndObject();
 }
 
-struct Now {
-  TimePoint mono;
-  WallTime wall;
-  std::string Text(TimePoint when) const {
-    return IsoTime(wall + std::chrono::duration_cast<WallTime::duration>(when - mono));
-  }
-};
-
-void AddWindow(std::string_view name, const WindowUse& window, const Now& now, JsonText& json) {
+void AddWindow(std::string_view name, const WindowUse& window, const Instant& now, JsonText& json) {
   if (window.until == TimePoint()) return;
   json.BeginObject().Field("name", name).Field("used_percent", std::round(window.used * 1000) / 10);
-  json.Field("until", now.Text(window.until)).EndObject();
+  json.Field("until", IsoTime(now.WallOf(window.until))).EndObject();
+}
+
+// As relay.yaml would say it; a proxy without its password.
+std::string TermsText(const AccountTerms& terms) {
+  std::string text = WriteStruct(terms);
+  // Which is what Fields takes for saying nothing.
+  if (!terms.proxy || !terms.proxy->direct()) return text;
+  text.pop_back();
+  return text + (text.size() > 1 ? "," : "") + R"("proxy":"direct"})";
 }
 
 void AddAccount(JsonText& json, const Snapshot& snapshot, const ClusterShared& cluster,
                 const Account& account, const std::vector<AccountPool::View>& views,
-                const Now& now) {
+                const Instant& now) {
   json.BeginObject();
   json.Field("cluster", account.cluster).Field("name", account.name);
   json.Field("kind", KindOf(account));
@@ -78,7 +79,7 @@ void AddAccount(JsonText& json, const Snapshot& snapshot, const ClusterShared& c
     json.Field("state", NameOf(view->health)).Field("in_flight", view->in_flight);
     if (!view->cause.empty()) json.Field("cause", view->cause);
     if (!view->family.empty()) json.Field("family", view->family);
-    if (view->until != TimePoint()) json.Field("until", now.Text(view->until));
+    if (view->until != TimePoint()) json.Field("until", IsoTime(now.WallOf(view->until)));
     json.Key("windows").BeginArray();
     AddWindow("5h", view->windows.five_hours, now, json);
     AddWindow("week", view->windows.week, now, json);
@@ -97,7 +98,7 @@ void AddAccount(JsonText& json, const Snapshot& snapshot, const ClusterShared& c
 
 Reply ListAll(AccountsRoom& room) {
   const std::shared_ptr<const Snapshot> snapshot = room.services.current();
-  Now now{room.services.clock.Now(), room.services.clock.Wall()};
+  const Instant now(room.services.clock);
   JsonText json;
   json.BeginObject().Key("accounts").BeginArray();
   for (const auto& cluster : snapshot->clusters) {
@@ -112,6 +113,16 @@ Reply ListAll(AccountsRoom& room) {
 
 Reply NoSuchAccount(const ApiRequest& request) {
   return ApiError(404, "there is no account " + request.names[0] + "/" + request.names[1]);
+}
+
+Task<Reply> Show(AccountsRoom& room, ApiRequest& request) {
+  const std::shared_ptr<const Snapshot> snapshot = room.services.current();
+  FoundAccount found = FindAccount(*snapshot, request.names[0], request.names[1]);
+  if (found.account == nullptr) co_return NoSuchAccount(request);
+  JsonText json;
+  AddAccount(json, *snapshot, *found.cluster, *found.account, found.cluster->pool->Look(),
+             Instant(room.services.clock));
+  co_return Reply{.body = json.Take()};
 }
 
 FoundAccount Find(AccountsRoom& room, const ApiRequest& request) {

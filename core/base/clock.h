@@ -19,6 +19,19 @@ class Clock {
   virtual WallTime Wall() const = 0;
 };
 
+// One moment by both clocks, from which others are reckoned.
+struct Instant {
+  explicit Instant(const Clock& clock) : now(clock.Now()), wall(clock.Wall()) {}
+  Instant(TimePoint its_now, WallTime its_wall) : now(its_now), wall(its_wall) {}
+  // What the calendar says, said or will say at a moment of the other clock.
+  WallTime WallOf(TimePoint when) const {
+    return wall + std::chrono::duration_cast<WallTime::duration>(when - now);
+  }
+
+  TimePoint now;
+  WallTime wall;
+};
+
 class SystemClock final : public Clock {
  public:
   TimePoint Now() const override { return std::chrono::steady_clock::now(); }

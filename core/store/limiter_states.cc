@@ -11,12 +11,11 @@ namespace {
 using Moment = Limiter::Kept::Moment;
 
 // A bucket is told as its last moment, so that nothing in it is taken for older than it is.
-std::vector<Moment> MomentsOf(const MinuteWindow& window, TimePoint now, WallTime wall) {
+std::vector<Moment> MomentsOf(const MinuteWindow& window, const Instant& at) {
   std::vector<Moment> moments;
   for (const MinuteWindow::Bucket& bucket : window.Buckets()) {
-    TimePoint last = std::min(bucket.begin + std::chrono::seconds(1), now);
-    moments.push_back(
-        {wall - std::chrono::duration_cast<WallTime::duration>(now - last), bucket.amount});
+    TimePoint last = std::min(bucket.begin + std::chrono::seconds(1), at.now);
+    moments.push_back({at.WallOf(last), bucket.amount});
   }
   return moments;
 }
@@ -61,10 +60,9 @@ std::vector<Limiter::Kept> Limiter::TakeChanged() {
       if (scope->keeps_spending_ && !scope->in_ledger_) spending = scope->spending_;
     }
     Kept kept{.scope = scope->name_};
-    TimePoint now = clock_.Now();
-    WallTime wall = clock_.Wall();
-    kept.starts = MomentsOf(starts, now, wall);
-    kept.tokens = MomentsOf(tokens, now, wall);
+    const Instant at(clock_);
+    kept.starts = MomentsOf(starts, at);
+    kept.tokens = MomentsOf(tokens, at);
     kept.spending = spending;
     kept.five_hours = five_hours;
     all.push_back(std::move(kept));
