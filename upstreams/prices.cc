@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/base/json.h"
+#include "core/base/text.h"
 #include "core/base/zone.h"
 
 namespace relay {
@@ -21,11 +22,8 @@ constexpr double kPicoOfDollar = 1e12;
 // Names as they are compared: lower case, from the vendor's own word on ("us.anthropic.claude-…",
 // "models/gemini-…"), with '-' for '.', as some write claude-opus-4.5.
 std::string Plain(std::string_view name, std::string_view vendor) {
-  std::string plain;
-  for (char c : name) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    plain.push_back(c == '.' ? '-' : c);
-  }
+  std::string plain = LowerOf(name);
+  std::ranges::replace(plain, '.', '-');
   size_t slash = plain.rfind('/');
   if (slash != std::string::npos) plain.erase(0, slash + 1);
   size_t word = plain.find(vendor);

@@ -55,6 +55,12 @@ const std::string& HttpDate(WallTime now) {
   return text;
 }
 
+std::string LowerOf(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) c = LowerOf(c);
+  return lower;
+}
+
 std::string IsoTime(WallTime when) {
   auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(when.time_since_epoch());
   tm parts = UtcOf(static_cast<time_t>(millis.count() / 1000));

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Random text for ids, and the dates of HTTP.
+// Small text: random ids, dates, letters without their case.
 #pragma once
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 #include "core/base/clock.h"
 
 namespace relay {
+
+// Letters of ASCII in lower case; every other byte stays what it is.
+constexpr char LowerOf(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+std::string LowerOf(std::string_view text);
 
 // 2 * bytes hex digits from the system's generator, buffered by thread.
 std::string RandomHex(size_t bytes);

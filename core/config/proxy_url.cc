@@ -2,9 +2,11 @@
 #include "core/config/proxy_url.h"
 
 #include <algorithm>
-#include <cctype>
 #include <optional>
 #include <utility>
+
+#include "core/base/percent.h"
+#include "core/base/text.h"
 
 namespace relay {
 namespace {
@@ -21,10 +23,8 @@ std::optional<unsigned> HexDigit(char c) {
 }
 
 bool HasScheme(std::string_view text, std::string_view scheme) {
-  return text.size() >= scheme.size() &&
-         std::equal(scheme.begin(), scheme.end(), text.begin(), [](char a, char b) {
-           return a == std::tolower(static_cast<unsigned char>(b));
-         });
+  return text.size() >= scheme.size() && std::equal(scheme.begin(), scheme.end(), text.begin(),
+                                                    [](char a, char b) { return a == LowerOf(b); });
 }
 
 // One character from the front of `text`, percent-decoded; nothing when it is none that may stand

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/base/network.h"
+#include "core/base/text.h"
 #include "core/base/zone.h"
 #include "core/config/units.h"
 
@@ -69,9 +70,8 @@ bool IsTarget(std::string_view text) {
 }
 
 bool IsNoPlaceholder(std::string_view text) {
-  std::string lower(text);
+  std::string lower = LowerOf(text);
   for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
     if (c == '_' || c == ' ') c = '-';
   }
   constexpr std::array kBeginnings = {"your-",      "change-me",   "changeme", "change-this",

@@ -12,6 +12,8 @@
 #include <system_error>
 #include <utility>
 
+#include "core/base/text.h"
+
 namespace relay {
 namespace {
 
@@ -21,14 +23,6 @@ bool IsDigit(char c) {
 
 bool IsAlnum(char c) {
   return IsDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
 }
 
 // How many digits begin the text, when they are the usual spelling of a whole number.
@@ -141,7 +135,7 @@ Parsed<HostPort> ParseAuthority(std::string_view text, std::optional<uint16_t> d
     rest = text.substr(colon);
     if (!IsIPv4(host) && !IsDnsName(host)) return std::unexpected(Unfit::kSyntax);
   }
-  HostPort out{Lower(host), default_port.value_or(0)};
+  HostPort out{LowerOf(host), default_port.value_or(0)};
   if (rest.empty()) {
     if (!default_port) return std::unexpected(Unfit::kSyntax);
     return out;
@@ -255,9 +249,9 @@ Parsed<HostPort> ParseHostPort(std::string_view text) {
 
 Parsed<Url> ParseUrl(std::string_view text) {
   Url url;
-  if (Lower(text.substr(0, 8)) == "https://") {
+  if (LowerOf(text.substr(0, 8)) == "https://") {
     text.remove_prefix(8);
-  } else if (Lower(text.substr(0, 7)) == "http://") {
+  } else if (LowerOf(text.substr(0, 7)) == "http://") {
     url.tls = false;
     text.remove_prefix(7);
   } else {

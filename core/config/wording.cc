@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/text.h"
+
 namespace relay {
 namespace {
 
@@ -32,11 +34,8 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 
 // Case and the choice of '-' or '_' are no difference to a person.
 std::string Folded(std::string_view name) {
-  std::string folded(name);
-  for (char& c : folded) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    if (c == '_') c = '-';
-  }
+  std::string folded = LowerOf(name);
+  std::ranges::replace(folded, '_', '-');
   return folded;
 }
 

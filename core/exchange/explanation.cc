@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/base/text.h"
 #include "core/http/message.h"
 
 namespace relay {
@@ -80,10 +81,7 @@ bool Explanation::Hides(std::string_view field) const {
   auto same = [&](const std::string& name) { return EqualsIgnoreCase(name, field); };
   if (std::any_of(hidden_.begin(), hidden_.end(), same)) return true;
   constexpr std::string_view kMarks[] = {"auth", "key", "token", "secret", "cookie", "password"};
-  std::string lower(field);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
+  const std::string lower = LowerOf(field);
   return std::any_of(std::begin(kMarks), std::end(kMarks),
                      [&](std::string_view mark) { return lower.find(mark) != std::string::npos; });
 }

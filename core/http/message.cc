@@ -8,6 +8,8 @@
 #include <new>
 #include <utility>
 
+#include "core/base/text.h"
+
 namespace relay {
 
 struct Arena::Page {
@@ -110,8 +112,7 @@ Head Head::Clone() const {
 bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
-    auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    if (lower(a[i]) != lower(b[i])) return false;
+    if (LowerOf(a[i]) != LowerOf(b[i])) return false;
   }
   return true;
 }
