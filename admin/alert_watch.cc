@@ -3,25 +3,17 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "core/config/units.h"
 #include "filters/limits.h"
+#include "upstreams/prices.h"
 #include "upstreams/refusals.h"
 
 namespace relay {
 namespace {
-
-constexpr double kNanodollars = 1e9;
-
-std::string Dollars(int64_t nanodollars) {
-  return "$" +
-         FormatNumber(std::round(static_cast<double>(nanodollars) / kNanodollars * 100) / 100);
-}
 
 class Watch {
  public:
@@ -44,6 +36,10 @@ class Watch {
         AddBudgets("key " + key.name + " on " + on.service, on.limits, on.scope);
       }
     });
+    for (const RouteConfig& route : snapshot_->config->routes) {
+      std::optional<RouteLimits> own = LimitsOf(route);
+      if (own && own->limits.any_cost()) AddRoute(route.name, *own);
+    }
   }
 
   void LookAtState() {
@@ -155,9 +151,23 @@ class Watch {
          .until = OnWall(serves.error().until)});
   }
 
+  void AddRoute(const std::string& route, const RouteLimits& own) {
+    Limiter& limiter = services_.limiter;
+    if (!own.each_key) {
+      AddBudgets("route " + route, own.limits, limiter.Find(Limiter::NameOfRoute(route)));
+      return;
+    }
+    snapshot_->keys->ForEach([&](const KeyRecord& key) {
+      if (key.disabled) return;
+      AddBudgets("key " + key.name + " on route " + route, own.limits,
+                 limiter.Find(Limiter::NameOfRoute(route, key.name)));
+    });
+  }
+
+  // `scope` null: nothing was spent there.
   void AddBudgets(const std::string& who, const RateLimits& limits,
                   const std::shared_ptr<LimitScope>& scope) {
-    if (!limits.any_cost()) return;
+    if (!limits.any_cost() || scope == nullptr) return;
     using What = Limiter::Denied::What;
     const Limiter::Claim claim{scope, limits};
     for (const Limiter::Use& use : services_.limiter.Look(claim, at_.now)) {
@@ -174,7 +184,7 @@ class Watch {
          .thing = who,
          .subject = who,
          .what = "has spent " + std::to_string(percent) + "% of its " + std::string(name),
-         .details = Dollars(spent) + " of " + Dollars(limit),
+         .details = DollarsText(spent) + " of " + DollarsText(limit),
          .percent = percent});
   }
 

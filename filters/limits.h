@@ -2,6 +2,7 @@
 // Limits between relay.yaml, the limiter, and what a client is told of them.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,6 +12,14 @@
 namespace relay {
 
 RateLimits LimitsOf(const LimitsConfig& config);
+
+// What a route's rate-limit has of its own, beside what stands at the keys.
+struct RouteLimits {
+  RateLimits limits;
+  bool each_key = false;  // has them on this route; else all keys share them
+};
+// Nothing: it has none. Of a configuration that was found good.
+std::optional<RouteLimits> LimitsOf(const RouteConfig& route);
 
 // As relay.yaml calls it: "requests-per-minute", "cost-per-day".
 std::string_view NameOf(Limiter::Denied::What what, CostWindow window);

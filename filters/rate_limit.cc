@@ -360,6 +360,16 @@ class RateLimitFilter final : public Filter {
 
 }  // namespace
 
+std::optional<RouteLimits> LimitsOf(const RouteConfig& route) {
+  auto spec = std::ranges::find(route.filters, std::string_view("rate-limit"), &FilterSpec::name);
+  if (spec == route.filters.end()) return std::nullopt;
+  RateLimitOptions options;
+  Problems checked_before;
+  ReadStruct(spec->options, spec->name, checked_before, options);
+  RouteLimits own{LimitsOf(options.own), options.budget == Budget::kKey};
+  return own.limits.any() ? std::optional(own) : std::nullopt;
+}
+
 FilterKind RateLimit() {
   return KindOf<RateLimitOptions, RateLimitFilter>("enforces the key's limits, and the route's own",
                                                    Only(Fact::kKey), 0);

@@ -25,7 +25,7 @@ enum class AlertEvent : uint8_t {
   kBroken,      // an account's requests fail
   kOverloaded,  // a vendor is short of capacity
   kUnserved,    // no account of a cluster can serve
-  kBudget,      // a key has spent a share of what it may
+  kBudget,      // a key, or a route, has spent a share of what it may
   kStore,       // the store or the journal fails
   kConfig,      // a changed relay.yaml was refused
 };

@@ -82,6 +82,12 @@ std::shared_ptr<LimitScope> Limiter::Scope(std::string_view name) {
   return scopes_.emplace(own, std::make_shared<LimitScope>(own)).first->second;
 }
 
+std::shared_ptr<LimitScope> Limiter::Find(std::string_view name) const {
+  std::lock_guard lock(mutex_);
+  auto at = scopes_.find(name);
+  return at == scopes_.end() ? nullptr : at->second;
+}
+
 size_t Limiter::size() const {
   std::lock_guard lock(mutex_);
   return scopes_.size();

@@ -136,6 +136,8 @@ class Limiter {
   // The scope of that name, made if there is none. Resolve it once and keep it: requests then do
   // not look up names. Scopes that nobody keeps are forgotten once they are idle.
   std::shared_ptr<LimitScope> Scope(std::string_view name);
+  // Null where there is none: nothing was counted there of late.
+  std::shared_ptr<LimitScope> Find(std::string_view name) const;
   // Of a key's own limits, of a route's that all share, of a route's that each key has there, and
   // of a key's on one service. Keys and routes have no space in their names.
   static std::string NameOfKey(std::string_view key) { return "key " + std::string(key); }

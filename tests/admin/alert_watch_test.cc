@@ -32,6 +32,16 @@ routes:
     match: {prefix: /api}
     filters: [{auth: {service: claude}}, {rate-limit: {}}, {account-select: {}}, {usage-record: {}}]
     cluster: claude
+  - name: shared
+    match: {prefix: /shared}
+    filters: [{auth: {service: claude}}, {rate-limit: {cost-per-month: 50, budget: route}},
+              {account-select: {}}, {usage-record: {}}]
+    cluster: claude
+  - name: each
+    match: {prefix: /each}
+    filters: [{auth: {service: claude}}, {rate-limit: {cost-per-day: 5, concurrency: 3}},
+              {account-select: {}}, {usage-record: {}}]
+    cluster: claude
 )";
 
 class AlertWatchTest : public ::testing::Test {
@@ -133,12 +143,26 @@ routes:
 
 TEST_F(AlertWatchTest, FindsWhatKeysHaveSpent) {
   Spend(Limiter::NameOfKey("alice"), 3);
-  EXPECT_THAT(Found(), ElementsAre("budget: key alice has spent 75% of its cost-per-5h - $3 of $4",
-                                   "budget: key alice has spent 30% of its cost-per-day - $3 of "
-                                   "$10"));
+  EXPECT_THAT(Found(),
+              ElementsAre("budget: key alice has spent 75% of its cost-per-5h - $3.00 of $4.00",
+                          "budget: key alice has spent 30% of its cost-per-day - $3.00 "
+                          "of $10.00"));
   Spend(Limiter::NameOfService("claude", "alice"), 100);
   EXPECT_THAT(Found(), ::testing::Contains("budget: key alice on claude has spent 100% of its "
-                                           "cost-total - $100 of $100"));
+                                           "cost-total - $100.00 of $100.00"));
+}
+
+TEST_F(AlertWatchTest, FindsWhatRoutesHaveSpentAndKeysOnThem) {
+  size_t before = services->limiter.size();
+  EXPECT_THAT(Found(), IsEmpty());
+  EXPECT_EQ(services->limiter.size(), before) << "looking keeps nothing of who spent nothing";
+  Spend(Limiter::NameOfRoute("shared"), 40);
+  Spend(Limiter::NameOfRoute("each", "bob"), 5);
+  EXPECT_THAT(Found(),
+              ElementsAre("budget: route shared has spent 80% of its cost-per-month - $40.00 of "
+                          "$50.00",
+                          "budget: key bob on route each has spent 100% of its cost-per-day - "
+                          "$5.00 of $5.00"));
 }
 
 TEST_F(AlertWatchTest, FindsAFileThatWasRefused) {
