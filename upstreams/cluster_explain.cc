@@ -202,6 +202,48 @@ std::optional<NoToken> TellToken(const Account& account, WallTime now, Explanati
   return view.none;
 }
 
+// Whom Sending would ask once `tried` have failed: as things stand, since each failure may change
+// more than that. `guess`: it is asked only if the cluster's retry budget has room.
+Decision NextOf(const ClusterShared& shared, Wish wish, TimePoint now, bool& guess) {
+  wish.own_until = {};
+  wish.sure = true;
+  Decision next = shared.pool->Explain(wish, now);
+  guess = !next.chosen && next.none.why == NoAccount::Why::kUntried;
+  if (!guess) return next;
+  wish.sure = false;
+  wish.settles = true;
+  return shared.pool->Explain(wish, now);
+}
+
+// What follows if the account that was chosen fails, and those after it.
+void TellNext(const ClusterShared& shared, const RehearsedLease& chosen, TimePoint now,
+              Explanation& explanation) {
+  const auto attempts = static_cast<size_t>(shared.config.failover.attempts);
+  Wish wish = chosen.WishWithout();
+  std::string names;
+  std::string text;
+  std::string end = "; then no other, by failover: of the cluster";
+  while (wish.tried.size() < attempts) {
+    bool guess = false;
+    Decision next = NextOf(shared, wish, now, guess);
+    std::unique_ptr<RehearsedLease> lease = LeaseOf(shared, next, wish);
+    if (lease == nullptr) {
+      bool busy = next.none.why == NoAccount::Why::kBusy;
+      end = busy ? "; then waits for one that is full" : "; then no other can serve";
+      break;
+    }
+    const std::string name(lease->account());
+    names += (names.empty() ? "" : ",") + shared.config.name + "/" + name;
+    text += (text.empty() ? "asks " : ", then ") + name;
+    if (guess) text += " (which failed of late, if the retry budget has room)";
+    wish = lease->WishWithout();
+  }
+  if (text.empty()) end.erase(0, std::string_view("; then ").size());
+  explanation.Begin("failover");
+  explanation.Say("if " + std::string(chosen.account()) + " fails: " + text + end);
+  explanation.Set("then", names);
+}
+
 Explanation::Sent SentOf(const Call& call, const Exchange& x) {
   Explanation::Sent sent;
   sent.method = call.head.method;
@@ -315,6 +357,8 @@ std::expected<Answer, Refusal> Cluster::RehearseSend(Exchange& x) const {
   if (!proxy.direct()) text += " by the proxy " + FormatProxyUrl(proxy);
   explanation.Say(text);
   explanation.Send(std::move(sent));
+  TellNext(*shared_, static_cast<const RehearsedLease&>(*x.facts.lease),
+           loop_.Now() + explanation.waited(), explanation);
   return answer;
 }
 

@@ -320,7 +320,6 @@ class World {
         served.message = body->Find("error").String().value_or("");
       }
     }
-    EXPECT_LE(vendor.requests.size(), 1U);
     if (!vendor.requests.empty()) served.sent = vendor.requests.back();
     return served;
   }
@@ -421,8 +420,18 @@ class Agreement {
     Explanation again(explanation.key());
     EXPECT_EQ(world_.Explain(situation, again), json);
     EXPECT_EQ(world_.States(), before);
-    const Served served = world_.Serve(situation);
-    Compare(explanation, served);
+    // In half of them the account that was chosen fails, where another is to follow.
+    const std::string then = explanation.Get("then").substr(0, explanation.Get("then").find(','));
+    if (number % 2 == 1 && !then.empty() && !explanation.Get("model").empty()) {
+      world_.vendor.Answer(CredentialOf(explanation.Get("account")),
+                           Json(500, R"({"error":{"type":"api_error","message":"no"}})"));
+      ++counts["then"];
+      CompareNext(explanation.Get("account"), then, world_.Serve(situation));
+    } else {
+      const Served served = world_.Serve(situation);
+      EXPECT_LE(world_.vendor.requests.size(), 1U);
+      Compare(explanation, served);
+    }
     Count(explanation, json);
     if (!testing::Test::HasFailure()) return;
     ADD_FAILURE() << "situation " << number << ":\n"
@@ -455,6 +464,18 @@ class Agreement {
     if (served.sent && explanation.sent()) {
       ExpectSameHead(*explanation.sent(), *served.sent, credential);
     }
+  }
+  void CompareNext(const std::string& failed, const std::string& then, const Served& served) {
+    EXPECT_EQ(world_.vendor.requests.size(), 2U);
+    EXPECT_EQ(world_.vendor.requests.front().credential(), CredentialOf(failed));
+    EXPECT_EQ(world_.vendor.requests.back().credential(), CredentialOf(then));
+    EXPECT_EQ(served.status, 200) << served.message;
+    if (served.decision.empty()) return;
+    EXPECT_NE(served.decision.find("; account=" + World::AccountOf(then) + ";"), std::string::npos)
+        << served.decision;
+    EXPECT_NE(served.decision.find("; tried=" + World::AccountOf(failed) + ":500"),
+              std::string::npos)
+        << served.decision;
   }
   // What x-relay-decision should tell, but for the wait.
   std::string DecisionOf(const Explanation& explanation) const {
@@ -537,6 +558,7 @@ TEST(Explain, AgreesWithWhatThenHappensInFiveHundredSituations) {
       {"barred tag", 3},
       {"barred paused", 10},
       {"barred refused", 10},
+      {"then", 20},
       {"cache lost", 3},
       {"rate-limit waits", 1},
       {"account-select waits", 1},

@@ -110,6 +110,7 @@ account-select  first: chosen: the session begins on it
                 plan: a subscription, which serves the vendor's own client alone
 usage-record    $4.00 for a million tokens in, $20.00 out
 upstream        POST https://api.anthropic.com/v1/messages by the proxy http://127.0.0.1:3128
+failover        if first fails: no other can serve
   user-agent: curl/8
   x-my-token: ***
   content-type: application/json
@@ -119,6 +120,52 @@ upstream        POST https://api.anthropic.com/v1/messages by the proxy http://1
   and a body of 104 bytes
 )");
   EXPECT_EQ(world.Json(request).find("secret"), std::string::npos) << world.Json(request);
+}
+
+TEST(Rehearsal, TellsWhoIsAskedWhenTheChosenAccountFails) {
+  struct Case {
+    std::string_view failover;
+    std::string_view text;
+    std::string_view then;
+  };
+  constexpr Case kCases[] = {
+      {"", "if a fails: asks c, then b; then no other, by failover: of the cluster",
+       "claude/c,claude/b"},
+      {"failover: {attempts: 5}", "if a fails: asks c, then b; then waits for one that is full",
+       "claude/c,claude/b"},
+      {"failover: {attempts: 1}", "if a fails: no other, by failover: of the cluster", ""}};
+  for (const Case& c : kCases) {
+    ManualClock clock;
+    auto config = ConfigOf(R"(listeners: [{address: "127.0.0.1:0"}]
+keys: [{name: alice, key: cr_rehearsal-next-test}]
+clusters:
+  claude:
+    provider: claude
+    accounts:
+      - {name: a, api-key: sk-ant-a, priority: 1}
+      - {name: b, api-key: sk-ant-b, priority: 3}
+      - {name: c, api-key: sk-ant-c, priority: 2}
+      - {name: d, api-key: sk-ant-d, priority: 9, concurrency: 1}
+    )" + std::string(c.failover) +
+                           R"(
+routes: [{name: r, match: {prefix: /}, cluster: claude, filters: [auth: {service: claude}, account-select: {}]}]
+)");
+    auto services = Services::Make(config, clock, uint64_t{1} << 30);
+    ASSERT_TRUE(services);
+    Wish full;
+    full.bound = "d";
+    auto held = (*services)->current()->clusters[0]->pool->TryTake(full);
+    ASSERT_TRUE(held);
+    ProcessEndpoints endpoints(**services);
+    RehearsedRequest request = Message("alice");
+    request.target = "/v1/messages";
+    Explanation explanation("alice");
+    ASSERT_TRUE(Rehearse(**services, endpoints, request, explanation));
+    EXPECT_EQ(explanation.Get("account"), "claude/a");
+    EXPECT_EQ(explanation.Get("then"), c.then);
+    std::string text = ExplanationText(explanation.Json()).value_or("");
+    EXPECT_NE(text.find(c.text), std::string::npos) << text;
+  }
 }
 
 TEST(Rehearsal, TellsWhoRefusesAndWhy) {

@@ -80,6 +80,7 @@ describe('relay explain', {skip: kStraightOnly}, () => {
     const bob = made.stdout.trim();
     assert.equal(await decisionOf(ask(bob)), 'route=claude; account=team-api; sticky=new; attempts=1');
     assert.equal(await decisionOf(ask('cr_nobody_is_known_by_it')), undefined);
+    assert.equal((await explained('--key', 'bob')).then, 'claude/spare-api');
     await world.mock.script({match: {credential: kAccounts.claude.key.value}, faults: ['status-429;retry-after=600'], repeat: true});
     const moved = await ask(bob);
     assert.equal(moved.status, 200);
