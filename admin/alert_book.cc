@@ -2,6 +2,7 @@
 #include "admin/alert_book.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/text.h"
 
@@ -95,7 +96,7 @@ bool AlertBook::Due(const Entry& entry, int percent, const AlertConfig& config, 
   // More of a budget is spent than was told.
   if (entry.told) return percent > entry.told_percent;
   if (now - entry.began < HoldOf(entry.condition.event)) return false;
-  return entry.told_at == TimePoint() || now - entry.told_at >= config.quiet;
+  return !entry.told_at || now - *entry.told_at >= config.quiet;
 }
 
 std::vector<Alert> AlertBook::Update(const AlertConfig& config, const AlertLook& look,
@@ -114,9 +115,11 @@ std::vector<Alert> AlertBook::Update(const AlertConfig& config, const AlertLook&
       alerts.push_back(Began(condition, wall));
       entry.told = true;
       entry.told_at = now;
+      changed_.insert(condition.id);
     } else if (percent > entry.told_percent) {
       continue;
     }
+    if (percent != entry.told_percent && entry.told_at) changed_.insert(condition.id);
     entry.told_percent = percent;
   }
   EndLost(config, look, now, wall, alerts);
@@ -135,11 +138,57 @@ void AlertBook::EndLost(const AlertConfig& config, const AlertLook& look, TimePo
     if (entry.over && entry.told && well && condition.event != AlertEvent::kBudget) {
       alerts.push_back(Ended(condition, wall));
     }
-    if (entry.over) entry.told = false;
     // What was told is kept in mind for as long as it must not be told again.
-    bool known = entry.told_at != TimePoint() && now - entry.told_at < config.quiet;
+    bool known = entry.told_at && now - *entry.told_at < config.quiet;
+    if (entry.over && entry.told_at && (entry.told || !known)) changed_.insert(at->first);
+    if (entry.over) entry.told = false;
     at = entry.over && !known ? entries_.erase(at) : std::next(at);
   }
+}
+
+// --- Over restarts -----------------------------------------------------------------------------
+
+std::vector<AlertBook::Change> AlertBook::TakeChanged(const Instant& at) {
+  std::vector<Change> changes;
+  for (const std::string& id : std::exchange(changed_, {})) {
+    Change& change = changes.emplace_back(id, std::nullopt);
+    auto found = entries_.find(id);
+    if (found == entries_.end()) continue;
+    const Entry& entry = found->second;
+    const AlertCondition& condition = entry.condition;
+    change.kept = Kept{.id = id,
+                       .event = condition.event,
+                       .thing = condition.thing,
+                       .subject = condition.subject,
+                       .told_at = at.WallOf(*entry.told_at),
+                       .told = entry.told,
+                       .percent = entry.told_percent};
+  }
+  return changes;
+}
+
+std::vector<AlertBook::Change> AlertBook::Clear() {
+  std::vector<Change> changes;
+  for (const auto& [id, entry] : std::exchange(entries_, {})) {
+    if (entry.told_at || changed_.contains(id)) changes.emplace_back(id, std::nullopt);
+  }
+  changed_.clear();
+  return changes;
+}
+
+void AlertBook::Restore(const Kept& kept, const Instant& at) {
+  auto [found, fresh] = entries_.try_emplace(kept.id);
+  Entry& entry = found->second;
+  if (!fresh && entry.told_at) return;
+  // A clock that was put back makes nothing told in the future.
+  entry.told_at = at.now - std::max<Duration>(at.wall - kept.told_at, Duration::zero());
+  entry.told = kept.told;
+  entry.told_percent = kept.percent;
+  if (!fresh) return;
+  entry.condition = {
+      .id = kept.id, .event = kept.event, .thing = kept.thing, .subject = kept.subject, .what = {}};
+  entry.began = entry.seen = at.now;
+  entry.over = !kept.told;
 }
 
 }  // namespace relay

@@ -49,12 +49,33 @@ class AlertBook {
                             WallTime wall);
   size_t size() const { return entries_.size(); }
 
+  // What outlives the process of a condition that was told.
+  struct Kept {
+    std::string id;
+    AlertEvent event{};
+    std::string thing;
+    std::string subject;
+    WallTime told_at{};
+    bool told = false;  // that it began, and not yet that it ended
+    int percent = 0;    // kBudget: the share that was told
+  };
+  struct Change {
+    std::string id;
+    std::optional<Kept> kept;  // nothing: it is forgotten
+  };
+  // What has changed of it since the last call.
+  std::vector<Change> TakeChanged(const Instant& at);
+  // Forgets all. What was kept of it is to be dropped.
+  std::vector<Change> Clear();
+  // What an earlier run had told. What this one knows already counts more.
+  void Restore(const Kept& kept, const Instant& at);
+
  private:
   struct Entry {
     AlertCondition condition;
     TimePoint began{};
     TimePoint seen{};
-    TimePoint told_at{};  // epoch: never
+    std::optional<TimePoint> told_at;
     int told_percent = 0;
     bool told = false;  // that it began, and not yet that it ended
     bool over = false;  // absent for longer than it may be
@@ -64,6 +85,7 @@ class AlertBook {
   static bool Due(const Entry& entry, int percent, const AlertConfig& config, TimePoint now);
 
   std::map<std::string, Entry, std::less<>> entries_;
+  std::set<std::string> changed_;  // what Kept has of these entries
 };
 
 }  // namespace relay

@@ -57,8 +57,10 @@ Duration AlertTarget::WaitAfter(int failed) {
   return kWaits[std::min(index, kWaits.size() - 1)];
 }
 
-AlertTarget::AlertTarget(VendorCalls& calls, Metrics& metrics, AlertConfig config)
+AlertTarget::AlertTarget(VendorCalls& calls, Metrics& metrics, AlertStates& states,
+                         AlertConfig config)
     : calls_(calls),
+      states_(states),
       config_(std::move(config)),
       sent_(CounterOf(metrics, config_.name, "sent")),
       failed_(CounterOf(metrics, config_.name, "failed")),
@@ -70,9 +72,18 @@ AlertTarget::AlertTarget(VendorCalls& calls, Metrics& metrics, AlertConfig confi
 
 void AlertTarget::Update(const AlertLook& look) {
   Loop& loop = calls_.loop();
+  for (const AlertBook::Kept& kept : states_.TakeRestored(config_.name)) {
+    book_.Restore(kept, Instant(loop.clock()));
+  }
   for (Alert& alert : book_.Update(config_, look, loop.Now(), loop.clock().Wall())) {
     Tell(std::move(alert));
   }
+  Keep();
+}
+
+void AlertTarget::Keep() {
+  if (!waiting_.empty()) return;
+  states_.Put(config_.name, book_.TakeChanged(Instant(calls_.loop().clock())));
 }
 
 void AlertTarget::Tell(Alert alert) {
@@ -126,6 +137,7 @@ Task<Unit> AlertTarget::Run() {
     if (outcome.sent || given_up) {
       (outcome.sent ? sent_ : failed_).Add();
       waiting_.pop_front();
+      Keep();
       failed = 0;
       continue;
     }

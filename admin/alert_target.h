@@ -12,6 +12,7 @@
 
 #include "admin/alert.h"
 #include "admin/alert_book.h"
+#include "admin/alert_states.h"
 #include "core/async/event.h"
 #include "core/async/task.h"
 #include "core/metrics/metrics.h"
@@ -37,14 +38,16 @@ class AlertTarget {
   // Before try number `failed` + 1, where the receiver does not say.
   static Duration WaitAfter(int failed);
 
-  // Both outlive this. Dies in the loop's own phase.
-  AlertTarget(VendorCalls& calls, Metrics& metrics, AlertConfig config);
+  // All of them outlive this. Dies in the loop's own phase.
+  AlertTarget(VendorCalls& calls, Metrics& metrics, AlertStates& states, AlertConfig config);
   AlertTarget(const AlertTarget&) = delete;
   AlertTarget& operator=(const AlertTarget&) = delete;
 
   // What it has been told stays told.
   void Reconfigure(AlertConfig config) { config_ = std::move(config); }
   const AlertConfig& config() const { return config_; }
+  // Nobody of that name is to be told any more, and what was told is forgotten.
+  void Leave() { states_.Put(config_.name, book_.Clear()); }
   // Tells what is new of what is the case.
   void Update(const AlertLook& look);
   void Tell(Alert alert);
@@ -63,7 +66,11 @@ class AlertTarget {
   Task<Unit> Run();
   void Note(const Alert& alert, const AlertOutcome& outcome, bool given_up);
 
+  // What still waits is not told, and so told again after a restart.
+  void Keep();
+
   VendorCalls& calls_;
+  AlertStates& states_;
   AlertConfig config_;
   AlertBook book_;
   std::deque<Alert> waiting_;  // the first is being sent

@@ -34,14 +34,17 @@ void Alerts::Reconfigure() {
       return target != nullptr && target->config().name == config.name;
     });
     if (known == before.end()) {
-      targets_.push_back(std::make_shared<AlertTarget>(calls_, services_.metrics, config));
+      targets_.push_back(
+          std::make_shared<AlertTarget>(calls_, services_.metrics, services_.alerts, config));
       continue;
     }
     (*known)->Reconfigure(config);
     targets_.push_back(std::move(*known));
   }
   for (auto& gone : before) {
-    if (gone != nullptr) calls_.loop().Bury(std::make_unique<Grave>(std::move(gone)));
+    if (gone == nullptr) continue;
+    gone->Leave();
+    calls_.loop().Bury(std::make_unique<Grave>(std::move(gone)));
   }
   if (targets_.empty()) {
     look_.Disarm();

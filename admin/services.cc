@@ -22,6 +22,11 @@ bool Knows(const Services& services, std::string_view scope) {
   return services.current()->config->FindRoute(scope.substr(0, scope.find(' '))) != nullptr;
 }
 
+bool HasAlert(const Services& services, std::string_view name) {
+  const auto config = services.current()->config;
+  return std::ranges::find(config->alerts, name, &AlertConfig::name) != config->alerts.end();
+}
+
 std::vector<NamedPool> PoolsOf(const Services& services) {
   std::vector<NamedPool> pools;
   for (const auto& cluster : services.current()->clusters) {
@@ -84,6 +89,7 @@ Services::Services(const Config& config, const Clock& its_clock, uint64_t memory
       budgets(limiter, [this](std::string_view scope) { return Knows(*this, scope); }),
       health([this] { return PoolsOf(*this); }),
       sticky([this] { return PoolsOf(*this); }),
+      alerts(bell, [this](std::string_view name) { return HasAlert(*this, name); }),
       zone_(std::move(zone)),
       tls_(std::move(tls)),
       pepper_(RandomBytes(sizeof(Digest256))) {
@@ -192,7 +198,7 @@ State::Kept Services::Kept() {
       limiter.AddPast(Limiter::NameOfKey(key), spending);
     }
   };
-  return {ledger, {&budgets, &health, &sticky, &uses}, bell, std::move(add_spending)};
+  return {ledger, {&budgets, &health, &sticky, &uses, &alerts}, bell, std::move(add_spending)};
 }
 
 std::shared_ptr<const RouteTable> MakeRoutes(Services& services, const Config& config,

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "admin/alert_states.h"
 #include "admin/snapshot.h"
 #include "admin/state.h"
 #include "core/config/root.h"
@@ -68,6 +69,7 @@ class Services {
   BudgetStates budgets;
   HealthStates health;
   StickyStates sticky;
+  AlertStates alerts;
   // Null where nothing is to last: `store: memory`, and checks of a file. Opened before the
   // workers.
   std::unique_ptr<State> state;

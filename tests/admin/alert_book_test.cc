@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -48,10 +49,27 @@ class AlertBookTest : public ::testing::Test {
     return told;
   }
   using Told = std::vector<std::string>;
+  // What is kept of the book, as the store has it: what was forgotten is dropped.
+  void Save() {
+    for (const AlertBook::Change& change : book.TakeChanged(Instant(clock))) {
+      if (change.kept) {
+        kept[change.id] = *change.kept;
+      } else {
+        kept.erase(change.id);
+      }
+    }
+  }
+  void Restart(Duration away) {
+    Save();
+    clock.Advance(away);
+    book = AlertBook();
+    for (const auto& [id, one] : kept) book.Restore(one, Instant(clock));
+  }
 
   ManualClock clock;
   AlertConfig config;
   AlertBook book;
+  std::map<std::string, AlertBook::Kept> kept;
   std::set<std::string, std::less<>> things;  // that were ever in trouble, and are there
   Alert last;
 };
@@ -120,6 +138,48 @@ TEST_F(AlertBookTest, DoesNotCallWellWhatIsNotWantedAnyMore) {
   EXPECT_EQ(Look({Of(AlertEvent::kLimited)}), Told{"account claude/max began"});
   config.on = {AlertEvent::kRefused};
   EXPECT_EQ(LookFor(60s, {Of(AlertEvent::kLimited)}), Told{});
+}
+
+TEST_F(AlertBookTest, ARestartNeitherRepeatsNorForgets) {
+  EXPECT_EQ(LookFor(5s, {Of(AlertEvent::kRefused), Budget(80)}),
+            (Told{"account claude/max began", "key alice began"}));
+  Restart(1h);
+  EXPECT_EQ(LookFor(10s, {Of(AlertEvent::kRefused), Budget(85)}), Told{});
+  EXPECT_EQ(Look({Of(AlertEvent::kRefused), Budget(100)}), Told{"key alice began"});
+  Restart(1h);
+  EXPECT_EQ(LookFor(60s, {Budget(100)}), Told{"account claude/max ended"});
+  EXPECT_EQ(last.what, "is no longer refused");
+}
+
+TEST_F(AlertBookTest, ARestartDoesNotEndTheQuiet) {
+  EXPECT_EQ(Look({Of(AlertEvent::kLimited)}), Told{"account claude/max began"});
+  EXPECT_EQ(LookFor(60s, {}), Told{"account claude/max ended"});
+  Restart(1s);
+  EXPECT_EQ(LookFor(5min, {Of(AlertEvent::kLimited)}), Told{});
+  EXPECT_EQ(LookFor(10min, {Of(AlertEvent::kLimited)}), Told{"account claude/max began"});
+}
+
+TEST_F(AlertBookTest, KeepsNothingOfWhatIsOverAndOfWhatWasNotTold) {
+  EXPECT_EQ(LookFor(20s, {Of(AlertEvent::kBroken)}), Told{});
+  Save();
+  EXPECT_TRUE(kept.empty()) << "it may still cure itself";
+  Look({Of(AlertEvent::kLimited)});
+  Save();
+  EXPECT_EQ(kept.size(), 1U);
+  LookFor(config.quiet + 1min, {});
+  Save();
+  EXPECT_TRUE(kept.empty());
+  Look({Of(AlertEvent::kLimited)});
+  EXPECT_EQ(book.Clear().size(), 1U);
+}
+
+TEST_F(AlertBookTest, TrustsNoClockThatWasPutBack) {
+  Look({Of(AlertEvent::kLimited)});
+  Save();
+  clock.SetWall(clock.Wall() - 24h);
+  Restart(0s);
+  EXPECT_EQ(LookFor(31s, {}), Told{"account claude/max ended"});
+  EXPECT_EQ(LookFor(config.quiet, {Of(AlertEvent::kLimited)}), Told{"account claude/max began"});
 }
 
 TEST_F(AlertBookTest, ForgetsWhatIsOver) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/base/json.h"
 #include "tests/upstreams/vendor.h"
@@ -34,7 +35,7 @@ class AlertTargetTest : public ::testing::Test {
   void Open(AlertConfig config = {}) {
     config.name = "ops";
     config.url = Secret("http://127.0.0.1:" + std::to_string(receiver.port()) + "/hook?key=s3cret");
-    target = std::make_shared<AlertTarget>(calls, metrics, std::move(config));
+    target = std::make_shared<AlertTarget>(calls, metrics, states, std::move(config));
   }
   void Tell(std::string subject) {
     target->Tell({.id = subject, .subject = std::move(subject), .what = "is so"});
@@ -57,6 +58,8 @@ class AlertTargetTest : public ::testing::Test {
   Vendor receiver{loop};
   VendorCalls calls{loop, resolver, nullptr};
   Metrics metrics;
+  StateBell bell;
+  AlertStates states{bell, [](std::string_view name) { return name == "ops"; }};
   std::shared_ptr<AlertTarget> target;
 };
 
@@ -152,6 +155,46 @@ TEST_F(AlertTargetTest, GivesUpInTheEnd) {
   EXPECT_EQ(receiver.requests.size(), static_cast<size_t>(AlertTarget::kTries));
   EXPECT_EQ(target->waiting(), 0U);
   EXPECT_EQ(Counted("failed"), 1);
+}
+
+// What waits when the relay ends was not told.
+TEST_F(AlertTargetTest, KeepsWhatWasToldOnceItIsThere) {
+  Open();
+  receiver.otherwise = Json(503, "");
+  AlertLook look;
+  look.conditions.push_back({.id = "store",
+                             .event = AlertEvent::kStore,
+                             .thing = "store",
+                             .subject = "the store",
+                             .what = "fails"});
+  look.things = {"store"};
+  target->Update(look);
+  Pass(AlertBook::HoldOf(AlertEvent::kStore));
+  target->Update(look);
+  Settle();
+  std::vector<StateBlob> blobs;
+  states.TakeChanged(blobs);
+  EXPECT_TRUE(blobs.empty());
+  receiver.otherwise = Json(200, "");
+  Pass(AlertTarget::WaitAfter(1));
+  states.TakeChanged(blobs);
+  ASSERT_EQ(blobs.size(), 1U);
+  EXPECT_EQ(blobs[0].id, "ops/store");
+  size_t asked = receiver.requests.size();
+  // The next run, which finds it the case at once.
+  states.Restore(blobs);
+  Open();
+  target->Update(look);
+  Pass(1min);
+  target->Update(look);
+  Settle();
+  EXPECT_EQ(receiver.requests.size(), asked);
+  // Whom relay.yaml names no more leaves nothing.
+  target->Leave();
+  blobs.clear();
+  states.TakeChanged(blobs);
+  ASSERT_EQ(blobs.size(), 1U);
+  EXPECT_EQ(blobs[0].value, "");
 }
 
 TEST_F(AlertTargetTest, DropsTheOldestOfTooMany) {
