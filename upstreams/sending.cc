@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/jitter.h"
 #include "core/base/log.h"
 #include "core/http/sse.h"
 #include "upstreams/cluster.h"
@@ -71,7 +72,7 @@ Task<std::expected<Answer, Refusal>> Sending::Run() {
       // What this account says next stands in the place of what it said.
       kept_.reset();
       error_.reset();
-      co_await Sleep(loop_, kStartupPauses[pauses_++]);
+      co_await Sleep(loop_, Jittered(kStartupPauses[pauses_++]));
       continue;
     }
     ++attempts_;

@@ -2,11 +2,11 @@
 #include "upstreams/token_keeper.h"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include "core/async/event.h"
 #include "core/base/fault_point.h"
+#include "core/base/jitter.h"
 #include "core/base/log.h"
 #include "core/store/store_call.h"
 #include "upstreams/stored_account.h"
@@ -23,18 +23,10 @@ constexpr Duration kRefusedRest = std::chrono::minutes(10);
 constexpr Duration kMostAlarm = std::chrono::hours(12);
 constexpr int kPutTries = 5;
 
-// Of `whole`, from 0 up to it.
-Duration RandomPart(Duration whole) {
-  thread_local std::minstd_rand random(std::random_device{}());
-  std::uniform_real_distribution<double> part(0, 1);
-  return std::chrono::duration_cast<Duration>(whole * part(random));
-}
-
 Duration BackoffOf(int failures) {
   Duration wait = kFirstBackoff;
   for (int i = 1; i < failures && wait < kMostBackoff; ++i) wait *= 2;
-  wait = std::min(wait, kMostBackoff);
-  return wait * 3 / 4 + RandomPart(wait / 2);
+  return Jittered(std::min(wait, kMostBackoff));
 }
 
 bool Good(const TokenRecord& record, WallTime wall) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/jitter.h"
 #include "core/base/log.h"
 #include "core/store/redis_errors.h"
 
@@ -356,8 +357,7 @@ Duration RedisConnection::NextBackoff() {
   Duration most = refused_ ? kMaxRefusedBackoff : kMaxBackoff;
   Duration now = std::min(backoff_, most);
   backoff_ = std::min(now * 2, most);
-  auto dice = static_cast<unsigned char>(RandomBytes(1).front());
-  return now - now * dice / 512;
+  return now - RandomPart(now / 2);
 }
 
 }  // namespace relay

@@ -212,8 +212,14 @@ TEST(Gemini, RetriesStartUpCallsOnTheSameAccount) {
     world.vendor.Answer("ya29.dave", kFaults[i]);
     world.Ask("POST /v1internal:loadCodeAssist", R"({"metadata":{}})", kCli);
     EXPECT_EQ(world.client->text, "");
-    world.Advance(std::chrono::milliseconds(300));
-    world.Advance(std::chrono::milliseconds(1100));
+    // A quarter of a second and a second, each a quarter more or less.
+    world.Advance(std::chrono::milliseconds(180));
+    EXPECT_EQ(world.vendor.requests.size(), 1U);
+    world.Advance(std::chrono::milliseconds(140));
+    EXPECT_EQ(world.vendor.requests.size(), 2U);
+    world.Advance(std::chrono::milliseconds(740));
+    EXPECT_EQ(world.vendor.requests.size(), 2U);
+    world.Advance(std::chrono::milliseconds(520));
     EXPECT_EQ(world.status(), 200);
     EXPECT_EQ(world.vendor.requests.size(), 3U);
     EXPECT_EQ(world.Look(0).health, AccountPool::Health::kReady);
@@ -224,7 +230,7 @@ TEST(Gemini, GivesAStartUpCallUpAtLast) {
   ClusterWorld world({LoginAccount("dave", "ya29.dave", "p")}, kGemini);
   world.vendor.otherwise = Json(503, R"({"error":{"code":503}})");
   world.Ask("POST /v1internal:loadCodeAssist", R"({"metadata":{}})", kCli);
-  for (int i = 0; i < 5; ++i) world.Advance(std::chrono::seconds(1));
+  for (int i = 0; i < 5; ++i) world.Advance(std::chrono::seconds(2));
   EXPECT_EQ(world.status(), 503);
   EXPECT_EQ(world.body(), R"({"error":{"code":503}})");
   EXPECT_EQ(world.vendor.requests.size(), 3U);
@@ -237,7 +243,7 @@ TEST(Gemini, GivesAStartUpCallUpForWhatItsAccountSaidLast) {
     world.vendor.Answer("ya29.dave", first);
     world.vendor.otherwise = Json(429, "{}");
     world.Ask("POST /v1internal:loadCodeAssist", R"({"metadata":{}})", kCli);
-    for (int i = 0; i < 3; ++i) world.Advance(std::chrono::seconds(1));
+    for (int i = 0; i < 3; ++i) world.Advance(std::chrono::seconds(2));
     EXPECT_EQ(world.status(), 429);
     EXPECT_EQ(world.vendor.requests.size(), 3U);
   }
