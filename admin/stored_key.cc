@@ -7,7 +7,7 @@
 
 #include "core/base/network.h"
 #include "core/base/text.h"
-#include "core/config/json_node.h"
+#include "core/config/patch.h"
 #include "filters/limits.h"
 
 namespace relay {
@@ -42,52 +42,6 @@ Result<KeyToken> ReadToken(const std::string& name, const JsonValue& value) {
   return token;
 }
 
-// The fields of `patch` put over those of `node`; null takes one away.
-void Merge(Node& node, const Node& patch) {
-  for (const Node::Entry& entry : patch.entries) {
-    auto at = std::ranges::find(node.entries, entry.key, &Node::Entry::key);
-    if (entry.value.IsNull()) {
-      if (at != node.entries.end()) node.entries.erase(at);
-      continue;
-    }
-    bool known = at != node.entries.end();
-    if (!known) {
-      node.entries.push_back({entry.key, entry.key_place, Node()});
-      at = node.entries.end() - 1;
-    }
-    if (!entry.value.IsMap()) {
-      at->value = entry.value;
-      continue;
-    }
-    if (!at->value.IsMap()) {
-      at->value = Node();
-      at->value.kind = Node::Kind::kMap;
-      at->value.place = entry.value.place;
-    }
-    Merge(at->value, entry.value);
-    // A map of which nothing is left says nothing.
-    if (known && at->value.entries.empty()) node.entries.erase(at);
-  }
-}
-
-Result<Node> TermsNode(std::string_view json, const std::string& name) {
-  Result<JsonIndex> object = JsonIndex::Parse(json);
-  if (!object) return std::unexpected(std::move(object.error()));
-  return NodeOfJson(*object, name);
-}
-
-Result<KeyTerms> BindTerms(const Node& node) {
-  KeyTerms terms;
-  Problems problems;
-  if (ReadStruct(node, "", problems, terms)) return terms;
-  std::string text;
-  const std::string head = node.place.Text() + ": ";
-  for (const std::string& line : problems.ErrorLines()) {
-    text += (text.empty() ? "" : "; ") + line.substr(line.starts_with(head) ? head.size() : 0);
-  }
-  return Fail(Party::kClient, Fault::kMalformed, text);
-}
-
 }  // namespace
 
 std::string WriteStoredKey(const StoredKey& key) {
@@ -111,9 +65,9 @@ Result<StoredKey> ReadStoredKey(const std::string& name, std::string_view json) 
   if (!object) return Malformed(name, object.error().what);
   StoredKey key;
   key.name = name;
-  Result<Node> node = TermsNode(object->Find("terms").raw, "terms");
-  if (!node) return Malformed(name, node.error().what);
-  Result<KeyTerms> terms = BindTerms(*node);
+  Result<JsonIndex> written = JsonIndex::Object(object->Find("terms"));
+  if (!written) return Malformed(name, written.error().what);
+  Result<KeyTerms> terms = BindJson<KeyTerms>(*written);
   if (!terms) return Malformed(name, terms.error().what);
   key.terms = std::move(*terms);
   for (JsonArray items(object->Find("tokens")); JsonValue item = items.Next();) {
@@ -144,15 +98,6 @@ std::string DisabledOverlay() {
 bool IsDisabledOverlay(std::string_view json) {
   Result<JsonIndex> object = JsonIndex::Parse(json);
   return object && object->Find("disabled").Bool().value_or(false);
-}
-
-Result<KeyTerms> PatchTerms(const KeyTerms& terms, const JsonIndex& patch) {
-  Result<Node> node = TermsNode(WriteStruct(terms), "terms");
-  if (!node) return std::unexpected(std::move(node.error()));
-  Result<Node> changes = NodeOfJson(patch, "terms");
-  if (!changes) return std::unexpected(std::move(changes.error()));
-  Merge(*node, *changes);
-  return BindTerms(*node);
 }
 
 KeyRecord RecordOf(const std::string& name, const KeyTerms& terms, const Zone& zone) {

@@ -47,11 +47,6 @@ std::string OverlayIdOfKey(std::string_view name);
 std::string DisabledOverlay();
 bool IsDisabledOverlay(std::string_view json);
 
-// What a request for a new key or a change says of its terms. `patch` is a JSON merge patch (RFC
-// 7396) of `terms`: what it does not name stays, null takes away. Errors (kClient) say all that is
-// wrong.
-Result<KeyTerms> PatchTerms(const KeyTerms& terms, const JsonIndex& patch);
-
 // What the directory serves, but for what it sets itself. Days are those of `zone`.
 KeyRecord RecordOf(const std::string& name, const KeyTerms& terms, const Zone& zone);
 

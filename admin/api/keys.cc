@@ -8,6 +8,7 @@
 
 #include "admin/api/accounts.h"
 #include "core/base/text.h"
+#include "core/config/patch.h"
 #include "core/config/texts.h"
 #include "core/config/wording.h"
 
@@ -92,7 +93,7 @@ Task<Reply> KeysApi::Make(ApiRequest& request) {
   const std::string rest = edits.Apply(body->text());
   Result<JsonIndex> patch = JsonIndex::Parse(rest);
   Result<KeyTerms> terms =
-      patch ? PatchTerms(KeyTerms(), *patch) : Result<KeyTerms>(std::unexpected(patch.error()));
+      patch ? PatchStruct(KeyTerms(), *patch) : Result<KeyTerms>(std::unexpected(patch.error()));
   if (!terms) return ApiError(400, terms.error().what);
   if (auto fault = CheckBound(*terms)) return ReplyOf(*fault);
   std::string secret = NewSecret();
@@ -109,7 +110,7 @@ Task<Reply> KeysApi::Patch(ApiRequest& request) {
   if (!body) return ReplyOf(body.error());
   Change change = [this, &request](StoredKey& key) -> ApiResult<Unit> {
     ApiResult<JsonIndex> patch = BodyOf(request);
-    Result<KeyTerms> terms = PatchTerms(key.terms, *patch);
+    Result<KeyTerms> terms = PatchStruct(key.terms, *patch);
     if (!terms) return No(400, terms.error().what);
     if (auto fault = CheckBound(*terms)) return std::unexpected(std::move(*fault));
     key.terms = std::move(*terms);

@@ -26,12 +26,6 @@ StoredKey Full() {
   return key;
 }
 
-Result<KeyTerms> Patched(const KeyTerms& terms, std::string_view json) {
-  auto patch = JsonIndex::Parse(json);
-  EXPECT_TRUE(patch);
-  return PatchTerms(terms, *patch);
-}
-
 TEST(StoredKey, IsReadAsItWasWritten) {
   std::string json = WriteStoredKey(Full());
   auto read = ReadStoredKey("alice", json);
@@ -54,28 +48,6 @@ TEST(StoredKey, ThatIsNoneSaysWhatIsWrong) {
     ASSERT_FALSE(read) << json;
     EXPECT_TRUE(read.error().what.starts_with("key 'alice' of the store: ")) << read.error().what;
   }
-}
-
-TEST(PatchTerms, ChangesWhatItNamesAndLeavesTheRest) {
-  KeyTerms terms = Full().terms;
-  auto patched = Patched(terms, R"({"limits":{"concurrency":null,"requests-per-minute":7},
-                                    "services":["gemini"]})");
-  ASSERT_TRUE(patched) << patched.error().what;
-  EXPECT_EQ(WriteStruct(*patched),
-            R"({"services":["gemini"],"limits":{"requests-per-minute":7,"cost-per-day":2.5},)"
-            R"("models":{"deny":["claude-opus-*"]}})");
-  EXPECT_EQ(WriteStruct(*Patched(terms, R"({"limits":null,"models":{"deny":null},
-                                            "services":null})")),
-            "{}");
-  EXPECT_EQ(WriteStruct(*Patched(terms, "{}")), WriteStruct(terms));
-}
-
-TEST(PatchTerms, SaysAllThatIsWrong) {
-  auto patched = Patched({}, R"({"limits":{"concurrency":0},"modles":{}})");
-  ASSERT_FALSE(patched);
-  EXPECT_EQ(patched.error().party, Party::kClient);
-  EXPECT_NE(patched.error().what.find("'concurrency' must be"), std::string::npos);
-  EXPECT_NE(patched.error().what.find("did you mean 'models'?"), std::string::npos);
 }
 
 TEST(ShownPart, TellsAKeyApartAndNoMore) {
