@@ -4,19 +4,23 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <array>
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <optional>
-#include <ranges>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "admin/ask.h"
 #include "admin/fetch.h"
+#include "admin/field_options.h"
 #include "admin/table.h"
 #include "core/base/json.h"
+#include "core/base/percent.h"
 #include "core/base/secret.h"
-#include "core/config/texts.h"
+#include "core/config/root.h"
 
 namespace relay {
 namespace {
@@ -34,26 +38,48 @@ constexpr std::string_view kTerms =
     "anything "
     "else use an API key.\n";
 
-int NotUnderstood() {
-  return Complain("the relay's answer is not understood");
-}
-
-// One line without its end; nothing at the end of the input. `hidden`: a terminal does not show it.
-std::optional<std::string> ReadLine(bool hidden) {
-  termios before{};
-  bool hides = hidden && ::tcgetattr(STDIN_FILENO, &before) == 0;
-  if (hides) {
-    termios quiet = before;
+// As long as this lives a terminal does not show what is typed; also one at which somebody ends the
+// program meanwhile shows it again.
+class Hidden {
+ public:
+  Hidden() : hides_(::tcgetattr(STDIN_FILENO, &before_) == 0) {
+    if (!hides_) return;
+    caught_ = 0;
+    struct sigaction note{};
+    note.sa_handler = [](int number) {
+      caught_ = number;
+    };  // without SA_RESTART it ends the reading
+    for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &note, &actions_[i]);
+    termios quiet = before_;
     quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
     ::tcsetattr(STDIN_FILENO, TCSANOW, &quiet);
   }
-  std::string line;
-  bool got = static_cast<bool>(std::getline(std::cin, line));
-  if (hides) {
-    ::tcsetattr(STDIN_FILENO, TCSANOW, &before);
+  Hidden(const Hidden&) = delete;
+  Hidden& operator=(const Hidden&) = delete;
+  ~Hidden() {
+    if (!hides_) return;
+    ::tcsetattr(STDIN_FILENO, TCSANOW, &before_);
+    for (size_t i = 0; i < kSignals.size(); ++i) {
+      ::sigaction(kSignals[i], &actions_[i], nullptr);
+    }
     std::fputc('\n', stderr);
+    if (caught_ != 0) ::raise(caught_);
   }
-  if (!got) return {};
+
+ private:
+  static constexpr std::array<int, 4> kSignals = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+  static inline volatile sig_atomic_t caught_ = 0;
+  termios before_{};
+  const bool hides_;
+  std::array<struct sigaction, kSignals.size()> actions_{};
+};
+
+// One line without its end; nothing at the end of the input.
+std::optional<std::string> ReadLine(bool hidden) {
+  std::optional<Hidden> hides;
+  if (hidden) hides.emplace();
+  std::string line;
+  if (!std::getline(std::cin, line)) return {};
   while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
   return line;
 }
@@ -70,6 +96,13 @@ class Relay {
   }
   std::expected<std::string, int> Ask(const FetchRequest& request, Duration patience) const {
     return AnswerOf(target_, FetchUnix(target_.socket(), request, patience));
+  }
+  // The same, but what was asked with is to be mended: `again`, and tried anew.
+  std::expected<std::string, int> Try(const FetchRequest& request, Duration patience,
+                                      bool& again) const {
+    Result<Fetched> fetched = FetchUnix(target_.socket(), request, patience);
+    again = fetched && fetched->status == 400;
+    return AnswerOf(target_, std::move(fetched));
   }
 
  private:
@@ -92,32 +125,51 @@ std::string UsedText(const JsonIndex& account) {
   return text;
 }
 
+std::string IdOf(const JsonIndex& account) {
+  return TextIn(account, "cluster") + "/" + TextIn(account, "name");
+}
+
+std::string StateOf(const JsonIndex& account) {
+  std::string family = TextIn(account, "family");
+  return TextIn(account, "state") + (family.empty() ? "" : " " + family);
+}
+
+// Of a login's token: until when it lives, or why there is none.
+struct TokenText {
+  std::string until;
+  std::string cause;
+};
+TokenText TokenOf(const JsonIndex& account) {
+  Result<JsonIndex> token = JsonIndex::Object(account.Find("token"));
+  if (!token) return {};
+  std::string until = ShortTime(TextIn(*token, "expires"));
+  return {until.empty() ? TextIn(*token, "state") : until, TextIn(*token, "cause")};
+}
+
+std::string TermsOf(const JsonIndex& account) {
+  return Printable(FieldsText(account.Find("terms")));
+}
+
 TableLine LineOf(const JsonIndex& account) {
-  std::string state = TextIn(account, "state");
-  if (std::string family = TextIn(account, "family"); !family.empty()) state += " " + family;
-  std::string token;
+  TokenText token = TokenOf(account);
   std::string cause = TextIn(account, "cause");
-  if (Result<JsonIndex> its = JsonIndex::Object(account.Find("token"))) {
-    token = TextIn(*its, "expires");
-    if (token.empty()) token = TextIn(*its, "state");
-    if (cause.empty()) cause = TextIn(*its, "cause");
-  }
-  return {TextIn(account, "cluster") + "/" + TextIn(account, "name"),
+  return {IdOf(account),
           TextIn(account, "kind"),
           TextIn(account, "source"),
-          state,
-          TextIn(account, "until"),
+          StateOf(account),
+          ShortTime(TextIn(account, "until")),
           std::to_string(account.Find("in_flight").Int().value_or(0)),
           UsedText(account),
-          token,
+          token.until,
           TextIn(account, "who"),
-          cause};
+          cause.empty() ? token.cause : cause,
+          TermsOf(account)};
 }
 
 std::expected<std::vector<JsonIndex>, int> AccountsIn(const std::string& body) {
   std::vector<JsonIndex> accounts;
   Result<JsonIndex> json = JsonIndex::Parse(body);
-  if (!json) return std::unexpected(NotUnderstood());
+  if (!json) return std::unexpected(NotUnderstood(json.error()));
   JsonArray list(json->Find("accounts"));
   while (JsonValue item = list.Next()) {
     if (Result<JsonIndex> account = JsonIndex::Object(item))
@@ -135,8 +187,12 @@ int List(const Relay& relay, const Options& options) {
   }
   auto accounts = AccountsIn(*body);
   if (!accounts) return accounts.error();
-  std::vector<TableLine> lines = {
-      {"ACCOUNT", "KIND", "FROM", "STATE", "UNTIL", "BUSY", "USED", "TOKEN UNTIL", "WHO", "CAUSE"}};
+  if (accounts->empty()) {
+    std::puts("there is no account yet; relay accounts login NAME, or add NAME, makes one");
+    return kExitOk;
+  }
+  std::vector<TableLine> lines = {{"account", "kind", "declared in", "state", "until", "busy",
+                                   "used", "token until", "who", "cause", "terms"}};
   for (const JsonIndex& account : *accounts) lines.push_back(LineOf(account));
   std::fputs(TextTable(lines).c_str(), stdout);
   return kExitOk;
@@ -153,7 +209,7 @@ std::expected<std::string, int> PathOf(const Relay& relay, const Options& option
   if (!accounts) return std::unexpected(accounts.error());
   std::vector<std::string> found;
   for (const JsonIndex& account : *accounts) {
-    std::string id = TextIn(account, "cluster") + "/" + TextIn(account, "name");
+    std::string id = IdOf(account);
     bool of_cluster = options.cluster.empty() || options.cluster == TextIn(account, "cluster");
     if (id == wanted || (of_cluster && TextIn(account, "name") == wanted)) found.push_back(id);
   }
@@ -165,6 +221,86 @@ std::expected<std::string, int> PathOf(const Relay& relay, const Options& option
         Complain("'" + wanted + "' is in several clusters: " + found[0] + ", " + found[1]));
   }
   return "/admin/v1/accounts/" + found.front();
+}
+
+// One account for people: what is known of it line by line, then what went wrong of late.
+void PrintDetails(const JsonIndex& account) {
+  TokenText token = TokenOf(account);
+  std::vector<TableLine> lines;
+  auto add = [&](const char* what, const std::string& text) {
+    if (!text.empty()) lines.push_back({what, text});
+  };
+  add("account", IdOf(account));
+  add("kind", TextIn(account, "kind"));
+  add("declared in", TextIn(account, "source"));
+  add("who", TextIn(account, "who"));
+  add("project", TextIn(account, "project"));
+  add("state", StateOf(account));
+  add("cause", TextIn(account, "cause"));
+  add("until", ShortTime(TextIn(account, "until")));
+  add("busy", std::to_string(account.Find("in_flight").Int().value_or(0)));
+  add("used", UsedText(account));
+  add("token until", token.until);
+  add("token's trouble", token.cause);
+  Result<JsonIndex> terms = JsonIndex::Object(account.Find("terms"));
+  for (const JsonField& field : terms ? terms->fields() : std::span<const JsonField>()) {
+    lines.push_back({terms->Key(field), Printable(ValueText(terms->Value(field)))});
+  }
+  std::fputs(TextTable(lines).c_str(), stdout);
+  lines = {{"trouble of late", "status", "cause"}};
+  for (JsonArray list(account.Find("incidents")); JsonValue item = list.Next();) {
+    Result<JsonIndex> incident = JsonIndex::Object(item);
+    if (!incident) continue;
+    int64_t status = incident->Find("status").Int().value_or(0);
+    lines.push_back({ShortTime(TextIn(*incident, "when")),
+                     status == 0 ? "-" : std::to_string(status), TextIn(*incident, "cause")});
+  }
+  if (lines.size() > 1) std::printf("\n%s", TextTable(lines).c_str());
+}
+
+// What is said of an account by the fields of relay.yaml. The error is for people.
+std::expected<void, std::string> AddFields(const Options& options, const Environment& environment,
+                                           JsonText& json) {
+  FieldOptions fields = options.fields;
+  for (const auto& [name, text] : fields) {
+    Parsed<ProxyUrl> proxy = name == "proxy" ? ParseProxyUrl(text) : Parsed<ProxyUrl>();
+    if (proxy && !proxy->user.empty()) {
+      return std::unexpected(
+          "other users of this machine see what stands on a command line: give a proxy with its "
+          "user by --proxy-env VARIABLE");
+    }
+  }
+  if (!options.proxy_env.empty()) {
+    std::optional<std::string> proxy = environment(options.proxy_env);
+    if (!proxy || proxy->empty()) return std::unexpected(options.proxy_env + " is not set");
+    fields.emplace_back("proxy", *proxy);
+  }
+  return WriteFieldOptions(DescribeStruct<AccountTerms>(), fields, json);
+}
+
+int ShowOrSet(const Relay& relay, const Options& options, const Environment& environment) {
+  const bool set = options.action == "set";
+  JsonText json;
+  json.BeginObject();
+  auto added = AddFields(options, environment, json);
+  if (!added) return Complain(added.error());
+  const std::string change = json.EndObject().Take();
+  if (set && change == "{}") {
+    Complain("'accounts set' needs something to set; relay help accounts set lists what");
+    return kExitUsage;
+  }
+  auto path = PathOf(relay, options);
+  if (!path) return path.error();
+  auto body = set ? relay.Ask("PATCH", *path, change) : relay.Ask("GET", *path);
+  if (!body) return body.error();
+  if (options.json) {
+    std::printf("%s\n", body->c_str());
+    return kExitOk;
+  }
+  Result<JsonIndex> account = JsonIndex::Parse(*body);
+  if (!account) return NotUnderstood(account.error());
+  PrintDetails(*account);
+  return kExitOk;
 }
 
 int Simple(const Relay& relay, const Options& options) {
@@ -195,13 +331,13 @@ int Test(const Relay& relay, const Options& options) {
   auto path = PathOf(relay, options);
   if (!path) return path.error();
   std::string target = *path + "/test?stream=true";
-  if (!options.model.empty()) target += "&model=" + options.model;
-  bool understood = true;
+  if (!options.model.empty()) target += "&model=" + PercentEncode(options.model);
+  std::optional<Error> not_understood;
   bool good = false;
   auto on_line = [&](std::string_view line) {
     Result<JsonIndex> json = JsonIndex::Parse(line);
     if (!json) {
-      understood = false;
+      not_understood = json.error();
     } else if (json->Find("what")) {
       PrintStep(*json);
     } else {
@@ -210,7 +346,7 @@ int Test(const Relay& relay, const Options& options) {
   };
   auto body = relay.Ask({.method = "POST", .target = target, .on_line = on_line}, kVendorPatience);
   if (!body) return body.error();
-  if (!understood) return NotUnderstood();
+  if (not_understood) return NotUnderstood(*not_understood);
   return good ? kExitOk : kExitFailed;
 }
 
@@ -238,12 +374,6 @@ std::expected<NewAccount, std::string> NewAccountOf(const Options& options) {
   return account;
 }
 
-void AddTags(std::string_view tags, JsonText& json) {
-  json.Key("tags").BeginArray();
-  for (const auto tag : std::views::split(tags, ',')) json.String(std::string_view(tag));
-  json.EndArray();
-}
-
 int Add(const Relay& relay, const Options& options, const Environment& environment) {
   auto account = NewAccountOf(options);
   if (!account) return Complain(account.error());
@@ -259,11 +389,9 @@ int Add(const Relay& relay, const Options& options, const Environment& environme
   JsonText json;
   json.BeginObject().Field("cluster", account->cluster).Field("name", account->name);
   json.Field("api_key", *key);
-  if (options.priority >= 0) json.Field("priority", options.priority);
-  if (options.concurrency >= 0) json.Field("concurrency", options.concurrency);
-  if (options.weight >= 0) json.Field("weight", options.weight);
-  if (!options.tags.empty()) AddTags(options.tags, json);
   WipeString(*key);
+  auto added = AddFields(options, environment, json);
+  if (!added) return Complain(added.error());
   auto body = relay.Ask("POST", "/admin/v1/accounts", json.EndObject().Take());
   if (!body) return body.error();
   std::printf("%s/%s is added; try it: relay accounts test %s/%s\n", account->cluster.c_str(),
@@ -301,39 +429,46 @@ void TellLogin(const JsonIndex& json) {
   }
 }
 
-int Login(const Relay& relay, const Options& options) {
+// What is no code of this login is asked for again: the page is still good.
+int EndLogin(const Relay& relay, const std::string& target) {
+  for (bool again = false;;) {
+    if (::isatty(STDIN_FILENO) == 1) std::fprintf(stderr, "Code: ");
+    std::optional<std::string> pasted = ReadLine(true);
+    if (!pasted) return again ? kExitFailed : Complain("no code came on standard input");
+    if (pasted->empty()) continue;
+    FetchRequest request{.method = "POST", .target = target};
+    request.body = JsonText().BeginObject().Field("pasted", *pasted).EndObject().Take();
+    WipeString(*pasted);
+    auto body = relay.Try(request, kVendorPatience, again);
+    if (!body && again) continue;
+    if (!body) return body.error();
+    Result<JsonIndex> told = JsonIndex::Parse(*body);
+    if (!told) return NotUnderstood(told.error());
+    TellLogin(*told);
+    return kExitOk;
+  }
+}
+
+int Login(const Relay& relay, const Options& options, const Environment& environment) {
   auto account = NewAccountOf(options);
   if (!account) return Complain(account.error());
-  if (!AcceptsTerms(options)) return Complain("nothing was done");
   JsonText json;
   json.BeginObject().Field("cluster", account->cluster).Field("name", account->name);
   json.Field("setup_token", options.setup_token).Field("accept_terms", true);
   if (!options.project.empty()) json.Field("project", options.project);
+  auto added = AddFields(options, environment, json);
+  if (!added) return Complain(added.error());
+  if (!AcceptsTerms(options)) return Complain("nothing was done");
   auto begun = relay.Ask("POST", "/admin/v1/logins", json.EndObject().Take());
   if (!begun) return begun.error();
   Result<JsonIndex> login = JsonIndex::Parse(*begun);
-  if (!login) return NotUnderstood();
+  if (!login) return NotUnderstood(login.error());
   std::printf(
       "Open this address in a browser, agree, and paste what the last page shows, or its "
       "address:\n\n%s\n\n",
       TextIn(*login, "url").c_str());
   std::fflush(stdout);
-  std::string target = "/admin/v1/logins/" + TextIn(*login, "id");
-  while (true) {
-    if (::isatty(STDIN_FILENO) == 1) std::fprintf(stderr, "Code: ");
-    std::optional<std::string> pasted = ReadLine(true);
-    if (!pasted) return Complain("no code came on standard input");
-    if (pasted->empty()) continue;
-    auto body = relay.Ask("POST", target,
-                          JsonText().BeginObject().Field("pasted", *pasted).EndObject().Take(),
-                          kVendorPatience);
-    WipeString(*pasted);
-    if (!body) return body.error();
-    Result<JsonIndex> told = JsonIndex::Parse(*body);
-    if (!told) return NotUnderstood();
-    TellLogin(*told);
-    return kExitOk;
-  }
+  return EndLogin(relay, "/admin/v1/logins/" + TextIn(*login, "id"));
 }
 
 }  // namespace
@@ -343,8 +478,11 @@ int RunAccounts(const Options& options, const Environment& environment) {
   if (!target) return target.error();
   Relay relay(std::move(*target));
   if (options.action == "list") return List(relay, options);
-  if (options.action == "login") return Login(relay, options);
+  if (options.action == "login") return Login(relay, options, environment);
   if (options.action == "add") return Add(relay, options, environment);
+  if (options.action == "show" || options.action == "set") {
+    return ShowOrSet(relay, options, environment);
+  }
   if (options.action == "test") return Test(relay, options);
   return Simple(relay, options);
 }

@@ -8,6 +8,7 @@
 #include "admin/ask.h"
 #include "admin/table.h"
 #include "core/base/json.h"
+#include "core/base/percent.h"
 
 namespace relay {
 namespace {
@@ -62,7 +63,7 @@ int RunAlerts(const Options& options, const Environment& environment) {
   if (test) {
     request.method = "POST";
     request.target += "/test";
-    if (!options.names.empty()) request.target += "?name=" + PathSegment(options.names[0]);
+    if (!options.names.empty()) request.target += "?name=" + PercentEncode(options.names[0]);
   }
   std::expected<std::string, int> body = AskRelay(options, environment, request, kPatience);
   if (!body) return body.error();

@@ -7,7 +7,6 @@
 #include "admin/load.h"
 #include "admin/table.h"
 #include "core/base/json.h"
-#include "core/base/secret.h"
 
 namespace relay {
 namespace {
@@ -101,14 +100,10 @@ std::expected<std::string, int> AnswerOf(const RelayTarget& target, Result<Fetch
   return std::move(fetched->body);
 }
 
-std::string PathSegment(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                 c == '-' || c == '_' || c == '.' || c == '~';
-    out += plain ? std::string(1, c) : "%" + HexEncode(std::string_view(&c, 1));
-  }
-  return out;
+std::string ShortTime(std::string time) {
+  if (time.size() < 16) return time;
+  time[10] = ' ';
+  return time.substr(0, 16);
 }
 
 }  // namespace relay

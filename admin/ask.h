@@ -45,7 +45,7 @@ int NotUnderstood(const Error& why);
 // A text of an answer, fit for a terminal; "" where it is not there.
 std::string TextIn(const JsonIndex& answer, std::string_view field);
 
-// A segment of an API path: what may stand for itself does, all else is percent-encoded.
-std::string PathSegment(std::string_view text);
+// "2026-11-26 12:00" of "2026-11-26T12:00:00.000Z".
+std::string ShortTime(std::string time);
 
 }  // namespace relay

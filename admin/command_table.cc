@@ -11,15 +11,6 @@ namespace {
 
 using Set = std::expected<void, std::string>;
 
-Set TakeNumber(std::string_view option, std::string_view value, int& to) {
-  Parsed<int64_t> number = ParseInteger(value);
-  if (!number || *number < 0 || *number > 1'000'000) {
-    return std::unexpected(std::string(option) + " must be a number from 0 to 1000000");
-  }
-  to = static_cast<int>(*number);
-  return {};
-}
-
 const CommandSpec kCommands[] = {
     {"serve", Command::kServe, "", "serves what relay.yaml declares; the default",
      "SIGTERM lets answers in flight end, up to drain-timeout; a second one stops at once.\n"
@@ -48,10 +39,21 @@ const CommandSpec kCommands[] = {
     {"accounts login", Command::kAccounts, "NAME", "logs a subscription in, by the vendor's page",
      "Prints the page's address, and reads from standard input what it shows in the end. NAME is "
      "a\n"
-     "new one, or one of before: then that account is logged in again."},
+     "new one, or one of before: then that account is logged in again. How it is used is said as "
+     "in\n"
+     "relay.yaml: --weight 4 --tags team,eu --pause-at 5h=90%,week=95%",
+     DescribeStruct<AccountTerms>},
     {"accounts add", Command::kAccounts, "NAME", "adds an account with an API key",
      "The key comes on standard input, or from a variable (--key-env); never on the command line,\n"
-     "where other users of the machine would see it."},
+     "where other users of the machine would see it. How it is used is said as in relay.yaml:\n"
+     "--priority 10 --concurrency 8 --models claude-sonnet-*,claude-haiku-*",
+     DescribeStruct<AccountTerms>},
+    {"accounts show", Command::kAccounts, "NAME",
+     "all that is known of one, and its troubles of late"},
+    {"accounts set", Command::kAccounts, "NAME", "changes how an account that was added so is used",
+     "What is not named stays as it is; none takes a value away: --pause-at none, --pause-at\n"
+     "week=none. What runs already is not ended.",
+     DescribeStruct<AccountTerms>},
     {"accounts test", Command::kAccounts, "NAME",
      "a few small requests with an account, each told when it is done"},
     {"accounts pause", Command::kAccounts, "NAME", "lets an account have no more requests"},
@@ -124,7 +126,8 @@ const OptionSpec kOptions[] = {
        o.by = *by;
        return {};
      }},
-    {"--json", "", "explain usage accounts/list alerts keys", "for programs",
+    {"--json", "", "explain usage accounts/list accounts/show accounts/set alerts keys",
+     "for programs",
      [](Options& o, std::string_view) -> Set {
        o.json = true;
        return {};
@@ -136,8 +139,8 @@ const OptionSpec kOptions[] = {
        return {};
      }},
     {"--cluster", "NAME",
-     "accounts/login accounts/add accounts/test accounts/pause accounts/resume "
-     "accounts/reset accounts/remove",
+     "accounts/login accounts/add accounts/show accounts/set accounts/test accounts/pause "
+     "accounts/resume accounts/reset accounts/remove",
      "the account's cluster; or write NAME as cluster/name",
      [](Options& o, std::string_view value) -> Set {
        o.cluster = value;
@@ -183,21 +186,10 @@ const OptionSpec kOptions[] = {
        o.key_env = value;
        return {};
      }},
-    {"--priority", "NUMBER", "accounts/add", "lower first; 50 without it",
+    {"--proxy-env", "VARIABLE", "accounts/login accounts/add accounts/set",
+     "takes the proxy from this variable, as one with a password must be",
      [](Options& o, std::string_view value) -> Set {
-       return TakeNumber("--priority", value, o.priority);
-     }},
-    {"--concurrency", "NUMBER", "accounts/add", "requests at once; no bound without it",
-     [](Options& o, std::string_view value) -> Set {
-       return TakeNumber("--concurrency", value, o.concurrency);
-     }},
-    {"--weight", "NUMBER", "accounts/add", "its share of the load; 1 without it",
-     [](Options& o, std::string_view value) -> Set {
-       return TakeNumber("--weight", value, o.weight);
-     }},
-    {"--tags", "NAME,…", "accounts/add", "groups that it is in",
-     [](Options& o, std::string_view value) -> Set {
-       o.tags = value;
+       o.proxy_env = value;
        return {};
      }},
     {"--model", "NAME", "accounts/test", "instead of one that the vendor lists",

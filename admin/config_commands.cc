@@ -10,7 +10,7 @@
 #include "admin/fetch.h"
 #include "admin/load.h"
 #include "core/base/json.h"
-#include "core/base/secret.h"
+#include "core/base/percent.h"
 
 namespace relay {
 namespace {
@@ -81,17 +81,6 @@ int Ask(const std::string& socket, const FetchRequest& request, std::string_view
   return Tell(fetched->body, done, without_changes);
 }
 
-// As the query of a target has it (RFC 3986 §3.4).
-std::string Encoded(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                 std::string_view("/-_.~").find(c) != std::string_view::npos;
-    out += plain ? std::string(1, c) : "%" + HexEncode(std::string_view(&c, 1));
-  }
-  return out;
-}
-
 }  // namespace
 
 int RunReload(const Options& options, const Environment& environment) {
@@ -103,7 +92,8 @@ int RunDiff(const Options& options, const Environment& environment) {
   std::string target = "/admin/v1/config/diff";
   if (options.config_given) {
     std::error_code ignored;
-    target += "?file=" + Encoded(std::filesystem::absolute(options.config, ignored).string());
+    target +=
+        "?file=" + PercentEncode(std::filesystem::absolute(options.config, ignored).string(), "/");
   }
   return Ask(SocketOf(options, environment), {.target = target}, "", "no change");
 }

@@ -76,6 +76,32 @@ std::expected<std::string, std::string> PartJson(const Shape& shape, const std::
 
 }  // namespace
 
+std::string ValueText(const JsonValue& value) {
+  if (value.Is(JsonKind::kString)) return value.String().value_or("");
+  std::string text;
+  if (value.Is(JsonKind::kArray)) {
+    for (JsonArray items(value); JsonValue item = items.Next();) {
+      text += (text.empty() ? "" : ",") + ValueText(item);
+    }
+    return text;
+  }
+  Result<JsonIndex> object = JsonIndex::Object(value);
+  if (!object) return std::string(value.raw);
+  for (const JsonField& field : object->fields()) {
+    text += (text.empty() ? "" : " ") + object->Key(field) + "=" + ValueText(object->Value(field));
+  }
+  return text;
+}
+
+std::string FieldsText(const JsonValue& object) {
+  Result<JsonIndex> index = JsonIndex::Object(object);
+  std::string text;
+  for (const JsonField& field : index ? index->fields() : std::span<const JsonField>()) {
+    text += (text.empty() ? "" : "; ") + index->Key(field) + ": " + ValueText(index->Value(field));
+  }
+  return text;
+}
+
 std::expected<void, std::string> WriteFieldOptions(const Shape& shape, const FieldOptions& fields,
                                                    JsonText& json) {
   std::map<std::string, bool> seen;

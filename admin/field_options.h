@@ -24,4 +24,9 @@ using FieldOptions = std::vector<std::pair<std::string, std::string>>;
 std::expected<void, std::string> WriteFieldOptions(const Shape& shape, const FieldOptions& fields,
                                                    JsonText& json);
 
+// What an object says, for people: "concurrency: 4; tags: a,b; pause-at: 5h=90% week=95%".
+std::string FieldsText(const JsonValue& object);
+// The same of one value.
+std::string ValueText(const JsonValue& value);
+
 }  // namespace relay

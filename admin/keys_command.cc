@@ -9,6 +9,7 @@
 #include "admin/field_options.h"
 #include "admin/table.h"
 #include "core/base/json.h"
+#include "core/base/percent.h"
 #include "core/config/root.h"
 #include "core/config/units.h"
 
@@ -16,32 +17,6 @@ namespace relay {
 namespace {
 
 constexpr std::string_view kKeys = "/admin/v1/keys";
-
-// "concurrency=2 cost-per-day=25" of {"concurrency":2,"cost-per-day":25}; lists with commas.
-std::string Flat(const JsonValue& value) {
-  if (value.Is(JsonKind::kString)) return value.String().value_or("");
-  if (value.Is(JsonKind::kArray)) {
-    std::string text;
-    for (JsonArray items(value); JsonValue item = items.Next();) {
-      text += (text.empty() ? "" : ",") + Flat(item);
-    }
-    return text;
-  }
-  Result<JsonIndex> object = JsonIndex::Object(value);
-  if (!object) return std::string(value.raw);
-  std::string text;
-  for (const JsonField& field : object->fields()) {
-    text += (text.empty() ? "" : " ") + object->Key(field) + "=" + Flat(object->Value(field));
-  }
-  return text;
-}
-
-// "2026-11-26 12:00" of "2026-11-26T12:00:00.000Z"
-std::string Short(std::string time) {
-  if (time.size() < 16) return time;
-  time[10] = ' ';
-  return time.substr(0, 16);
-}
 
 // What tells the key that is valid from others, and how long others are.
 std::string TokensOf(const JsonIndex& key) {
@@ -51,24 +26,18 @@ std::string TokensOf(const JsonIndex& key) {
     if (!token) continue;
     text += (text.empty() ? "" : ", ") + TextIn(*token, "shown");
     std::string until = TextIn(*token, "until");
-    if (!until.empty()) text += " until " + Short(until);
+    if (!until.empty()) text += " until " + ShortTime(until);
   }
   return text;
 }
 
 std::string TermsOf(const JsonIndex& key) {
-  Result<JsonIndex> terms = JsonIndex::Object(key.Find("terms"));
-  if (!terms) return TextIn(key, "why");
-  std::string text;
-  for (const JsonField& field : terms->fields()) {
-    if (!text.empty()) text += "; ";
-    text += terms->Key(field) + ": " + Flat(terms->Value(field));
-  }
-  return Printable(text);
+  JsonValue terms = key.Find("terms");
+  return terms ? Printable(FieldsText(terms)) : TextIn(key, "why");
 }
 
 TableLine LineOf(const JsonIndex& key) {
-  std::string used = Short(TextIn(key, "last-used"));
+  std::string used = ShortTime(TextIn(key, "last-used"));
   return {TextIn(key, "name"), TextIn(key, "state"),      TextIn(key, "source"),
           TokensOf(key),       used.empty() ? "-" : used, TermsOf(key)};
 }
@@ -82,7 +51,7 @@ int Print(const std::string& text) {
 std::expected<FetchRequest, std::string> RequestOf(const Options& options) {
   std::string_view action = options.action;
   std::string one(kKeys);
-  if (!options.names.empty()) one += "/" + PathSegment(options.names[0]);
+  if (!options.names.empty()) one += "/" + PercentEncode(options.names[0]);
   if (action == "list") {
     return FetchRequest{.target = std::string(kKeys) + (options.deleted ? "?deleted=true" : "")};
   }
@@ -122,12 +91,12 @@ std::string DetailsOf(const JsonIndex& key) {
   add("state", TextIn(key, "state"));
   add("declared in", TextIn(key, "source"));
   add("key", TokensOf(key));
-  add("made", Short(TextIn(key, "made")));
-  add("deleted", Short(TextIn(key, "deleted")));
-  add("last used", Short(TextIn(key, "last-used")));
+  add("made", ShortTime(TextIn(key, "made")));
+  add("deleted", ShortTime(TextIn(key, "deleted")));
+  add("last used", ShortTime(TextIn(key, "last-used")));
   Result<JsonIndex> terms = JsonIndex::Object(key.Find("terms"));
   for (const JsonField& field : terms ? terms->fields() : std::span<const JsonField>()) {
-    lines.push_back({terms->Key(field), Printable(Flat(terms->Value(field)))});
+    lines.push_back({terms->Key(field), Printable(ValueText(terms->Value(field)))});
   }
   return TextTable(lines);
 }

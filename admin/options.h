@@ -64,10 +64,7 @@ struct Options {
   std::string key_env;  // the variable that has the API key; explain: the relay key
   bool setup_token = false;
   bool accept_terms = false;
-  int priority = -1;  // -1: not said
-  int concurrency = -1;
-  int weight = -1;
-  std::string tags;             // with commas
+  std::string proxy_env;        // the variable that has the proxy's URL
   std::string url;              // health: "http://127.0.0.1:3000"
   bool deleted = false;         // keys list: also those that were deleted
   bool purge = false;           // keys delete: for good

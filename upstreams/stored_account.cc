@@ -5,19 +5,44 @@
 #include <utility>
 
 #include "core/base/json.h"
+#include "core/config/patch.h"
 #include "core/config/texts.h"
 
 namespace relay {
 namespace {
 
-constexpr int64_t kMost = 1'000'000;  // of priority and concurrency, as relay.yaml has it
+// The fields of terms stand among the account's others. The proxy may hold a password: it is sealed
+// as credentials are.
+constexpr std::string_view kProxy = "proxy";
 
-int NumberIn(const JsonIndex& json, std::string_view field, int fallback) {
-  int64_t number = json.Find(field).Int().value_or(fallback);
-  return static_cast<int>(std::clamp<int64_t>(number, 0, kMost));
+void AddTerms(const AccountTerms& terms, JsonText& json) {
+  const std::string text = WriteStruct(terms);
+  Result<JsonIndex> object = JsonIndex::Parse(text);
+  for (const JsonField& field : object->fields()) {
+    if (object->Key(field) == kProxy) continue;
+    json.Key(object->Key(field)).Raw(object->Value(field).raw);
+  }
+}
+
+Result<AccountTerms> TermsIn(const JsonIndex& account) {
+  Result<Node> node = NodeOfJson(account, "account");
+  if (!node) return std::unexpected(std::move(node.error()));
+  static const Shape kTerms = DescribeStruct<AccountTerms>();
+  std::erase_if(node->entries, [](const Node::Entry& entry) {
+    return entry.key == kProxy ||
+           std::ranges::find(kTerms.fields, entry.key, &FieldShape::name) == kTerms.fields.end();
+  });
+  return BindJson<AccountTerms>(*node);
 }
 
 }  // namespace
+
+Result<AccountTerms> PatchTerms(const AccountTerms& terms, const JsonIndex& patch) {
+  Result<AccountTerms> changed = PatchStruct(terms, patch);
+  // Its password is not written, so the patch has nothing to keep.
+  if (changed && patch.FindField(kProxy) == nullptr) changed->proxy = terms.proxy;
+  return changed;
+}
 
 std::string WriteStoredAccount(const StoredAccount& account, const Vault& vault) {
   const std::string id = account.id();
@@ -31,13 +56,10 @@ std::string WriteStoredAccount(const StoredAccount& account, const Vault& vault)
   }
   if (config.login) json.Field("login", true);
   if (!config.project.empty()) json.Field("project", config.project);
-  json.Field("priority", config.priority);
-  json.Field("concurrency", config.concurrency);
-  if (config.weight != 0) json.Field("weight", config.weight);
-  if (!config.tags.empty()) {
-    json.Key("tags").BeginArray();
-    for (const std::string& tag : config.tags) json.String(tag);
-    json.EndArray();
+  AddTerms(config, json);
+  if (config.proxy) {
+    Secret proxy = RevealProxyUrl(*config.proxy);
+    json.Field(kProxy, vault.Seal({StoredAccount::kKind, id, kProxy}, proxy.Reveal()));
   }
   if (account.paused) json.Field("paused", true);
   if (!account.who.empty()) json.Field("who", account.who);
@@ -61,8 +83,13 @@ Result<StoredAccount> ReadStoredAccount(std::string_view id, std::string_view te
   AccountConfig& config = account.config;
   if (slash != std::string_view::npos) config.name = id.substr(slash + 1);
   if (!IsName(account.cluster) || !IsName(config.name)) return fail("it has no name");
-  for (auto [field, to] :
-       {std::pair("api-key", &config.api_key), std::pair("oauth-token", &config.oauth_token)}) {
+  Result<AccountTerms> terms = TermsIn(*json);
+  if (!terms) return fail(terms.error().what);
+  static_cast<AccountTerms&>(config) = std::move(*terms);
+  Secret proxy;
+  for (auto [field, to] : {std::pair(std::string_view("api-key"), &config.api_key),
+                           std::pair(std::string_view("oauth-token"), &config.oauth_token),
+                           std::pair(kProxy, &proxy)}) {
     std::optional<std::string> sealed = json->Find(field).String();
     if (!sealed) continue;
     std::expected<Secret, VaultError> opened =
@@ -70,15 +97,15 @@ Result<StoredAccount> ReadStoredAccount(std::string_view id, std::string_view te
     if (!opened) return fail(opened.error().what);
     *to = std::move(*opened);
   }
+  if (!proxy.empty()) {
+    Parsed<ProxyUrl> url = ParseProxyUrl(proxy.Reveal());
+    if (!url) return fail("its proxy");
+    config.proxy = std::move(*url);
+  }
   config.from_store = true;
   config.login = json->Find("login").Bool().value_or(false);
   config.project = json->Find("project").String().value_or("");
   if (!config.project.empty() && !IsCredential(config.project)) return fail("its project");
-  config.priority = NumberIn(*json, "priority", config.priority);
-  config.concurrency = NumberIn(*json, "concurrency", 0);
-  config.weight = NumberIn(*json, "weight", 0);
-  JsonArray tags(json->Find("tags"));
-  while (JsonValue tag = tags.Next()) config.tags.push_back(tag.String().value_or(""));
   account.paused = json->Find("paused").Bool().value_or(false);
   account.who = json->Find("who").String().value_or("");
   account.terms = WallTime(std::chrono::seconds(

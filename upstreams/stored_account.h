@@ -9,6 +9,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
+#include "core/base/json.h"
 #include "core/base/vault.h"
 #include "core/config/root.h"
 
@@ -28,6 +29,10 @@ struct StoredAccount {
     return config.login || !config.api_key.empty() || !config.oauth_token.empty();
   }
 };
+
+// What a request for a new account or a change says of its terms: a merge patch (RFC 7396) of
+// `terms`, in the words of relay.yaml. Errors (kClient) say all that is wrong.
+Result<AccountTerms> PatchTerms(const AccountTerms& terms, const JsonIndex& patch);
 
 std::string WriteStoredAccount(const StoredAccount& account, const Vault& vault);
 // `id`: of the object. Errors (kRelay, for people): not an account, or sealed with another key.

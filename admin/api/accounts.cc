@@ -63,15 +63,12 @@ void AddAccount(JsonText& json, const Snapshot& snapshot, const ClusterShared& c
   json.BeginObject();
   json.Field("cluster", account.cluster).Field("name", account.name);
   json.Field("kind", KindOf(account));
-  bool file = FileAccount(snapshot, account.cluster, account.name) != nullptr;
-  json.Field("source", file ? "file" : "store");
-  json.Field("priority", account.priority).Field("concurrency", account.concurrency);
-  if (account.weight != 0) json.Field("weight", account.weight);
-  json.Key("tags").BeginArray();
-  for (const std::string& tag : account.tags) json.String(tag);
-  json.EndArray();
-  if (!account.project.empty()) json.Field("project", account.project);
+  const AccountConfig* file = FileAccount(snapshot, account.cluster, account.name);
   const StoredAccount* stored = AccountBook::Find(snapshot, account.cluster + "/" + account.name);
+  json.Field("source", file != nullptr ? "file" : "store");
+  if (file == nullptr && stored != nullptr) file = &stored->config;
+  if (file != nullptr) json.Key("terms").Raw(TermsText(*file));
+  if (!account.project.empty()) json.Field("project", account.project);
   if (stored != nullptr && !stored->who.empty()) json.Field("who", stored->who);
   auto view = std::find_if(views.begin(), views.end(),
                            [&](const auto& one) { return one.name == account.name; });
@@ -138,19 +135,9 @@ Task<Reply> Add(AccountsRoom& room, ApiRequest& request) {
   account.cluster = json->Find("cluster").String().value_or("");
   account.config.name = json->Find("name").String().value_or("");
   std::string key = json->Find("api_key").String().value_or("");
-  account.config.priority = static_cast<int>(
-      std::clamp<int64_t>(json->Find("priority").Int().value_or(50), 0, 1'000'000));
-  account.config.concurrency = static_cast<int>(
-      std::clamp<int64_t>(json->Find("concurrency").Int().value_or(0), 0, 1'000'000));
-  account.config.weight =
-      static_cast<int>(std::clamp<int64_t>(json->Find("weight").Int().value_or(0), 0, 1'000));
-  JsonArray tags(json->Find("tags"));
-  while (JsonValue tag = tags.Next()) account.config.tags.push_back(tag.String().value_or(""));
-  if (!std::ranges::all_of(account.config.tags, IsName)) {
-    co_return ApiError(400, "a tag is lower-case letters, digits, '-', '_' or '.'");
-  }
   const std::shared_ptr<const Snapshot> snapshot = room.services.current();
-  if (FindCluster(*snapshot, account.cluster) == nullptr) {
+  std::shared_ptr<const ClusterShared> cluster = FindCluster(*snapshot, account.cluster);
+  if (cluster == nullptr) {
     co_return ApiError(404, "relay.yaml has no cluster '" + account.cluster + "'");
   }
   if (!IsName(account.config.name)) {
@@ -162,6 +149,10 @@ Task<Reply> Add(AccountsRoom& room, ApiRequest& request) {
   if (!IsCredential(key) || !IsNoPlaceholder(key)) {
     co_return ApiError(400, "the key must be printable characters without spaces");
   }
+  Result<AccountTerms> terms =
+      ChangedTerms({}, TermsIn(*json, {"cluster", "name", "api_key"}), cluster->config);
+  if (!terms) co_return ApiError(400, terms.error().what);
+  static_cast<AccountTerms&>(account.config) = std::move(*terms);
   account.config.api_key = Secret::Take(key);
   std::string id = account.id();
   auto change = [&](std::optional<StoredAccount> now) -> Result<std::optional<StoredAccount>> {
@@ -174,6 +165,29 @@ Task<Reply> Add(AccountsRoom& room, ApiRequest& request) {
   if (!written) co_return ReplyOf(written.error());
   co_return Reply{.status = 201,
                   .body = JsonText().BeginObject().Field("account", id).EndObject().Take()};
+}
+
+Task<Reply> SetTerms(AccountsRoom& room, ApiRequest& request) {
+  FoundAccount found = Find(room, request);
+  if (found.account == nullptr) co_return NoSuchAccount(request);
+  std::string id = request.names[0] + "/" + request.names[1];
+  if (FileAccount(*room.services.current(), request.names[0], request.names[1]) != nullptr) {
+    co_return ApiError(409, id + " stands in relay.yaml; change it there");
+  }
+  Result<JsonIndex> body = JsonIndex::Parse(request.body);
+  if (!body) co_return ApiError(400, "the body is no JSON object");
+  auto change = [&](std::optional<StoredAccount> now) -> Result<std::optional<StoredAccount>> {
+    if (!now) return Fail(Party::kClient, Fault::kNotFound, "there is no account " + id);
+    Result<AccountTerms> terms =
+        ChangedTerms(now->config, TermsIn(*body, {}), found.cluster->config);
+    if (!terms) return std::unexpected(terms.error());
+    static_cast<AccountTerms&>(now->config) = std::move(*terms);
+    return now;
+  };
+  ApiResult<Unit> written = co_await room.book.Write(id, change);
+  if (!written) co_return ReplyOf(written.error());
+  Reply shown = co_await Show(room, request);
+  co_return shown;
 }
 
 Task<Reply> SetPaused(AccountsRoom& room, ApiRequest& request, bool pause) {
@@ -276,6 +290,30 @@ FoundAccount FindAccount(const Snapshot& snapshot, std::string_view cluster,
   return found;
 }
 
+std::string TermsIn(const JsonIndex& body, std::initializer_list<std::string_view> others) {
+  Edits edits;
+  size_t left = body.fields().size();
+  for (std::string_view other : others) {
+    if (body.FindField(other) == nullptr) continue;
+    edits.Remove(body, other);
+    --left;
+  }
+  return left == 0 ? "" : edits.Apply(body.text());
+}
+
+Result<AccountTerms> ChangedTerms(const AccountTerms& before, const std::string& patch,
+                                  const ClusterConfig& cluster) {
+  if (patch.empty()) return before;
+  Result<JsonIndex> json = JsonIndex::Parse(patch);
+  if (!json) return std::unexpected(json.error());
+  Result<AccountTerms> terms = PatchTerms(before, *json);
+  if (terms && terms->endpoint && !terms->endpoint->tls && !cluster.allow_private) {
+    return Fail(Party::kClient, Fault::kMalformed,
+                "'endpoint' must be https://, unless the cluster has 'allow-private: true'");
+  }
+  return terms;
+}
+
 const AccountConfig* FileAccount(const Snapshot& snapshot, std::string_view cluster,
                                  std::string_view name) {
   const ClusterConfig* config = snapshot.config->FindCluster(cluster);
@@ -291,6 +329,8 @@ void AddAccountsApi(ApiRouter& router, AccountsRoom& room) {
              [&room](ApiRequest&) -> Task<Reply> { return ListAll(room); });
   router.Add("POST", "/admin/v1/accounts",
              [&room](ApiRequest& request) { return Add(room, request); });
+  router.Add("GET", one, [&room](ApiRequest& request) { return Show(room, request); });
+  router.Add("PATCH", one, [&room](ApiRequest& request) { return SetTerms(room, request); });
   router.Add("DELETE", one, [&room](ApiRequest& request) { return Remove(room, request); });
   router.Add("POST", one + "/pause",
              [&room](ApiRequest& request) { return SetPaused(room, request, true); });

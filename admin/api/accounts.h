@@ -3,9 +3,11 @@
 // tests; and /admin/v1/logins, by which a subscription is added. No answer holds a credential.
 #pragma once
 
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "admin/account_book.h"
 #include "admin/api/router.h"
@@ -28,6 +30,7 @@ struct AccountsRoom {
     std::string cluster;
     std::string name;
     std::string project;
+    std::string terms;  // what is said of the account besides: a patch of them, or ""
     LoginKind kind = LoginKind::kLogin;
     LoginSecrets secrets;
     TimePoint until{};
@@ -47,6 +50,11 @@ struct FoundAccount {
 FoundAccount FindAccount(const Snapshot& snapshot, std::string_view cluster, std::string_view name);
 std::shared_ptr<const ClusterShared> FindCluster(const Snapshot& snapshot,
                                                  std::string_view cluster);
+// What a body says of an account's terms: all of it but `others`; "" where that is nothing.
+std::string TermsIn(const JsonIndex& body, std::initializer_list<std::string_view> others);
+// That put over `before`. Errors (kClient): all that is wrong, for people.
+Result<AccountTerms> ChangedTerms(const AccountTerms& before, const std::string& patch,
+                                  const ClusterConfig& cluster);
 // The account of that name in relay.yaml; null: there is none.
 const AccountConfig* FileAccount(const Snapshot& snapshot, std::string_view cluster,
                                  std::string_view name);

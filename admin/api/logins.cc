@@ -35,6 +35,9 @@ std::string WhyNot(const Snapshot& snapshot, const Login& login) {
            "CLI's own client, which its public source has, by ${GEMINI_OAUTH_CLIENT_SECRET}";
   }
   const AccountConfig* file = FileAccount(snapshot, login.cluster, login.name);
+  if (file != nullptr && !login.terms.empty()) {
+    return "relay.yaml has an account of that name; what it may do is said there";
+  }
   bool takes = file == nullptr || !file->refresh_token.empty();
   if (!takes || (file != nullptr && login.kind == LoginKind::kSetupToken)) {
     return "relay.yaml has an account of that name";
@@ -43,6 +46,18 @@ std::string WhyNot(const Snapshot& snapshot, const Login& login) {
   if (stored != nullptr && !stored->config.api_key.empty())
     return "there is an API key of that name";
   return "";
+}
+
+// What the store will say of the account.
+Result<AccountConfig> ConfigOf(const Snapshot& snapshot, const ClusterConfig& cluster,
+                               const Login& login) {
+  const StoredAccount* stored = AccountBook::Find(snapshot, login.cluster + "/" + login.name);
+  AccountConfig config = stored == nullptr ? AccountConfig() : stored->config;
+  Result<AccountTerms> terms = ChangedTerms(config, login.terms, cluster);
+  if (!terms) return std::unexpected(terms.error());
+  static_cast<AccountTerms&>(config) = std::move(*terms);
+  config.from_store = true;
+  return config;
 }
 
 Task<Reply> Begin(AccountsRoom& room, ApiRequest& request) {
@@ -60,8 +75,11 @@ Task<Reply> Begin(AccountsRoom& room, ApiRequest& request) {
   if (!room.book.can_write()) {
     co_return ApiError(503, "there is no store to keep a login in; see 'store' in relay.yaml");
   }
+  login.terms = TermsIn(*json, {"cluster", "name", "project", "setup_token", "accept_terms"});
   const std::shared_ptr<const Snapshot> snapshot = room.services.current();
   if (std::string why = WhyNot(*snapshot, login); !why.empty()) co_return ApiError(409, why);
+  auto config = ConfigOf(*snapshot, FindCluster(*snapshot, login.cluster)->config, login);
+  if (!config) co_return ReplyOf(FaultOf(config.error()));
   TimePoint now = room.services.clock.Now();
   std::erase_if(room.logins, [&](const auto& entry) { return entry.second.until <= now; });
   if (room.logins.size() >= kMostLogins) co_return ApiError(429, "too many logins are open");
@@ -85,13 +103,15 @@ struct LoggedIn {
   std::vector<UsageWindow> windows;
 };
 
-// The account as it is, or will be: a new one goes out as its cluster does.
-Account AccountFor(const Snapshot& snapshot, const ClusterConfig& cluster, const Login& login) {
+// The account as it is, or will be: what is asked for its sake goes by its own way out.
+Result<Account> AccountFor(const Snapshot& snapshot, const ClusterConfig& cluster,
+                           const Login& login) {
   if (const AccountConfig* file = FileAccount(snapshot, login.cluster, login.name)) {
     return AccountOf(cluster, *file, nullptr);
   }
-  const StoredAccount* stored = AccountBook::Find(snapshot, login.cluster + "/" + login.name);
-  return AccountOf(cluster, stored == nullptr ? AccountConfig() : stored->config, nullptr);
+  Result<AccountConfig> config = ConfigOf(snapshot, cluster, login);
+  if (!config) return std::unexpected(config.error());
+  return AccountOf(cluster, *config, nullptr);
 }
 
 Task<Result<LoggedIn>> Redeem(AccountsRoom& room, const ClusterConfig& cluster,
@@ -134,7 +154,8 @@ Task<Result<LoggedIn>> Redeem(AccountsRoom& room, const ClusterConfig& cluster,
 }
 
 // Tokens first, so that an account never stands there without them.
-Task<ApiResult<Unit>> Keep(AccountsRoom& room, const Login& login, LoggedIn& result) {
+Task<ApiResult<Unit>> Keep(AccountsRoom& room, const ClusterConfig& cluster, const Login& login,
+                           LoggedIn& result) {
   std::string id = login.cluster + "/" + login.name;
   const std::shared_ptr<const Snapshot> snapshot = room.services.current();
   const AccountConfig* file = FileAccount(*snapshot, login.cluster, login.name);
@@ -152,6 +173,9 @@ Task<ApiResult<Unit>> Keep(AccountsRoom& room, const Login& login, LoggedIn& res
     now->who = result.profile.who;
     now->terms = room.services.clock.Wall();
     if (file != nullptr) return now;
+    Result<AccountTerms> terms = ChangedTerms(now->config, login.terms, cluster);
+    if (!terms) return std::unexpected(terms.error());
+    static_cast<AccountTerms&>(now->config) = std::move(*terms);
     now->config.login = login.kind == LoginKind::kLogin;
     now->config.oauth_token = now->config.login ? Secret() : setup_token;
     now->config.project = result.project;
@@ -191,11 +215,12 @@ Task<Reply> End(AccountsRoom& room, ApiRequest& request) {
   const std::shared_ptr<const Snapshot> snapshot = room.services.current();
   if (std::string why = WhyNot(*snapshot, login); !why.empty()) co_return ApiError(409, why);
   std::shared_ptr<const ClusterShared> cluster = FindCluster(*snapshot, login.cluster);
-  const Account account = AccountFor(*snapshot, cluster->config, login);
+  const Result<Account> account = AccountFor(*snapshot, cluster->config, login);
+  if (!account) co_return ReplyOf(FaultOf(account.error()));
   Result<LoggedIn> result =
-      co_await Redeem(room, cluster->config, account, login, std::move(*code));
+      co_await Redeem(room, cluster->config, *account, login, std::move(*code));
   if (!result) co_return ReplyOf(FaultOf(result.error()));
-  ApiResult<Unit> kept = co_await Keep(room, login, *result);
+  ApiResult<Unit> kept = co_await Keep(room, cluster->config, login, *result);
   if (!kept) co_return ReplyOf(kept.error());
   cluster->pool->Reset(login.name);
   Log(LogLevel::kInfo, "account logged in", {{"account", login.cluster + "/" + login.name}});

@@ -17,6 +17,10 @@ int PercentOf(std::string_view text) {
   return share ? share->percent : 0;
 }
 
+std::string PercentText(int percent) {
+  return percent == 0 ? "" : std::to_string(percent) + "%";
+}
+
 const Fits kPercent{[](std::string_view text) { return PercentOf(text) > 0; },
                     "must be 1% to 100%"};
 
@@ -58,12 +62,26 @@ static void Bind(Fields& f, OauthConfig& o) {
 }
 
 static void Bind(Fields& f, PauseAt& p) {
-  std::string five_hours;
-  std::string week;
+  std::string five_hours = PercentText(p.five_hours);
+  std::string week = PercentText(p.week);
   f.Optional("5h", five_hours, kPercent, "of its five hours");
   f.Optional("week", week, kPercent, "of its week");
   p.five_hours = PercentOf(five_hours);
   p.week = PercentOf(week);
+}
+
+void Bind(Fields& f, AccountTerms& t) {
+  f.Optional("priority", t.priority, Range{0, 1'000'000}, "lower first");
+  f.Optional("concurrency", t.concurrency, Range{1, 1'000'000}, "requests at once");
+  f.Optional("weight", t.weight, Range{1, 1'000},
+             "its share of the load beside accounts of its priority; 1 without it, or concurrency "
+             "where no account of the cluster has a weight and each has a concurrency");
+  f.Optional("tags", t.tags, OneOrMany{}, NonEmpty{}, kName,
+             "groups that it is in, for bind of keys and tags of account-select");
+  f.Optional("pause-at", t.pause_at, "instead of the cluster's");
+  f.Optional("models", t.models, OneOrMany{}, NonEmpty{}, kModelGlob, "only these; without it all");
+  f.Optional("endpoint", t.endpoint, "instead of the cluster's");
+  f.Optional("proxy", t.proxy, "instead of the cluster's; direct for none");
 }
 
 void Bind(Fields& f, AccountDraft& a) {
@@ -79,17 +97,7 @@ void Bind(Fields& f, AccountDraft& a) {
   if (login) a.refresh_token = login->refresh_token;
   f.Optional("project", a.project, NonEmpty{}, kCredential,
              "Code Assist: the account's Google Cloud project");
-  f.Optional("priority", a.priority, Range{0, 1'000'000}, "lower first");
-  f.Optional("concurrency", a.concurrency, Range{1, 1'000'000}, "requests at once");
-  f.Optional("weight", a.weight, Range{1, 1'000},
-             "its share of the load beside accounts of its priority; 1 without it, or concurrency "
-             "where no account of the cluster has a weight and each has a concurrency");
-  f.Optional("tags", a.tags, OneOrMany{}, NonEmpty{}, kName,
-             "groups that it is in, for bind of keys and tags of account-select");
-  f.Optional("pause-at", a.pause_at, "instead of the cluster's");
-  f.Optional("models", a.models, OneOrMany{}, NonEmpty{}, kModelGlob, "only these; without it all");
-  f.Optional("endpoint", a.endpoint, "instead of the cluster's");
-  f.Optional("proxy", a.proxy, "instead of the cluster's; direct for none");
+  Bind(f, static_cast<AccountTerms&>(a));
   a.project_place = f.PlaceOf("project");
 
   const Node* oauth = f.NodeOf("oauth");

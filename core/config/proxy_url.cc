@@ -80,6 +80,17 @@ bool ReadUserinfo(std::string_view text, ProxyUrl& proxy) {
   return true;
 }
 
+// "" for none.
+std::string_view SchemeOf(Kind kind) {
+  switch (kind) {
+    case Kind::kDirect: break;
+    case Kind::kHttp: return "http://";
+    case Kind::kHttps: return "https://";
+    case Kind::kSocks5: return "socks5://";
+  }
+  return "";
+}
+
 }  // namespace
 
 Parsed<ProxyUrl> ParseProxyUrl(std::string_view text) {
@@ -109,14 +120,21 @@ Parsed<ProxyUrl> ParseProxyUrl(std::string_view text) {
 }
 
 std::string FormatProxyUrl(const ProxyUrl& value) {
-  std::string_view scheme;
-  switch (value.kind) {
-    case Kind::kDirect: return "direct";
-    case Kind::kHttp: scheme = "http://"; break;
-    case Kind::kHttps: scheme = "https://"; break;
-    case Kind::kSocks5: scheme = "socks5://"; break;
-  }
-  return std::string(scheme) + FormatHostPort({value.host, value.port});
+  if (value.direct()) return "direct";
+  return std::string(SchemeOf(value.kind)) + FormatHostPort({value.host, value.port});
+}
+
+Secret RevealProxyUrl(const ProxyUrl& value) {
+  if (value.user.empty()) return Secret(FormatProxyUrl(value));
+  std::string text(SchemeOf(value.kind));
+  std::string user = PercentEncode(value.user.Reveal());
+  std::string password = PercentEncode(value.password.Reveal());
+  text += user;
+  if (!password.empty()) text.append(1, ':').append(password);
+  WipeString(user);
+  WipeString(password);
+  text.append(1, '@').append(FormatHostPort({value.host, value.port}));
+  return Secret::Take(text);
 }
 
 }  // namespace relay

@@ -30,5 +30,7 @@ struct ProxyUrl {
 Parsed<ProxyUrl> ParseProxyUrl(std::string_view text);
 // Without user and password.
 std::string FormatProxyUrl(const ProxyUrl& value);
+// All of it, as ParseProxyUrl reads it.
+Secret RevealProxyUrl(const ProxyUrl& value);
 
 }  // namespace relay

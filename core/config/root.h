@@ -147,13 +147,8 @@ struct PauseAt {
   bool operator==(const PauseAt&) const = default;
 };
 
-struct AccountConfig {
-  std::string name;
-  Secret api_key;  // exactly one of these three is not empty
-  Secret oauth_token;
-  Secret refresh_token;             // of a login: gives tokens that are refreshed
-  bool login = false;               // not of relay.yaml: a login's tokens are in the store
-  std::string project;              // Code Assist, with a login
+// How an account is used, wherever it is declared.
+struct AccountTerms {
   int priority = 50;                // lower first
   int concurrency = 0;              // 0: no bound
   int weight = 0;                   // its share of the load; 0: not given
@@ -162,6 +157,16 @@ struct AccountConfig {
   std::vector<std::string> models;  // globs; empty: all
   std::optional<Url> endpoint;      // else the cluster's
   std::optional<ProxyUrl> proxy;    // else the cluster's
+};
+void Bind(Fields& f, AccountTerms& t);
+
+struct AccountConfig : AccountTerms {
+  std::string name;
+  Secret api_key;  // exactly one of these three is not empty
+  Secret oauth_token;
+  Secret refresh_token;  // of a login: gives tokens that are refreshed
+  bool login = false;    // not of relay.yaml: a login's tokens are in the store
+  std::string project;   // Code Assist, with a login
   // Not of relay.yaml but made through the API: what it names must lie in the open internet, where
   // the cluster does not allow more.
   bool from_store = false;

@@ -12,7 +12,9 @@ import {after, afterEach, before, beforeEach, describe, it} from 'node:test';
 import {startMock} from './lib/mock.mjs';
 import {run, serve} from './lib/process.mjs';
 import {freePort, startProxy} from './lib/proxies.mjs';
+import {kRedisPassword, startRedis} from './lib/redis.mjs';
 import {kRelayBinary, kRelayKey} from './lib/relay.mjs';
+import {sleep, until} from './lib/waiting.mjs';
 
 const kVendors = {
   claude: {
@@ -56,18 +58,18 @@ afterEach(async () => {
 });
 
 /** accounts: lines of a cluster by vendor; proxy: of both clusters; store: as in relay.yaml; env: more of the environment. */
-async function startRelay({accounts = {}, proxy, store, env: more = {}} = {}) {
+async function startRelay({accounts = {}, proxy, allowPrivate, store, home = folder, env: more = {}} = {}) {
   const cluster = (name) => `  ${name}:
     provider: ${name}
     endpoint: ${mock.url}
-${proxy ? `    proxy: "${proxy}"\n` : ''}${name === 'gemini' ? `    code-assist-endpoint: ${mock.url}\n` : ''}    oauth:
+${proxy ? `    proxy: "${proxy}"\n` : ''}${allowPrivate ? '    allow-private: true\n' : ''}${name === 'gemini' ? `    code-assist-endpoint: ${mock.url}\n` : ''}    oauth:
       authorize-url: ${mock.url}${name === 'gemini' ? '/o/oauth2/v2/auth' : '/oauth/authorize'}
       token-url: ${mock.url}${name === 'gemini' ? '/token' : '/v1/oauth/token'}
 ${name === 'gemini' ? `      profile-url: ${mock.url}/oauth2/v2/userinfo\n      client-secret: the-client-secret\n` : ''}\
     accounts: [${accounts[name] ?? ''}]`;
   const route = (name, prefix) => `  - {name: ${name}, match: {prefix: ${prefix}}, cluster: ${name}, filters: [auth: {service: ${name}}, \
 rate-limit: {}, account-select: {sticky: session}, rewrite: {strip-prefix: true}, usage-record: {}]}`;
-  const config = path.join(folder, 'relay.yaml');
+  const config = path.join(home, 'relay.yaml');
   fs.writeFileSync(config, `listeners: [{address: "127.0.0.1:0"}]
 workers: 2
 ${store ? `store: ${store}\n` : ''}log: {level: debug}
@@ -79,8 +81,8 @@ routes:
 ${route('claude', '/api')}
 ${route('gemini', '/gemini')}
 `);
-  const data = path.join(folder, 'data');
-  const portFile = path.join(folder, 'relay.port');
+  const data = path.join(home, 'data');
+  const portFile = path.join(home, 'relay.port');
   fs.rmSync(portFile, {force: true});
   const env = {PATH: process.env.PATH, HOME: folder, TZ: 'UTC', RELAY_DATA: data, ...more};
   const server = await serve(kRelayBinary, ['serve', '--config', config, '--port-file', portFile], {env, cwd: folder, portFile});
@@ -88,6 +90,9 @@ ${route('gemini', '/gemini')}
     ...server,
     url: `http://127.0.0.1:${server.ports[0]}`,
     command: (args, talk) => run(kRelayBinary, [...args, '--config', config], {env, cwd: folder, timeoutMs: 30_000, talk}),
+    /** A line of the shell at a terminal, in which RELAY is the program. */
+    terminal: (line, talk) => run('script', ['-qec', line.replaceAll('RELAY', `'${kRelayBinary}'`), '/dev/null'],
+      {env: {...env, SHELL: '/bin/sh'}, cwd: folder, timeoutMs: 30_000, talk}),
     async ask(name, change = {}) {
       const vendor = kVendors[name];
       const answer = await fetch(relay.url + vendor.target, {method: 'POST', body: JSON.stringify(vendor.body),
@@ -109,17 +114,9 @@ ${route('gemini', '/gemini')}
 const seeded = (name, more = '') =>
   ({[name]: `{name: seeded, oauth: {refresh-token: "${kVendors[name].seed}"}${name === 'gemini' ? ', project: mock-project-1234' : ''}${more}}`});
 
-async function until(what, holds, ms = 5000) {
-  const deadline = Date.now() + ms;
-  while (!(await holds())) {
-    assert.ok(Date.now() < deadline, `${what} did not come to pass`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 /** Goes to the page whose address the child prints, as a person does, and gives what is to be pasted. */
 async function agree(child, as) {
-  await until('the address', () => /^http\S+$/m.test(child.out));
+  await until(() => /^http\S+$/m.test(child.out), 'the address');
   const url = new URL(/^http\S+$/m.exec(child.out)[0]);
   if (as) url.searchParams.set('login_hint', as);
   const answer = await fetch(url, {redirect: 'manual'});
@@ -171,7 +168,7 @@ for (const [name, vendor] of Object.entries(kVendors)) {
       const [account] = await relay.list();
       assert.deepEqual([account.kind, account.source, account.who, account.state], ['login', 'store', 'alice@example.com', 'ready']);
       // It ends, and comes anew; with it the project of the account.
-      await new Promise((resolve) => setTimeout(resolve, 2100));
+      await sleep(2100);
       assert.equal((await relay.ask(name)).status, 200);
       const {families: [family]} = await control('oauth');
       assert.ok(family.refreshes >= 1);
@@ -238,7 +235,7 @@ describe('a token endpoint in trouble', () => {
       assert.equal(first.headers.get('x-should-retry'), null);
       assert.equal((await relay.list())[0].state, 'expired');
       if (fault === 'status-429') return;  // its retry-after is an hour
-      await until('a token', async () => (await relay.ask('claude')).status === 200);
+      await until(async () => (await relay.ask('claude')).status === 200, 'a token');
       assert.equal((await relay.list())[0].state, 'ready');
     });
   }
@@ -270,7 +267,7 @@ describe('what the relay asks for an account behind a proxy', () => {
       const told = await login(relay, name);
       assert.equal(told.code, 0, told.stderr);
       assert.equal((await relay.ask(name)).status, 200);
-      await new Promise((resolve) => setTimeout(resolve, 2100));
+      await sleep(2100);
       assert.equal((await relay.ask(name)).status, 200);
       const tested = await relay.command(['accounts', 'test', 'alice']);
       assert.equal(tested.code, 0, tested.stdout);
@@ -281,12 +278,30 @@ describe('what the relay asks for an account behind a proxy', () => {
       const connections = new Set(records.map(({connection}) => connection));
       assert.ok(connections.size > ofTokens.length);
       // As many came by the proxy as came at all.
-      await until('the log of the proxy', () => proxy.connects().length === connections.size);
+      await until(() => proxy.connects().length === connections.size, 'the log of the proxy');
       assert.deepEqual([...new Set(proxy.connects())], [new URL(mock.url).host]);
       await assertNoSecrets(relay, told.stdout, told.stderr);
       assert.ok(!relay.log().includes(kUser.password));
     });
   }
+
+  it('goes by the one that a login names, which stays the account\'s', async () => {
+    proxy = await startProxy('http', kUser);
+    const own = {PROXY_OF_ALICE: proxy.url()};
+    const refused = await login(await startRelay({env: own}), 'claude', pasteCode, ['--proxy-env', 'PROXY_OF_ALICE']);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /not an address of the public internet/);
+    await relays.at(-1).stop();
+    const relay = await startRelay({allowPrivate: true, env: own});
+    const told = await login(relay, 'claude', pasteCode, ['--proxy-env', 'PROXY_OF_ALICE', '--weight', '4']);
+    assert.equal(told.code, 0, told.stderr);
+    assert.equal((await relay.ask('claude')).status, 200);
+    const connections = new Set((await asked()).map(({connection}) => connection));
+    assert.ok(connections.size >= 3);
+    await until(() => proxy.connects().length === connections.size, 'the log of the proxy');
+    assert.deepEqual((await relay.list())[0].terms, {priority: 50, weight: 4, proxy: proxy.url().replace(/\/\/.*@/, '//')});
+    assert.ok(!`${relay.log()}${told.stdout}${told.stderr}`.includes(kUser.password));
+  });
 
   it('fails with a dead one, and nothing goes out without it', async () => {
     const dead = `http://alice:pr0xy-p4ss@127.0.0.1:${await freePort()}`;
@@ -321,10 +336,39 @@ describe('what the relay asks for an account behind a proxy', () => {
   });
 });
 
+describe('two relays on one Redis', () => {
+  for (const name of Object.keys(kVendors)) {
+    it(`make one refresh for a hundred requests with ${name}`, async () => {
+      const redis = await startRedis({folder});
+      try {
+        const store = `{redis: {address: "127.0.0.1:${redis.port}", password: "${kRedisPassword}", replicas: 2}}\n` +
+          'secrets: {encryption-key: e2e-encryption-key-0123456789abcdef}';
+        const both = [];
+        for (const one of ['one', 'two']) {
+          const home = path.join(folder, one);
+          fs.mkdirSync(home);
+          both.push(await startRelay({accounts: seeded(name), store, home}));
+        }
+        const askAll = () => Promise.all(Array.from({length: 100}, (_, i) => both[i % 2].ask(name)));
+        assert.deepEqual((await askAll()).map(({status}) => status), Array(100).fill(200));
+        const {families} = await control('oauth');
+        assert.deepEqual(families.map(({refreshes}) => refreshes), [1]);
+        await control('expire', {credential: families[0].access[0]});
+        assert.deepEqual((await askAll()).map(({status}) => status), Array(100).fill(200));
+        const [family] = (await control('oauth')).families;
+        assert.deepEqual([family.refreshes, family.reused], [2, 0], 'a token that was spent is spent no more');
+      } finally {
+        for (const relay of relays) await relay.stop();
+        await redis.stop();
+      }
+    });
+  }
+});
+
 describe('without a store', () => {
   it('a refresh token that is good once lasts for one start, as the relay says', async () => {
     let relay = await startRelay({store: 'memory', accounts: seeded('claude')});
-    await until('the warning', () => /a refresh token lasts for this start only.*claude\/seeded/.test(relay.log()));
+    await until(() => /a refresh token lasts for this start only.*claude\/seeded/.test(relay.log()), 'the warning');
     assert.equal((await relay.ask('claude')).status, 200);
     await relay.stop();
     relay = await startRelay({store: 'memory', accounts: seeded('claude')});
@@ -364,7 +408,7 @@ describe('kill -9 at each step of a refresh', () => {
     await mock.script({match: {path: '/v1/oauth/token'}, faults: ['stall-before-head']});
     const dying = await startRelay({accounts: seeded('claude')});
     const lost = dying.ask('claude').catch(() => {});
-    await until('the request for a token', async () => (await mock.records({path: '/v1/oauth/token', wait: 0})).length > 0);
+    await until(async () => (await mock.records({path: '/v1/oauth/token', wait: 0})).length > 0, 'the request for a token');
     dying.child.kill('SIGKILL');
     await Promise.all([lost, dying.child.ended]);
     const relay = await startRelay({accounts: seeded('claude')});
@@ -412,7 +456,7 @@ describe('kill -9 at each step of a refresh', () => {
     await mock.script({match: {path: '/v1/oauth/token'}, faults: ['latency-700']});
     const stopping = await startRelay({accounts: seeded('claude')});
     const asked = stopping.ask('claude', {}).catch(() => {});
-    await until('the request for a token', async () => (await mock.records({path: '/v1/oauth/token', wait: 0})).length > 0);
+    await until(async () => (await mock.records({path: '/v1/oauth/token', wait: 0})).length > 0, 'the request for a token');
     await stopping.stop();
     await asked;
     const relay = await startRelay({accounts: seeded('claude')});
@@ -445,6 +489,30 @@ describe('relay accounts', () => {
     await control('oauth', {deny: true});
     const denied = await login(relay, 'claude', pasteAddress);
     assert.match(denied.stderr, /access_denied/);
+    assert.deepEqual(await relay.list(), []);
+  });
+
+  it('asks again for what is no code', async () => {
+    const relay = await startRelay();
+    const told = await login(relay, 'claude', async (child) => {
+      await agree(child);
+      child.stdin.write('what is this\n\n');
+      await until(() => child.err.includes('relay: '), 'the complaint');
+      await pasteCode(child);
+    });
+    assert.equal(told.code, 0, told.stderr);
+    assert.match(told.stderr, /^relay: .*\n$/);
+  });
+
+  it('shows again what is typed at a terminal at which it was ended', async () => {
+    const relay = await startRelay();
+    const at = await relay.terminal('trap : INT; RELAY accounts add claude/typed; echo "code $?"; stty -a', async (child) => {
+      await until(() => child.out.includes('API key: '), 'the question');
+      child.stdin.write('sk-ant-half\x03');
+      await until(() => child.out.includes('iexten'), 'the settings of the terminal');
+    });
+    assert.match(at.stdout, /code 130[\s\S]* echo /, at.stdout);
+    assert.ok(!at.stdout.includes('sk-ant-half'));
     assert.deepEqual(await relay.list(), []);
   });
 
@@ -483,8 +551,8 @@ describe('relay accounts', () => {
     assert.match(early.stderr, /has not been reached yet; try again later/);
     assert.equal((await relay.ask('claude')).status, 503, 'what the store has of the token is not known');
     fs.rmdirSync(file);
-    await until('an account is taken', async () => (await relay.command(['accounts', 'add', 'claude/typed'], typed)).code === 0);
-    await until('a token is got', async () => (await relay.command(['accounts', 'test', 'claude/seeded'])).code === 0);
+    await until(async () => (await relay.command(['accounts', 'add', 'claude/typed'], typed)).code === 0, 'an account is taken');
+    await until(async () => (await relay.command(['accounts', 'test', 'claude/seeded'])).code === 0, 'a token is got');
     await relay.stop();
     relay = await startRelay({accounts: seeded('claude')});
     const accounts = await relay.list();
@@ -530,8 +598,8 @@ describe('relay accounts', () => {
     await relay.stop();
     relay = await startRelay();
     const [account] = await relay.list();
-    assert.deepEqual([account.name, account.state, account.priority, account.source], ['typed', 'paused', 7, 'store']);
-    assert.deepEqual([account.weight, account.tags], [3, ['team', 'eu']]);
+    assert.deepEqual([account.name, account.state, account.source], ['typed', 'paused', 'store']);
+    assert.deepEqual(account.terms, {priority: 7, weight: 3, tags: ['team', 'eu']});
     assert.equal((await relay.command(['accounts', 'resume', 'typed'])).code, 0);
     assert.equal((await relay.ask('claude')).status, 200);
     await control('revoke', {credential: 'sk-ant-api03-typed-key'});
@@ -544,6 +612,45 @@ describe('relay accounts', () => {
     assert.equal((await relay.command(['accounts', 'remove', 'typed'])).code, 0);
     assert.deepEqual(await relay.list(), []);
     assert.ok(!relay.log().includes('typed-key'));
+  });
+
+  it('changes how an account of the store is used, shows it, and takes it back', async () => {
+    let relay = await startRelay({accounts: seeded('claude')});
+    const add = (...more) => relay.command(['accounts', 'add', 'claude/typed', ...more], async (child) => child.stdin.write('sk-ant-api03-typed-key\n'));
+    const set = (...more) => relay.command(['accounts', 'set', 'typed', ...more]);
+    const served = async () => (await relay.ask('claude', {'user-agent': 'any'})).status;
+    assert.equal((await add('--models', 'claude-haiku-*')).code, 0);
+    assert.equal(await served(), 404, 'the model is another');
+    const shown = await set('--models', 'none', '--pause-at', '5h=90%,week=95%', '--concurrency', '2', '--proxy', 'direct');
+    assert.equal(shown.code, 0, shown.stderr);
+    assert.match(shown.stdout, /account +claude\/typed\n[\s\S]*concurrency +2\npause-at +5h=90% week=95%\nproxy +direct\n/);
+    assert.equal(await served(), 200);
+    assert.equal((await set('--pause-at', 'week=none')).code, 0);
+    await relay.stop();
+    relay = await startRelay({accounts: seeded('claude')});
+    const terms = async () => (await relay.list()).find(({name}) => name === 'typed').terms;
+    assert.deepEqual(await terms(), {priority: 50, concurrency: 2, 'pause-at': {'5h': '90%'}, proxy: 'direct'});
+    assert.match((await relay.command(['accounts', 'list'])).stdout, /typed .*priority: 50; concurrency: 2; pause-at: 5h=90%; proxy: direct\n/);
+    assert.equal((await set('--pause-at', 'none', '--concurrency', 'none', '--proxy', 'none')).code, 0);
+    assert.deepEqual(await terms(), {priority: 50});
+    for (const [args, code, what] of [
+      [['--weight', '0'], 1, /'weight' must be 1\.\.1000, not 0/], [['--pause-at', '5h=90'], 1, /'5h' must be 1% to 100%/],
+      [['--pause-at', 'ninety'], 1, /must be like name=value/], [['--tags', 'Team'], 1, /'tags' must be lower-case/],
+      [['--proxy', 'http://a:b@127.0.0.1:1'], 1, /--proxy-env VARIABLE/], [['--proxy-env', 'NOT_SET'], 1, /NOT_SET is not set/],
+      [['--endpoint', 'ftp://vendor.test'], 1, /'endpoint' must/], [[], 2, /needs something to set/], [['--wieght', '2'], 2, /did you mean '--weight'/],
+    ]) {
+      const wrong = await set(...args);
+      assert.equal(wrong.code, code, `${args}: ${wrong.stderr}`);
+      assert.match(wrong.stderr, what);
+    }
+    assert.deepEqual(await terms(), {priority: 50});
+    const file = await relay.command(['accounts', 'set', 'seeded', '--weight', '2']);
+    assert.deepEqual([file.code, file.stderr], [1, 'relay: claude/seeded stands in relay.yaml; change it there\n']);
+    await control('revoke', {credential: 'sk-ant-api03-typed-key'});
+    await relay.ask('claude', {'user-agent': 'any'});
+    const details = await relay.command(['accounts', 'show', 'typed']);
+    assert.match(details.stdout, /state +refused\n[\s\S]*\ntrouble of late +status +cause\n\d{4}-\d\d-\d\d \d\d:\d\d +401 +/);
+    assert.equal((await relay.command(['accounts', 'show', 'nobody'])).code, 1);
   });
 
   it('pauses an account of relay.yaml, but does not remove it', async () => {

@@ -26,6 +26,10 @@ TEST(StoredAccount, KeepsAKeyAndTellsItToNobody) {
   account.config.concurrency = 3;
   account.config.weight = 4;
   account.config.tags = {"team", "eu"};
+  account.config.pause_at = PauseAt{90, 0};
+  account.config.models = {"claude-sonnet-*"};
+  account.config.endpoint = *ParseUrl("https://claude.example/base");
+  account.config.proxy = *ParseProxyUrl("socks5://al%40ice:p%3Asecret@proxy.example:1080");
   account.paused = true;
   std::string text = WriteStoredAccount(account, TheVault());
   EXPECT_THAT(text, Not(HasSubstr("secret")));
@@ -37,9 +41,53 @@ TEST(StoredAccount, KeepsAKeyAndTellsItToNobody) {
   EXPECT_EQ(read->config.concurrency, 3);
   EXPECT_EQ(read->config.weight, 4);
   EXPECT_EQ(read->config.tags, (std::vector<std::string>{"team", "eu"}));
+  EXPECT_EQ(read->config.pause_at, (PauseAt{90, 0}));
+  EXPECT_EQ(read->config.models, account.config.models);
+  EXPECT_EQ(read->config.endpoint, account.config.endpoint);
+  EXPECT_EQ(read->config.proxy, account.config.proxy);
   EXPECT_TRUE(read->paused);
   EXPECT_TRUE(read->serves());
   EXPECT_FALSE(read->config.login);
+}
+
+Result<AccountTerms> Patched(const AccountTerms& terms, std::string_view json) {
+  return PatchTerms(terms, *JsonIndex::Parse(json));
+}
+
+TEST(StoredAccount, IsChangedInWhatIsNamedAlone) {
+  AccountTerms terms;
+  terms.weight = 4;
+  terms.pause_at = PauseAt{90, 95};
+  terms.proxy = *ParseProxyUrl("http://alice:password@proxy.example:3128");
+  Result<AccountTerms> changed =
+      Patched(terms, R"({"pause-at":{"week":null},"models":["claude-*"],"priority":3})");
+  ASSERT_TRUE(changed) << changed.error().what;
+  EXPECT_EQ(changed->weight, 4);
+  EXPECT_EQ(changed->pause_at, (PauseAt{90, 0}));
+  EXPECT_EQ(changed->models, std::vector<std::string>{"claude-*"});
+  EXPECT_EQ(changed->priority, 3);
+  EXPECT_EQ(changed->proxy, terms.proxy) << "with its password";
+  EXPECT_TRUE(Patched(terms, R"({"proxy":"direct"})")->proxy->direct());
+  Result<AccountTerms> bare =
+      Patched(*changed, R"({"weight":null,"pause-at":null,"models":null,"proxy":null})");
+  ASSERT_TRUE(bare);
+  EXPECT_EQ(WriteStruct(*bare), R"({"priority":3})");
+  EXPECT_FALSE(bare->proxy);
+}
+
+TEST(StoredAccount, SaysWhatIsWrongWithAChange) {
+  for (const auto& [json, what] : std::initializer_list<std::pair<const char*, const char*>>{
+           {R"({"weight":0})", "'weight' must be 1..1000"},
+           {R"({"pause-at":{"5h":"95"}})", "'5h' must be 1% to 100%"},
+           {R"({"pause-at":{"month":"1%"}})", "unknown key 'month'"},
+           {R"({"proxy":"proxy.example"})", "'proxy'"},
+           {R"({"tags":"Team"})", "'tags' must be"},
+           {R"({"wieght":2})", "did you mean 'weight'?"}}) {
+    Result<AccountTerms> changed = Patched({}, json);
+    ASSERT_FALSE(changed) << json;
+    EXPECT_EQ(changed.error().party, Party::kClient);
+    EXPECT_THAT(changed.error().what, HasSubstr(what));
+  }
 }
 
 TEST(StoredAccount, KeepsALoginAndWhoItIs) {
@@ -76,14 +124,12 @@ TEST(StoredAccount, RefusesWhatIsNone) {
            {"claude/team", R"({"api-key":"plain"})"},
            {"claude/team", R"({"api-key":")" + sealed + R"("})"},
            {"claude/team", R"({"project":"two words"})"},
+           {"claude/team", R"({"priority":-5})"},
+           {"claude/team", R"({"proxy":"http://proxy.example:1"})"},
        }) {
     EXPECT_FALSE(ReadStoredAccount(id, text, TheVault())) << id << " " << text;
   }
-  Result<StoredAccount> odd = ReadStoredAccount(
-      "claude/team", R"({"priority":-5,"concurrency":99999999999,"terms":-1})", TheVault());
-  ASSERT_TRUE(odd);
-  EXPECT_EQ(odd->config.priority, 0);
-  EXPECT_EQ(odd->config.concurrency, 1'000'000);
+  EXPECT_TRUE(ReadStoredAccount("claude/team", R"({"terms":-1})", TheVault()));
 }
 
 }  // namespace

@@ -69,6 +69,14 @@ TEST(ParseProxyUrl, ReadsUserAndPasswordAsTheyWereMeant) {
   EXPECT_EQ(Read("socks5://u:" + longest + "@p.test:1").password.Reveal(), longest);
 }
 
+TEST(RevealProxyUrl, IsReadAsItWasWritten) {
+  for (const char* text : {"direct", "http://p.test:1", "https://u@p.test:1",
+                           "socks5://u%40x:%25p%3Aq%2Fr@p.test:1", "http://u:@[::1]:8080"}) {
+    ProxyUrl proxy = Read(text);
+    EXPECT_EQ(Read(RevealProxyUrl(proxy).Reveal()), proxy) << text;
+  }
+}
+
 TEST(ParseProxyUrl, NeverShowsThem) {
   EXPECT_EQ(FormatProxyUrl(Read("socks5://alice:s3cret@p.test:1")), "socks5://p.test:1");
 }
