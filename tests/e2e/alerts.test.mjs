@@ -11,6 +11,8 @@ import path from 'node:path';
 import {after, before, describe, it} from 'node:test';
 
 import {askFor} from './lib/asking.mjs';
+import {startRelay} from './lib/relay.mjs';
+import {sleep, until} from './lib/waiting.mjs';
 import {kStraightOnly, openWorld} from './lib/ways.mjs';
 import {ask1} from './lib/wire.mjs';
 
@@ -40,13 +42,15 @@ async function openReceiver() {
 describe('alerts', {skip: kStraightOnly}, () => {
   let world;
   let receiver;
+  let settings;
   before(async () => {
     receiver = await openReceiver();
-    world = await openWorld({claude: ['key', 'second'], keys: [{name: 'bob', key: 'cr_alerts-bob-key', limits: 'cost-total: 0.0001'}],
+    settings = {claude: ['key', 'second'], keys: [{name: 'bob', key: 'cr_alerts-bob-key', limits: 'cost-total: 0.0001'}],
       more: `alerts:
   - {name: ops, url: "${receiver.url}/json", secret: ${kSecret}, quiet: 0s}
   - {name: chat, url: "${receiver.url}/slack", format: slack, on: [refused]}
-  - {name: nobody, url: "http://127.0.0.1:1/", on: [refused, limited]}`});
+  - {name: nobody, url: "http://127.0.0.1:1/", on: [refused, limited]}`};
+    world = await openWorld(settings);
   });
   after(async () => {
     await world?.close();
@@ -56,13 +60,8 @@ describe('alerts', {skip: kStraightOnly}, () => {
   const told = () => receiver.posts.filter(({path}) => path === '/json').map(({body}) => JSON.parse(body));
   /** The alert of that event and phase about that subject, once it has come. */
   async function waitFor(event, phase, subject) {
-    const until = Date.now() + kPatience;
-    for (;;) {
-      const found = told().find((alert) => alert.event === event && alert.phase === phase && alert.subject === subject);
-      if (found) return found;
-      assert.ok(Date.now() < until, `${phase} ${event} ${subject} has not come:\n${JSON.stringify(told(), null, 1)}\n${world.relay.log()}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    return until(() => told().find((alert) => alert.event === event && alert.phase === phase && alert.subject === subject),
+      () => `${phase} ${event} ${subject}:\n${JSON.stringify(told(), null, 1)}\n${world.relay.log()}`, kPatience);
   }
   const ask = (headers = {}) => askFor(world, 'claude', {unstreamed: true, headers});
 
@@ -75,7 +74,7 @@ describe('alerts', {skip: kStraightOnly}, () => {
     const post = receiver.posts.find(({path}) => path === '/json');
     const [, time, signature] = post.headers['x-relay-signature'].match(/^t=(\d+),v1=([0-9a-f]{64})$/);
     assert.equal(signature, createHmac('sha256', kSecret).update(`${time}.${post.body}`).digest('hex'));
-    const chat = receiver.posts.find(({path}) => path === '/slack');
+    const chat = await until(() => receiver.posts.find(({path}) => path === '/slack'), () => world.relay.log(), kPatience);
     assert.match(JSON.parse(chat.body).text, /^account claude\/team-api is refused/);
     assert.equal(chat.headers['x-relay-signature'], undefined);
   });
@@ -94,6 +93,22 @@ describe('alerts', {skip: kStraightOnly}, () => {
     assert.match(alert.details, /nonsense/);
     fs.writeFileSync(file, good);
     await waitFor('config', 'ended', 'the changed relay.yaml');
+  });
+
+  it('are not told again after a restart', async () => {
+    const before = told().length;
+    assert.deepEqual(await world.relay.stop(), {code: 0, signal: null});
+    world.relay = await startRelay({folder: world.folder, upstream: world.upstream.url, gemini: ['key'], ...settings});
+    // A look comes each second. What begins now is told, and only that.
+    await sleep(1500);
+    const file = path.join(world.folder, 'relay.yaml');
+    const good = fs.readFileSync(file, 'utf8');
+    fs.writeFileSync(file, `${good}\nnonsense: true\n`);
+    await until(() => told().length > before, () => world.relay.log(), kPatience);
+    assert.deepEqual(told().slice(before).map(({event, subject}) => [event, subject]), [['config', 'the changed relay.yaml']]);
+    fs.writeFileSync(file, good);
+    await until(() => told().at(-1).phase === 'ended', () => world.relay.log(), kPatience);
+    assert.match((await world.relay.command('accounts', 'list')).stdout, /claude\/team-api .*401/);
   });
 
   it('are tried again, listed and tested by the command, without the URL', async () => {

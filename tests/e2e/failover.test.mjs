@@ -8,6 +8,7 @@ import {describe, it} from 'node:test';
 
 import {askFor, json, kAsk, kDialects, kTurn} from './lib/asking.mjs';
 import {kAccounts} from './lib/relay.mjs';
+import {sleep} from './lib/waiting.mjs';
 import {kStraightOnly, openWorld} from './lib/ways.mjs';
 
 const kRequests = 200;
@@ -61,7 +62,7 @@ async function untilServedBy(world, service, account, seconds) {
     assert.equal((await askAsStranger(world, service, i)).status, 200);
     const served = (await world.mock.records()).at(-1);
     if (served.credential.value === value(service, account) && served.status === 200) return;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await sleep(100);
   }
   assert.fail(`'${account}' did not come back within ${seconds} s`);
 }

@@ -15,6 +15,7 @@ import {block, continuation, data, frame, headers, Http2Raw, kCode, kept, kFlag,
   settings, u32} from './lib/http2_raw.mjs';
 import {startRecorder} from './lib/recorder.mjs';
 import {kRelayKey, startRelay} from './lib/relay.mjs';
+import {sleep} from './lib/waiting.mjs';
 import {kStraightOnly} from './lib/ways.mjs';
 
 const kMiB = 1 << 20;
@@ -24,7 +25,6 @@ const kGet = fieldsOf('GET', '/api/v1/files/a');
 const kStalled = fieldsOf('GET', '/api/v1/files/stalled');
 const kPost = fieldsOf('POST', '/api/v1/files');
 const idOf = (i) => 2 * i + 1;
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** The most that the process has held since forget() (Linux: the high-water mark can be set back). */
 function memoryOf(pid) {

@@ -14,6 +14,7 @@ import {askFor, json, kDialects} from './lib/asking.mjs';
 import {startMock} from './lib/mock.mjs';
 import {run} from './lib/process.mjs';
 import {kRelayBinary, kRelayKey, startRelay} from './lib/relay.mjs';
+import {sleep, until} from './lib/waiting.mjs';
 import {assertNothingSecretIn, kStraightOnly} from './lib/ways.mjs';
 import {ask1, eventsOf, Http1, request1, within} from './lib/wire.mjs';
 
@@ -21,7 +22,6 @@ const kRounds = process.env.RELAY_LONG ? 50 : 5;
 const kStreams = 50;
 const kMost = 230;  // exchanges a round: the ledger names 256 models a run, and each exchange has one of its own
 
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const claudeRequest = (model, stream) => ['/api/v1/messages', kDialects.claude.headers, {...kDialects.claude.body, model, stream}];
 const geminiRequest = (model, stream) => [`/gemini/v1beta/models/${model}:${stream ? 'streamGenerateContent?alt=sse' : 'generateContent'}`,
   kDialects.gemini.headers, kDialects.gemini.body];
@@ -194,13 +194,7 @@ describe('a full disk', {skip: kStraightOnly || (!canMount() && 'no mount namesp
       const health = async () => json(await ask1(relay.port, 'GET', '/health')).status;
       const metric = async (name) => Number((await ask1(relay.port, 'GET', '/metrics')).body.toString().split('\n')
         .find((line) => line.startsWith(`${name} `))?.split(' ').at(-1));
-      const until = async (test, what) => {
-        for (let i = 0; i < 300; ++i) {
-          if (await test()) return;
-          await sleep(50);
-        }
-        assert.fail(`${what}, never\n${relay.log()}`);
-      };
+      const comes = (test, what) => until(test, () => `${what}\n${relay.log()}`);
       const events = (name) => relay.log().split('\n').filter((line) => line.includes(`"${name}"`)).length;
       let asked = 0;
       const ask = async (count) => {
@@ -219,7 +213,7 @@ describe('a full disk', {skip: kStraightOnly || (!canMount() && 'no mount namesp
         for (let i = 0; i < 10_000; ++i) fs.writeSync(fill, Buffer.alloc(512));
       }, {code: 'ENOSPC'});
       fs.closeSync(fill);
-      await until(async () => {
+      await comes(async () => {
         await ask(4);
         return await health() === 'degraded' && events('journal fails') > 0 && events('store fails') > 0;
       }, 'degraded');
@@ -233,9 +227,9 @@ describe('a full disk', {skip: kStraightOnly || (!canMount() && 'no mount namesp
       assert.deepEqual([events('journal fails'), events('store fails')], [1, 1], 'told once');
 
       fs.rmSync(filler);
-      await until(async () => await health() === 'ok', 'ok');
+      await comes(async () => await health() === 'ok', 'ok');
       assert.equal(await metric('relay_state_degraded'), 0);
-      await until(async () => events('journal recovered') === 1 && events('store recovered') === 1, 'the recovery in the log');
+      await comes(async () => events('journal recovered') === 1 && events('store recovered') === 1, 'the recovery in the log');
       await ask(2);
       // What would be left of it by a crash: in another place, since this disk is gone with its process.
       const copy = path.join(folder, 'copy');

@@ -8,6 +8,7 @@ import {describe, it} from 'node:test';
 
 import {askFor, json, kAsk, kClaudeHeaders, kDialects, kTurn} from './lib/asking.mjs';
 import {startRelay} from './lib/relay.mjs';
+import {sleep} from './lib/waiting.mjs';
 import {kStraightOnly, openWorld} from './lib/ways.mjs';
 import {ask1, ask2, connect2, Http1, request1} from './lib/wire.mjs';
 
@@ -53,7 +54,7 @@ async function arrivals(mock, count, criteria = {}) {
   for (let i = 0; ; ++i) {
     const {length} = await mock.records({...criteria, count, wait: 1});
     if (length >= count || i === 500) return length;
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await sleep(10);
   }
 }
 
@@ -64,7 +65,7 @@ async function assertSpread(port) {
     const open = [...metrics.matchAll(/^relay_client_connections\{worker="\d+"\} (\d+)/gm)].map(([, count]) => Number(count));
     if (open.filter((count) => count > 1).length > 1) return;
     assert.equal(i < 30, true, `connections of several workers: ${open}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await sleep(100);
   }
 }
 
@@ -149,7 +150,7 @@ describe('waiting in turn', {skip: kStraightOnly}, () => {
       holder.send(request1('POST', kMessages, headersOf('w', {'x-mock-fault': 'stall-before-head'}), JSON.stringify(kTurn)));
       await arrivals(world.mock, 1);
       waits.send(request1('POST', kMessages, headersOf('w'), JSON.stringify(kTurn)));
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      await sleep(200);
       assert.equal(waits.soFar('POST'), null);
       const [answer] = await Promise.all([waits.response('POST'), world.relay.stop()]);
       assert.deepEqual([answer.status, json(answer).error.type], [503, 'overloaded_error']);
@@ -293,20 +294,20 @@ describe('memory for bodies', {skip: kStraightOnly}, () => {
       return client;
     };
     const holds = await begin();
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await sleep(200);
     const text = JSON.stringify({...kTurn, system: 'x'.repeat(2000)});
     let served = false;
     const waits = askFor(world, 'claude', {body: text, unstreamed: true}).then((answer) => {
       served = true;
       return answer;
     });
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await sleep(500);
     assert.equal(served, false);
     holds.destroy();
     assert.equal((await waits).status, 200);
 
     const holdsOn = await begin();
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await sleep(200);
     const started = Date.now();
     const late = await askFor(world, 'claude', {body: text, unstreamed: true});
     const age = Date.now() - started;

@@ -10,6 +10,7 @@ import {describe, it} from 'node:test';
 import {askFor, kDialects} from './lib/asking.mjs';
 import {freePort, startProxy} from './lib/proxies.mjs';
 import {kAccounts} from './lib/relay.mjs';
+import {until} from './lib/waiting.mjs';
 import {kStraightOnly, openWorld} from './lib/ways.mjs';
 
 const kUser = 'alice';
@@ -38,7 +39,7 @@ async function metricsOf(world) {
 
 /** That the log names the cause, soon (it is written beside the loop), and no password. */
 async function assertLogged(world, cause) {
-  for (let i = 0; i < 200 && !cause.test(world.relay.log()); ++i) await new Promise((resolve) => setTimeout(resolve, 10));
+  await until(() => cause.test(world.relay.log()), () => `${cause}\n${world.relay.log()}`, 5000);
   const log = world.relay.log();
   assert.match(log, cause);
   for (const password of Object.values(kPasswords)) {

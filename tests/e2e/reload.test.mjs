@@ -16,6 +16,7 @@ import {startMock} from './lib/mock.mjs';
 import {poisonous} from './lib/poison.mjs';
 import {run} from './lib/process.mjs';
 import {kAccounts, kRelayBinary, kRelayKey, relayYaml, startRelay} from './lib/relay.mjs';
+import {sleep} from './lib/waiting.mjs';
 import {assertNothingSecretIn, kStraightOnly} from './lib/ways.mjs';
 import {ask1, ask2, connect2, eventsOf, Http1, request1, sha256, within} from './lib/wire.mjs';
 
@@ -23,7 +24,6 @@ const kReloads = process.env.RELAY_LONG ? 1000 : 100;
 const kStreams = 200;
 const kBob = `cr_${'b0'.repeat(32)}`;
 
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 function makeCertificate(folder, name) {
   const [cert, key] = [path.join(folder, 'front.pem'), path.join(folder, 'front-key.pem')];

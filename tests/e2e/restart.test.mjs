@@ -8,6 +8,7 @@ import {describe, it} from 'node:test';
 
 import {askFor, json, kClaudeHeaders} from './lib/asking.mjs';
 import {kAccounts, startRelay} from './lib/relay.mjs';
+import {sleep} from './lib/waiting.mjs';
 import {kStraightOnly, openWorld} from './lib/ways.mjs';
 
 const kMinuteKey = 'cr_of_minute_0123456789';
@@ -16,7 +17,7 @@ const kFlushMs = 1600;
 const kEnds = {
   SIGTERM: async (relay) => assert.deepEqual(await relay.stop(), {code: 0, signal: null}),
   SIGKILL: async (relay) => {
-    await new Promise((resolve) => setTimeout(resolve, kFlushMs));
+    await sleep(kFlushMs);
     relay.child.kill('SIGKILL');
     await relay.child.ended;
   },

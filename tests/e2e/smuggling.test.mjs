@@ -14,6 +14,7 @@ import {startRecorder} from './lib/recorder.mjs';
 import {kAccounts, kRelayKey, startRelay} from './lib/relay.mjs';
 import {assertNothingSecretIn, kStraightOnly} from './lib/ways.mjs';
 import {block, data, headers, Http2Raw} from './lib/http2_raw.mjs';
+import {sleep} from './lib/waiting.mjs';
 import {Http1, request1} from './lib/wire.mjs';
 
 const kRest = `Host: relay.test\\r\\nx-api-key: ${kRelayKey}\\r\\n`;
@@ -260,7 +261,7 @@ suite('smuggling: answers by HTTP/1.1', {}, (box) => {
   }
 
   async function untilEnded(connections, what) {
-    for (let i = 0; i < 200 && connections.some(({ended}) => ended === null); ++i) await new Promise((resolve) => setTimeout(resolve, 10));
+    for (let i = 0; i < 200 && connections.some(({ended}) => ended === null); ++i) await sleep(10);
     assert.deepEqual(connections.map(({ended}) => ended === null), connections.map(() => false), `${what}: a connection stays open`);
   }
 

@@ -10,6 +10,7 @@ import {after, before, describe, it} from 'node:test';
 
 import {Random, randomText} from '../support/mock/generated.mjs';
 import {kRelayKey} from './lib/relay.mjs';
+import {sleep} from './lib/waiting.mjs';
 import {kStraightOnly, openWorld} from './lib/ways.mjs';
 import {ask2, connect2, Http1, request1, sha256, within} from './lib/wire.mjs';
 
@@ -213,14 +214,14 @@ for (const upstream of ['HTTP/1.1', 'HTTP/2']) {
             const bytes = sent.reduce((sum, {responseBytes}) => sum + responseBytes, 0);
             if (sent.length === count && bytes === before) return bytes;
             before = bytes;
-            await new Promise((resolve) => setTimeout(resolve, 300));
+            await sleep(300);
           }
           throw new Error('the upstream is still being read');
         };
         await world.upstream.reset();
         // What the first ones make the allocator keep is not theirs.
         for (const release of await Promise.all(['warm-1', 'warm-2', 'warm-3', 'warm-4'].map(stall))) {
-          await new Promise((resolve) => setTimeout(resolve, 300));
+          await sleep(300);
           release();
         }
         await world.upstream.records({count: 4, path: kMessages});
@@ -263,7 +264,7 @@ async function fetchSlowly(url, options) {
     bytes += chunk.length;
     if (bytes < pause) continue;
     pause += 20e6;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await sleep(50);
   }
   return {bytes, sha256: hash.digest('hex')};
 }

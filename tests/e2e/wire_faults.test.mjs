@@ -10,6 +10,7 @@ import {after, before, describe, it} from 'node:test';
 
 import {askFor, json, kDialects} from './lib/asking.mjs';
 import {kAccounts} from './lib/relay.mjs';
+import {sleep} from './lib/waiting.mjs';
 import {kStraightOnly, openWorld} from './lib/ways.mjs';
 import {ask2, connect2, eventsOf, Http1, request1, sha256} from './lib/wire.mjs';
 
@@ -127,7 +128,7 @@ for (const service of Object.keys(kDialects)) {
       for (let i = 0; i < 6; ++i) {
         const answer = await askFor(world, service, {headers: {'x-mock-fault': i % 2 ? 'close' : 'close-idle'}});
         assert.deepEqual([answer.status, dialect.isWhole(answer.body)], [200, true]);
-        if (i % 2 === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+        if (i % 2 === 0) await sleep(20);
       }
       // One that the mock took in the moment of its closing is not answered, and is asked again.
       assert.equal((await world.mock.records()).filter(({status, finished}) => status === 200 && finished).length, 6);

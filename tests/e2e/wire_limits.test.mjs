@@ -14,12 +14,12 @@ import {json, kDialects} from './lib/asking.mjs';
 import {headers, Http2Raw} from './lib/http2_raw.mjs';
 import {startRecorder} from './lib/recorder.mjs';
 import {kRelayKey, startRelay} from './lib/relay.mjs';
+import {sleep, until} from './lib/waiting.mjs';
 import {kStraightOnly, openWorld} from './lib/ways.mjs';
 import {ask1, Http1, request1, within} from './lib/wire.mjs';
 
 const kMiB = 1 << 20;
 const kKey = {'x-api-key': kRelayKey};
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const assertBetween = (ms, least, most, what) => assert.equal(ms >= least && ms <= most, true, `${what}: ${Math.round(ms)} ms`);
 const memoryOf = (pid) => Number(/^Rss:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]) * 1024;
 /** Seconds of processor time that a process has used. */
@@ -53,10 +53,6 @@ function suite(title, settings, tests) {
     });
     tests(box);
   });
-}
-
-async function until(test, what, ms = 5000) {
-  for (const end = Date.now() + ms; !test(); await sleep(10)) assert.equal(Date.now() < end, true, what);
 }
 
 suite('time of a client of HTTP/1', {limits: 'header-timeout: 2s, body-timeout: 3s, body-idle: 1s, write-stall: 2s, idle-timeout: 2s'}, (box) => {
@@ -297,7 +293,7 @@ suite('a client that is gone', {keyLimits: 'concurrency: 1'}, (box) => {
     it(`R32: ${how} frees the upstream and its place within a second`, {timeout: 20_000}, async () => {
       const client = await box.connect();
       client.send(request1('GET', '/api/v1/files/stalled', kKey));
-      await until(() => box.stalled() === 1, 'the upstream has it');
+      await until(() => box.stalled() === 1, 'the upstream has it', 5000);
       leave(client);
       await until(() => box.stalled() === 0, 'the upstream still waits', 1000);
       const next = await ask1(box.relay.port, 'GET', '/api/v1/files/a', {headers: kKey});

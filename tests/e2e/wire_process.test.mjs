@@ -10,6 +10,7 @@ import {describe, it} from 'node:test';
 import {askFor, json, kDialects} from './lib/asking.mjs';
 import {run} from './lib/process.mjs';
 import {kRelayBinary, kRelayKey} from './lib/relay.mjs';
+import {sleep} from './lib/waiting.mjs';
 import {kStraightOnly, openWorld} from './lib/ways.mjs';
 import {ask1, ask2, connect2, eventsOf, Http1, request1, within} from './lib/wire.mjs';
 
@@ -56,7 +57,7 @@ describe('draining on SIGTERM', {skip: kStraightOnly}, () => {
     terminate(world);
     await within(5000, goneAway, 'GOAWAY');
     await idle.end('an idle connection', 5000);
-    for (let i = 0; i < 100 && !(await refused(world.relay.port)); ++i) await new Promise((resolve) => setTimeout(resolve, 20));
+    for (let i = 0; i < 100 && !(await refused(world.relay.port)); ++i) await sleep(20);
     assert.equal(await refused(world.relay.port), true, 'a new connection');
     for (const [i, service] of ['claude', 'gemini'].entries()) {
       const answer = await streams[i].response('POST');
@@ -109,7 +110,7 @@ describe('draining on SIGTERM', {skip: kStraightOnly}, () => {
   it('R39: stops at once at a second SIGTERM', () => inWorld({drain: '60s'}, async (world) => {
     await openStream(world, 'claude', 'stall-mid-stream');
     terminate(world);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await sleep(300);
     assert.equal(world.relay.child.exitCode, null, 'it waits for the stream');
     terminate(world);
     await end(world, 5000);
@@ -163,7 +164,7 @@ describe('what the relay tells', {skip: kStraightOnly}, () => {
     for (let i = 0; i < 50 && !(row?.requests > 0); ++i) {
       const told = await world.relay.command('usage', '--json');
       row = JSON.parse(told.stdout).total;
-      if (!(row.requests > 0)) await new Promise((resolve) => setTimeout(resolve, 20));
+      if (!(row.requests > 0)) await sleep(20);
     }
     assert.deepEqual([row.requests, row.input_tokens, row.estimated], [1, 29, 1]);
   }));
@@ -183,7 +184,7 @@ describe('what the relay tells', {skip: kStraightOnly}, () => {
       {headers: {'content-type': 'application/json'}, body: JSON.stringify({contents: [{role: 'user', parts: [{text: 'Grüß Gott'}]}]})});
     assert.equal(answer.status, 200);
     const id = answer.headers['x-relay-request-id'];
-    for (let i = 0; i < 50 && !world.relay.log().includes(id); ++i) await new Promise((resolve) => setTimeout(resolve, 20));
+    for (let i = 0; i < 50 && !world.relay.log().includes(id); ++i) await sleep(20);
     const lines = world.relay.log().split('\n').filter((line) => line.trim() !== '').map((line) => JSON.parse(line));
     assert.equal(lines.filter((line) => JSON.stringify(line).includes(id)).length >= 1, true, `no line has ${id}:\n${world.relay.log()}`);
   }));

@@ -7,6 +7,7 @@
 import {parentPort, Worker} from 'node:worker_threads';
 
 import {startRecorder} from './recorder.mjs';
+import {sleep} from './waiting.mjs';
 import {ask1, ask2, connect2, Http1, request1} from './wire.mjs';
 
 /**
@@ -55,7 +56,7 @@ async function useRelay({port, target, headers}) {
       told.slowest = Math.max(told.slowest, performance.now() - begin);
       ++told.requests;
     }
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await sleep(5);
   } while (!stopped);
   connection.destroy();
   session.destroy();

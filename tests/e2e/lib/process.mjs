@@ -6,6 +6,8 @@
 import {spawn} from 'node:child_process';
 import fs from 'node:fs';
 
+import {sleep} from './waiting.mjs';
+
 const running = new Set();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
@@ -62,7 +64,7 @@ export async function serve(command, args, {env, cwd, portFile, stdin}) {
       child.kill('SIGKILL');
       throw new Error(`${command} ${args.join(' ')}: ${over ? 'ended' : 'not ready'}\n${child.out}${child.err}`);
     }
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await sleep(5);
     if (fs.existsSync(portFile)) ports = fs.readFileSync(portFile, 'utf8').match(/\d+/g)?.map(Number) ?? [];
   }
   return {

@@ -9,6 +9,7 @@ import os from 'node:os';
 import path from 'node:path';
 
 import {serve} from './process.mjs';
+import {sleep} from './waiting.mjs';
 
 /** A port that was free a moment ago. */
 export async function freePort() {
@@ -26,7 +27,7 @@ async function untilItListens(port) {
       socket.on('error', () => resolve(false));
     });
     if (there) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await sleep(10);
   }
   throw new Error(`nobody listens on ${port}`);
 }

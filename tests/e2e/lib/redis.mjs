@@ -9,6 +9,7 @@ import net from 'node:net';
 import path from 'node:path';
 
 import {serve} from './process.mjs';
+import {sleep} from './waiting.mjs';
 
 export const kRedisPassword = 'redis-pass-5e5e5e5e';
 
@@ -97,7 +98,7 @@ export async function startRedis({folder}) {
       for (let i = 0; i < 500; ++i) {
         // It listens before it has read its file.
         if (await redis.ask('PING').catch(() => null) === 'PONG') return;
-        await new Promise((resolve) => setTimeout(resolve, 10));
+        await sleep(10);
       }
       throw new Error(`redis-server does not serve:\n${server.log()}`);
     },
@@ -127,7 +128,7 @@ export async function startRedis({folder}) {
       });
       socket.write(command(['MONITOR']));
       await redis.ask('PING');
-      while (!seen.some((line) => line.startsWith('"PING"'))) await new Promise((resolve) => setTimeout(resolve, 5));
+      while (!seen.some((line) => line.startsWith('"PING"'))) await sleep(5);
       seen.length = 0;
       return {seen, stop: () => socket.destroy()};
     },
@@ -151,7 +152,7 @@ export async function startWire(target) {
   const wire = {port: 0, delay: 0, mode: 'pass', connections: 0};
   const carry = (from, to, back) => {
     let chain = Promise.resolve();
-    const waits = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+    const waits = (ms) => sleep(ms);
     from.on('data', (bytes) => {
       const due = Date.now() + wire.delay;
       chain = chain.then(async () => {
