@@ -23,12 +23,31 @@ using Recorded = Facts::Recorded;
 
 struct UsageRecordOptions {};
 
+// Writes the ledger down in the turn in which something ended, before any byte of the turn leaves.
+class LedgerWriter final : public Flushable {
+ public:
+  explicit LedgerWriter(Ledger& ledger) : ledger_(ledger) {}
+  ~LedgerWriter() {
+    if (linked()) ledger_.Write();
+  }
+  void WriteSoon(Loop& loop) {
+    if (!linked()) loop.FlushFirst(*this);
+  }
+  void Flush() override { ledger_.Write(); }
+
+ private:
+  Ledger& ledger_;
+};
+
 void Bind(Fields&, UsageRecordOptions&) {}
 
 class UsageRecordFilter final : public Filter {
  public:
   UsageRecordFilter(const UsageRecordOptions&, const FilterContext& context)
-      : ledger_(context.ledger), prices_(context.prices), metrics_(context.metrics) {}
+      : ledger_(context.ledger),
+        writer_(context.ledger),
+        prices_(context.prices),
+        metrics_(context.metrics) {}
   std::string_view name() const override { return "usage-record"; }
 
   Task<Verdict> OnRequest(Exchange& x) override {
@@ -43,6 +62,7 @@ class UsageRecordFilter final : public Filter {
     } else if (x.facts.recorded == Recorded::kNot && x.meter()->seen()) {
       x.facts.recorded = Recorded::kOpened;
       ledger_.Open(EntryOf(x, false));
+      writer_.WriteSoon(x.loop);
     }
   }
 
@@ -119,6 +139,7 @@ class UsageRecordFilter final : public Filter {
     const double dollars = static_cast<double>(entry.nanodollars) / 1e9;
     std::string_view model = ledger_.CountedAs(entry.model);
     ledger_.Close(std::move(entry));
+    writer_.WriteSoon(x.loop);
     Series& series = SeriesOf(x.route->upstream->provider(), model);
     Add(series.input, usage.input);
     Add(series.output, usage.output);
@@ -158,6 +179,7 @@ class UsageRecordFilter final : public Filter {
   }
 
   Ledger& ledger_;
+  LedgerWriter writer_;
   const Prices& prices_;
   Metrics& metrics_;
   // By model: a chain's cluster has one provider. The names are the ledger's.

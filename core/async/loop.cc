@@ -114,6 +114,11 @@ void Loop::FlushLater(Flushable& item) {
   Wake();
 }
 
+void Loop::FlushFirst(Flushable& item) {
+  flush_.PushFront(item);
+  Wake();
+}
+
 void Loop::Post(std::function<void()> job) {
   {
     std::lock_guard lock(posted_mutex_);

@@ -81,6 +81,8 @@ class Loop {
   void Adopt(std::unique_ptr<Orphan> orphan) { orphans_.PushBack(*orphan.release()); }
   // Flushes in this turn, after all waiters.
   void FlushLater(Flushable& item);
+  // Likewise, and before all that is there to be flushed.
+  void FlushFirst(Flushable& item);
   // Runs `job` on this loop's thread soon. The only door open to other threads.
   void Post(std::function<void()> job);
   bool OnThisThread() const;

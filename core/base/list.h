@@ -55,6 +55,15 @@ class List {
     head_.prev_->next_ = &node;
     head_.prev_ = &node;
   }
+  // Likewise.
+  void PushFront(T& item) {
+    Node& node = item;
+    node.Unlink();
+    node.next_ = head_.next_;
+    node.prev_ = &head_;
+    head_.next_->prev_ = &node;
+    head_.next_ = &node;
+  }
   // Puts `item`, which stands in no list of this Tag, behind the last one that is not after it, so
   // that a sorted list stays sorted.
   template <class Less>

@@ -220,6 +220,7 @@ Result<Unit> Journal::Begin(const EpochImage& image) {
     auto made = std::make_shared<File>(files_, file, folder_);
     if (WriteAll(files_, file, opening)) {
       file_ = std::move(made);
+      lines_.clear();  // the image has them
       trouble_ = 0;
       ++segment_;
       size_ = opening.size();
@@ -236,40 +237,48 @@ Result<Unit> Journal::Begin(const EpochImage& image) {
   return Fail(Party::kRelay, Fault::kInternal, "'" + path + "': " + TextOf(code));
 }
 
-bool Journal::Open(const LedgerEntry& entry, Period period) noexcept {
-  return Append(false, entry, period);
+void Journal::Open(const LedgerEntry& entry, Period period) noexcept {
+  Collect(LineKind::kOpen, entry, period);
 }
 
-bool Journal::Close(const LedgerEntry& entry, Period period) noexcept {
-  return Append(true, entry, period);
+void Journal::Close(const LedgerEntry& entry, Period period) noexcept {
+  Collect(LineKind::kClose, entry, period);
 }
 
-bool Journal::Append(bool closes, const LedgerEntry& entry, Period period) noexcept {
-  if (broken()) return false;
+void Journal::Collect(LineKind kind, const LedgerEntry& entry, Period period) noexcept {
+  if (broken()) return;
   try {
-    line_.clear();
-    AppendLine(line_, closes ? LineKind::kClose : LineKind::kOpen, entry, period);
+    AppendLine(lines_, kind, entry, period);
   } catch (const std::exception&) {
-    trouble_ = ENOMEM;
-    file_ = nullptr;
+    Break(ENOMEM);
+  }
+}
+
+bool Journal::Write() noexcept {
+  if (broken()) return false;
+  if (lines_.empty()) return true;
+  if (!WriteAll(files_, file_->get(), lines_)) {
+    // What was written of the last line is torn; replay drops it. Nothing may follow it in this
+    // file.
+    Break(errno);
     return false;
   }
-  if (WriteAll(files_, file_->get(), line_)) {
-    size_ += line_.size();
-    return true;
-  }
-  trouble_ = errno;
-  // What was written of the line is torn; replay drops it. Nothing may follow it in this file.
+  size_ += lines_.size();
+  lines_.clear();
+  return true;
+}
+
+void Journal::Break(int trouble) noexcept {
+  trouble_ = trouble;
   file_ = nullptr;
-  return false;
+  lines_.clear();
 }
 
 std::vector<std::string> Journal::GoOnAs(std::string epoch) {
   std::vector<std::string> left;
   for (uint64_t segment = oldest_; segment <= segment_; ++segment) left.push_back(NameOf(segment));
   epoch_ = std::move(epoch);
-  file_ = nullptr;
-  trouble_ = 0;
+  Break(0);
   segment_ = 0;
   oldest_ = 1;
   return left;

@@ -47,6 +47,8 @@ class JournalFiles {
 inline constexpr std::string_view kNoFolder = "/dev/null/journal";
 
 // Writes one epoch. Not thread-safe: its owner holds a lock, or is one thread.
+enum class LineKind : uint8_t;
+
 class Journal {
  public:
   static constexpr uint64_t kSegmentBytes = uint64_t{16} << 20;
@@ -61,10 +63,13 @@ class Journal {
   // Begins the next segment with all of `image`. Also the way out after a failed write, since it
   // holds what that lost. On an error, which tells the system's reason, nothing has changed.
   Result<Unit> Begin(const EpochImage& image);
-  // Appends one line with one write. False: it is not there and, until the next Begin, none will
-  // be.
-  bool Open(const LedgerEntry& entry, Period period) noexcept;
-  bool Close(const LedgerEntry& entry, Period period) noexcept;
+  // Collects one line. Where that fails, or the journal is broken already, it is lost as Write
+  // says.
+  void Open(const LedgerEntry& entry, Period period) noexcept;
+  void Close(const LedgerEntry& entry, Period period) noexcept;
+  // Appends what was collected with one write. False: some of it is not there and, until the next
+  // Begin, nothing will be.
+  bool Write() noexcept;
 
   // Goes on as that of another epoch, which the next Begin begins. Of this one no segment is
   // removed any more. → their paths; some may be gone.
@@ -94,7 +99,8 @@ class Journal {
   void Remove(uint64_t segment);
 
  private:
-  bool Append(bool closes, const LedgerEntry& entry, Period period) noexcept;
+  void Collect(LineKind kind, const LedgerEntry& entry, Period period) noexcept;
+  void Break(int trouble) noexcept;
   std::string NameOf(uint64_t segment) const;
 
   std::string folder_;
@@ -107,7 +113,7 @@ class Journal {
   uint64_t oldest_ = 1;  // may still be on disk
   uint64_t size_ = 0;
   uint64_t full_at_ = 0;
-  std::string line_;  // reused
+  std::string lines_;  // collected, not written
 };
 
 // What a journal holds of an epoch that has ended, all of it settled.

@@ -163,6 +163,10 @@ void Ledger::Close(LedgerEntry entry) noexcept {
   }
 }
 
+void Ledger::Write() noexcept {
+  if (books_ != nullptr) books_->Write();
+}
+
 std::string_view Ledger::CountedAs(std::string_view model) noexcept {
   std::lock_guard lock(mutex_);
   try {

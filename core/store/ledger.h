@@ -83,7 +83,7 @@ class Ledger {
   // Days are counted in `zone`.
   explicit Ledger(Zone zone = Zone()) : zone_(std::move(zone)) {}
 
-  // From now on what is opened and closed is also written to `books`, before the call returns.
+  // From now on what is opened and closed is also put into `books`.
   // Before other threads use this; null: no more, after they did. Not owned.
   void WriteTo(LedgerBooks* books) { books_ = books; }
   // Adds what was used before this run, all of it older than what is there. Its models do not count
@@ -92,9 +92,11 @@ class Ledger {
 
   // The upstream has told some usage: should nothing close it, it settles as estimated.
   void Open(LedgerEntry entry) noexcept;
-  // The last word on an exchange, said once, before the bytes that tell the client of the end
-  // leave.
+  // The last word on an exchange, said once.
   void Close(LedgerEntry entry) noexcept;
+  // What this thread has opened and closed outlives the process when this returns. Before the
+  // bytes that tell a client of the end leave; once for all exchanges that end in a loop's turn.
+  void Write() noexcept;
   // The name under which `model` is counted: itself, or "other" once kModels are known. Valid as
   // long as this.
   std::string_view CountedAs(std::string_view model) noexcept;

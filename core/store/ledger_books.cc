@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <functional>
 #include <utility>
@@ -22,8 +23,9 @@ struct LedgerBooks::Book {
   Opened open;
   // Closed and not taken, oldest first; the store keeps no more of them either.
   std::vector<std::shared_ptr<const LedgerEntry>> recent;
-  size_t recent_at = 0;  // where the oldest is, once there are kRecent
-  bool touched = false;  // since the last sync
+  size_t recent_at = 0;                 // where the oldest is, once there are kRecent
+  bool touched = false;                 // since the last sync
+  std::atomic<bool> unwritten = false;  // the journal has collected lines
   bool must_begin = true;
   int sync_trouble = 0;  // until a sync succeeds
 
@@ -85,6 +87,7 @@ void LedgerBooks::Open(LedgerEntry entry, Period period) {
     const DatedEntry& opened = made->second;
     book.journal.Open(opened.entry, opened.period);
     book.touched = true;
+    book.unwritten = true;
     book.open.merge(one);
   }
   Ring();
@@ -100,9 +103,20 @@ void LedgerBooks::Close(std::shared_ptr<const LedgerEntry> entry, Period period)
     opened = book.open.extract(entry->id);
     book.journal.Close(*entry, period);
     book.touched = true;
+    book.unwritten = true;
     book.KeepRecent(entry);
   }
   Ring();
+}
+
+void LedgerBooks::Write() {
+  for (const auto& book : books_) {
+    // Another thread that writes for this one says so only when it is done.
+    if (!book->unwritten) continue;
+    std::lock_guard lock(book->mutex);
+    book->journal.Write();
+    book->unwritten = false;
+  }
 }
 
 // --- The keeper --------------------------------------------------------------------------------
@@ -142,6 +156,7 @@ bool LedgerBooks::Sync() {
     {
       std::lock_guard lock(book->mutex);
       if (!std::exchange(book->touched, false)) continue;
+      book->journal.Write();
       file = book->journal.file();
       segment = book->journal.segment();
     }

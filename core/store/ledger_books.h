@@ -45,6 +45,9 @@ class LedgerBooks {
   // std::bad_alloc: nothing of the entry was kept.
   void Open(LedgerEntry entry, Period period);
   void Close(std::shared_ptr<const LedgerEntry> entry, Period period);
+  // Writes what this thread has opened and closed, that of all threads with one system call a
+  // journal. It is there when this returns.
+  void Write();
 
   // Exchanges that were opened and not closed. From any thread.
   size_t open() const;

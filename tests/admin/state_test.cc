@@ -112,6 +112,7 @@ TEST(State, R38_LosesNothingWhenItIsKilled) {
   killed.services->ledger.Open(EntryOf("a", 1));
   killed.services->ledger.Close(EntryOf("a", 2));
   killed.services->ledger.Open(EntryOf("b", 4));
+  killed.services->ledger.Write();
   // What a disk would have of it, had it ended here.
   CopyJournal(temp.File("data"), temp.File("left"));
   OneRun next(temp.File("left"));
@@ -368,6 +369,7 @@ TEST(State, BringsTheJournalOfAKilledRunToRedis) {
   ASSERT_EQ(killed.Open(), "");
   killed.services->ledger.Close(EntryOf("a", 2));
   killed.services->ledger.Open(EntryOf("b", 4));
+  killed.services->ledger.Write();
   CopyJournal(temp.File("data"), temp.File("left"));
   OneRun next(temp.File("left"), RedisBlock(server));
   ASSERT_EQ(next.Open(), "");

@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/store/ledger_books.h"
+#include "tests/core/store/full_disk.h"
+#include "tests/core/store/temp_folder.h"
 #include "tests/support/cancel_everywhere.h"
 #include "tests/support/exchange_fixture.h"
 
@@ -90,8 +93,14 @@ TEST_F(UsageRecordTest, RecordsAWholeStreamOnce) {
 
 TEST_F(UsageRecordTest, ClosesBeforeTheClientLearnsOfTheEnd) {
   auto world = Streaming();
+  TempFolder temp;
+  FullDisk disk;
+  LedgerBooks books(temp.File("journal"), "run", 1, disk);
+  ASSERT_TRUE(books.Begin());
+  world->ledger.WriteTo(&books);
   Event(*world, kStart);
   Event(*world, kUsage);
+  const int before = disk.writes;
   // Step by step: whenever the client has the end, the ledger has it already.
   world->upstream.calls.back()->vendor->Send(ScriptedUpstream::Piece(kStop));
   bool seen = false;
@@ -103,10 +112,13 @@ TEST_F(UsageRecordTest, ClosesBeforeTheClientLearnsOfTheEnd) {
     }
     bool on_its_way = world->line().in_flight(MemoryLine::kClient) > 0;
     seen = world->client().text.find("message_stop") != std::string::npos;
-    if (on_its_way || seen) EXPECT_EQ(TotalsOf(*world).requests, 1);
+    if (!on_its_way && !seen) continue;
+    EXPECT_EQ(TotalsOf(*world).requests, 1);
+    EXPECT_EQ(disk.writes, before + 1) << "and so has the journal";
   }
   EXPECT_TRUE(seen);
   EXPECT_NE(world->exchange(), nullptr);  // the vendor has not ended its answer
+  world->ledger.WriteTo(nullptr);
 }
 
 TEST_F(UsageRecordTest, RecordsAJsonAnswer) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <functional>
 #include <string>
 #include <thread>
 
@@ -143,6 +144,31 @@ TEST_F(LoopTest, AnEventWakesInOrderAndADeadlineEndsTheWait) {
   EXPECT_EQ(log, "late ");  // only the loop resumes
   loop.Turn();
   EXPECT_EQ(log, "late woken ");
+}
+
+struct LoggedFlush final : Flushable {
+  LoggedFlush(std::string name, std::string& to) : word(std::move(name)), log(to) {}
+  void Flush() override {
+    log += word;
+    if (then) then();
+  }
+  std::string word;
+  std::string& log;
+  std::function<void()> then;
+};
+
+TEST_F(LoopTest, FlushesFirstWhatHasToBeThereBeforeAnythingLeaves) {
+  std::string log;
+  LoggedFlush a("a", log);
+  LoggedFlush b("b", log);
+  LoggedFlush first("1", log);
+  loop.FlushLater(a);
+  loop.FlushLater(b);
+  loop.FlushFirst(first);
+  // Also where a flush brings it about.
+  a.then = [&] { loop.FlushFirst(first); };
+  loop.Turn();
+  EXPECT_EQ(log, "1a1b");
 }
 
 TEST_F(LoopTest, GravesAreEmptiedBeforeWaitersAreResumed) {

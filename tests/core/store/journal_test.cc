@@ -35,6 +35,17 @@ void Write(const std::string& path, std::string_view bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
 }
 
+// Writes a line of its own. False: it is not there.
+bool Open(Journal& journal, const LedgerEntry& entry, Period period) {
+  journal.Open(entry, period);
+  return journal.Write();
+}
+
+bool Close(Journal& journal, const LedgerEntry& entry, Period period) {
+  journal.Close(entry, period);
+  return journal.Write();
+}
+
 // The one epoch of a folder.
 ReplayedEpoch ReplayOf(const std::string& folder) {
   auto replayed = ReadJournals(folder);
@@ -54,7 +65,7 @@ TEST(Journal, GivesBackEveryFieldOfAnEntry) {
   entry.usage.us_only = true;
   entry.usage.estimated = true;
   entry.guessed_price = true;
-  ASSERT_TRUE(journal.Close(entry, TestPeriod(entry)));
+  ASSERT_TRUE(Close(journal, entry, TestPeriod(entry)));
 
   ReplayedEpoch replayed = ReplayOf(temp.path());
   EXPECT_EQ(replayed.epoch, "e-0");
@@ -97,12 +108,12 @@ TEST(Journal, SettlesWhatWasOpenedAndNotClosedAsEstimatedOnce) {
   ASSERT_TRUE(journal.Begin({}));
   LedgerEntry entry = TestEntry("closed", 1);
   Period period = TestPeriod(entry);
-  journal.Open(entry, period);
-  journal.Open(TestEntry("open", 10), period);
-  journal.Open(TestEntry("open", 20), period);  // more has become known
-  journal.Close(entry, period);
-  journal.Close(entry, period);  // the caller's mistake, or a line doubled by a disk
-  journal.Open(entry, period);   // must not begin anew
+  Open(journal, entry, period);
+  Open(journal, TestEntry("open", 10), period);
+  Open(journal, TestEntry("open", 20), period);  // more has become known
+  Close(journal, entry, period);
+  Close(journal, entry, period);  // the caller's mistake, or a line doubled by a disk
+  Open(journal, entry, period);   // must not begin anew
 
   ReplayedEpoch replayed = ReplayOf(temp.path());
   EXPECT_EQ(replayed.unclosed, 1U);
@@ -127,10 +138,10 @@ TEST(Journal, LosesNothingAndDoublesNothingWhereverItIsCutOff) {
     Journal journal(temp.path(), "e-0");
     ASSERT_TRUE(journal.Begin({before.All(), {{TestEntry("carried", 100), period}}}));
     for (int64_t i = 0; i < 4; ++i) {
-      journal.Open(TestEntry("x" + std::to_string(i), 1), period);
-      if (i % 2 == 0) journal.Close(TestEntry("x" + std::to_string(i), 10), period);
+      Open(journal, TestEntry("x" + std::to_string(i), 1), period);
+      if (i % 2 == 0) Close(journal, TestEntry("x" + std::to_string(i), 10), period);
     }
-    journal.Close(TestEntry("carried", 200), period);
+    Close(journal, TestEntry("carried", 200), period);
   }
   const std::string whole = Read(temp.File("e-0.1"));
   const size_t opening = whole.find(R"({"line":"begin"})") + 17;
@@ -181,7 +192,7 @@ TEST(Journal, FallsBackWhereverTheNextSegmentsOpeningIsCutOff) {
   {
     Journal journal(temp.path(), "e-0");
     ASSERT_TRUE(journal.Begin({}));
-    journal.Close(entry, TestPeriod(entry));
+    Close(journal, entry, TestPeriod(entry));
     rows.Add(entry, TestPeriod(entry));
     ASSERT_TRUE(journal.Begin({rows.All(), {{TestEntry("2", 1), TestPeriod(entry)}}}));
   }
@@ -203,7 +214,7 @@ TEST(Journal, StepsOverADamagedLineAndSaysSo) {
     ASSERT_TRUE(journal.Begin({}));
     for (int i = 0; i < 3; ++i) {
       LedgerEntry entry = TestEntry(std::to_string(i), 1);
-      journal.Close(entry, TestPeriod(entry));
+      Close(journal, entry, TestPeriod(entry));
     }
   }
   const std::string whole = Read(temp.File("e-0.1"));
@@ -290,8 +301,35 @@ TEST(Journal, WritesOnThroughInterruptsAndShortWrites) {
   ASSERT_TRUE(journal.Begin({}));
   LedgerEntry entry = TestEntry("1", 3);
   disk.interrupts = 3;
-  EXPECT_TRUE(journal.Close(entry, TestPeriod(entry)));
+  EXPECT_TRUE(Close(journal, entry, TestPeriod(entry)));
   EXPECT_EQ(SumOf(ReplayOf(temp.path()).rows).input, 3);
+}
+
+TEST(Journal, WritesWhatWasCollectedWithOneCall) {
+  TempFolder temp;
+  FullDisk disk;
+  Journal journal(temp.path(), "e-0", disk);
+  ASSERT_TRUE(journal.Begin({}));
+  disk.writes = 0;
+  LedgerRows rows;
+  for (int i = 0; i < 5; ++i) {
+    LedgerEntry entry = TestEntry(std::to_string(i), 1);
+    journal.Open(entry, TestPeriod(entry));
+    journal.Close(entry, TestPeriod(entry));
+    rows.Add(entry, TestPeriod(entry));
+  }
+  EXPECT_EQ(SumOf(ReplayOf(temp.path()).rows).input, 0) << "nothing is there before Write";
+  EXPECT_TRUE(journal.Write());
+  EXPECT_TRUE(journal.Write()) << "there is nothing more";
+  EXPECT_EQ(disk.writes, 1U);
+  EXPECT_EQ(SumOf(ReplayOf(temp.path()).rows).input, 5);
+  // What the next segment's opening counts is not told again behind it.
+  LedgerEntry last = TestEntry("last", 10);
+  journal.Close(last, TestPeriod(last));
+  rows.Add(last, TestPeriod(last));
+  ASSERT_TRUE(journal.Begin({rows.All(), {}}));
+  EXPECT_TRUE(journal.Write());
+  EXPECT_EQ(SumOf(ReplayOf(temp.path()).rows).input, 15);
 }
 
 // Whatever room a disk has left, what the journal says it has is there, and the next segment makes
@@ -310,8 +348,8 @@ TEST(Journal, DegradesOnAFullDiskAndComesBackWithNothingLost) {
     bool begun = journal.Begin({}).has_value();
     EXPECT_EQ(journal.broken(), !begun);
     EXPECT_EQ(journal.trouble(), begun ? 0 : ENOSPC);
-    bool had_first = journal.Close(first, period);
-    bool had_second = journal.Close(second, period);
+    bool had_first = Close(journal, first, period);
+    bool had_second = Close(journal, second, period);
     rows.Add(first, period);
     rows.Add(second, period);
     EXPECT_EQ(journal.broken(), !had_second);
@@ -327,7 +365,7 @@ TEST(Journal, DegradesOnAFullDiskAndComesBackWithNothingLost) {
     ASSERT_TRUE(journal.Begin({rows.All(), {}}));
     EXPECT_FALSE(journal.broken());
     EXPECT_EQ(journal.trouble(), 0);
-    EXPECT_TRUE(journal.Close(TestEntry("3", 4), period));
+    EXPECT_TRUE(Close(journal, TestEntry("3", 4), period));
     EXPECT_EQ(SumOf(ReplayOf(temp.path()).rows).input, 7);
   }
   EXPECT_GT(closes, 10U);
@@ -346,7 +384,7 @@ TEST(Journal, TellsWhatTheSystemSaid) {
   ASSERT_TRUE(journal.Begin({}));
   disk.failure = EIO;
   LedgerEntry entry = TestEntry("1", 1);
-  EXPECT_FALSE(journal.Close(entry, TestPeriod(entry)));
+  EXPECT_FALSE(Close(journal, entry, TestPeriod(entry)));
   EXPECT_EQ(journal.trouble(), EIO);
   EXPECT_FALSE(journal.Begin({}));
   EXPECT_FALSE(std::filesystem::exists(temp.File("e-0.2"))) << "half an opening is left";
@@ -360,7 +398,7 @@ TEST(Journal, GoesOnInAFullSegmentWhenTheNextCannotBegin) {
   LedgerRows rows;
   for (int i = 0; !journal.full(); ++i) {
     LedgerEntry entry = TestEntry(std::to_string(i), 1);
-    ASSERT_TRUE(journal.Close(entry, TestPeriod(entry)));
+    ASSERT_TRUE(Close(journal, entry, TestPeriod(entry)));
     rows.Add(entry, TestPeriod(entry));
     ASSERT_LT(i, 10);
   }
@@ -369,7 +407,7 @@ TEST(Journal, GoesOnInAFullSegmentWhenTheNextCannotBegin) {
   EXPECT_FALSE(journal.broken());
   EXPECT_FALSE(journal.full()) << "not every line tries again";
   LedgerEntry entry = TestEntry("last", 100);
-  EXPECT_TRUE(journal.Close(entry, TestPeriod(entry)));
+  EXPECT_TRUE(Close(journal, entry, TestPeriod(entry)));
   EXPECT_EQ(SumOf(ReplayOf(temp.path()).rows).input, SumOf(rows.All()).input + 100);
 }
 
@@ -403,11 +441,11 @@ TEST(Journal, AgreesWithAModelThroughRandomRunsAndCrashes) {
           LedgerEntry entry = TestEntry("r" + std::to_string(step), n);
           open[entry.id] = {entry, TestPeriod(entry)};
           model.open[entry.id] = n;
-          ASSERT_TRUE(journal.Open(entry, TestPeriod(entry)));
+          ASSERT_TRUE(Open(journal, entry, TestPeriod(entry)));
         } else {
           auto at = std::next(open.begin(), static_cast<long>(random() % open.size()));
           LedgerEntry entry = TestEntry(at->first, n);
-          ASSERT_TRUE(journal.Close(entry, TestPeriod(entry)));
+          ASSERT_TRUE(Close(journal, entry, TestPeriod(entry)));
           rows.Add(entry, TestPeriod(entry));
           model.open.erase(entry.id);
           model.closed[entry.id] = n;

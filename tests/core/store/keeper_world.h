@@ -151,8 +151,14 @@ struct Process {
     ledger.WriteTo(&books);
     keeper->Step();
   }
-  void Open(const std::string& id, int64_t n) { ledger.Open(EntryOf(id, n)); }
-  void Close(const std::string& id, int64_t n) { ledger.Close(EntryOf(id, n)); }
+  void Open(const std::string& id, int64_t n) {
+    ledger.Open(EntryOf(id, n));
+    ledger.Write();
+  }
+  void Close(const std::string& id, int64_t n) {
+    ledger.Close(EntryOf(id, n));
+    ledger.Write();
+  }
   LedgerEntry EntryOf(const std::string& id, int64_t n) const {
     LedgerEntry entry = TestEntry(id, n);
     entry.when = world.clock.Wall();

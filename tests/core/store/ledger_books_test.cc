@@ -18,11 +18,13 @@ namespace {
 void Open(LedgerBooks& books, const std::string& id, int64_t n) {
   LedgerEntry entry = TestEntry(id, n);
   books.Open(entry, TestPeriod(entry));
+  books.Write();
 }
 
 void Close(LedgerBooks& books, const std::string& id, int64_t n) {
   LedgerEntry entry = TestEntry(id, n);
   books.Close(std::make_shared<const LedgerEntry>(entry), TestPeriod(entry));
+  books.Write();
 }
 
 struct Replayed {
@@ -76,6 +78,29 @@ TEST(LedgerBooks, R38_WriteEachLineBeforeTheCallReturns) {
   EXPECT_EQ(Replay(temp.File("journal")).epochs, 2U) << "both books were used";
   EXPECT_EQ(disk.writes, 40 + 20) << "one system call a line";
   EXPECT_EQ(disk.syncs, 0) << "no waiting for the disk";
+}
+
+TEST(LedgerBooks, WriteAllThatATurnBroughtWithOneCallAJournal) {
+  TempFolder temp;
+  FullDisk disk;
+  LedgerBooks books(temp.File("journal"), "run", 2, disk);
+  ASSERT_TRUE(books.Begin());
+  disk.writes = 0;
+  for (int n = 1; n <= 40; ++n) {
+    LedgerEntry entry = TestEntry("req_" + std::to_string(n), 1);
+    books.Open(entry, TestPeriod(entry));
+    books.Close(std::make_shared<const LedgerEntry>(entry), TestPeriod(entry));
+  }
+  EXPECT_EQ(Replay(temp.File("journal")).sum.requests, 0);
+  books.Write();
+  books.Write();
+  EXPECT_EQ(disk.writes, 2);
+  EXPECT_EQ(Replay(temp.File("journal")).sum.requests, 40);
+  // The keeper waits for no writer.
+  LedgerEntry last = TestEntry("last", 1);
+  books.Close(std::make_shared<const LedgerEntry>(last), TestPeriod(last));
+  EXPECT_TRUE(books.Sync());
+  EXPECT_EQ(Replay(temp.File("journal")).sum.requests, 41);
 }
 
 TEST(LedgerBooks, KeepBothLinesOfAnExchangeInOneFileWhateverThreadsWriteThem) {
