@@ -68,6 +68,8 @@ class Presented {
   bool several_ = false;
 };
 
+constexpr NameSet kKeyFields({"x-api-key", "x-goog-api-key", "api-key"});
+
 void TakeFields(Head& head, Presented& presented) {
   std::erase_if(head.fields, [&](const Field& field) {
     if (EqualsIgnoreCase(field.name, "authorization")) {
@@ -76,8 +78,7 @@ void TakeFields(Head& head, Presented& presented) {
       if (bearer && !bearer->starts_with("hf_")) presented.Offer(*bearer);
       return true;
     }
-    if (EqualsIgnoreCase(field.name, "x-api-key") ||
-        EqualsIgnoreCase(field.name, "x-goog-api-key") || EqualsIgnoreCase(field.name, "api-key")) {
+    if (kKeyFields.Has(field.name)) {
       presented.Offer(field.value);
       return true;
     }

@@ -22,10 +22,9 @@ constexpr double kPicoOfDollar = 1e12;
 // Names as they are compared: lower case, from the vendor's own word on ("us.anthropic.claude-…",
 // "models/gemini-…"), with '-' for '.', as some write claude-opus-4.5.
 std::string Plain(std::string_view name, std::string_view vendor) {
+  name.remove_prefix(name.rfind('/') + 1);  // none at all is npos, and one more is 0
   std::string plain = LowerOf(name);
   std::ranges::replace(plain, '.', '-');
-  size_t slash = plain.rfind('/');
-  if (slash != std::string::npos) plain.erase(0, slash + 1);
   size_t word = plain.find(vendor);
   if (word != std::string::npos) plain.erase(0, word);
   return plain;
@@ -48,8 +47,7 @@ bool IsOf(std::string_view name, std::string_view model) {
 
 // The best row for a name: a model before a family, a longer name before a shorter, a later day
 // before an earlier.
-const PriceRow* Best(const std::vector<PriceRow>& rows, std::string_view name,
-                     std::string_view day) {
+const PriceRow* Best(const std::vector<PriceRow>& rows, std::string_view name, int32_t day) {
   const PriceRow* best = nullptr;
   for (const PriceRow& row : rows) {
     bool fits = row.family ? name.find(row.name) != std::string_view::npos : IsOf(name, row.name);
@@ -161,7 +159,11 @@ class PriceReader {
     row.family = object.Find("family").Is(JsonKind::kString);
     row.name = Plain(object.Find(row.family ? "family" : "model").String().value_or(""), vendor);
     if (row.name.empty()) Wrong("a row without model or family");
-    row.from = object.Find("from").String().value_or("");
+    if (std::optional<std::string> from = object.Find("from").String()) {
+      std::optional<int32_t> day = ParseDay(*from);
+      if (!day) Wrong("from must be a day, as 2027-01-01");
+      row.from = day.value_or(row.from);
+    }
     row.prices = ReadPrices(object);
     row.fast_permille = Number(object, "fast", 1000, 1000);
     row.long_above = Number(object, "long-above", 1, 0);
@@ -196,8 +198,7 @@ Cost Prices::Of(const Usage& usage, std::string_view vendor, WallTime when) cons
   if (table != nullptr) {
     std::string name = Plain(usage.model, vendor);
     auto today = std::chrono::floor<std::chrono::days>(when).time_since_epoch().count();
-    std::string day = DayText(static_cast<int32_t>(today));
-    row = Best(table->rows, name, day);
+    row = Best(table->rows, name, static_cast<int32_t>(today));
   }
   TokenPrices prices = unknown_;
   if (row != nullptr) {

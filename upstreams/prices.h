@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
@@ -27,7 +28,7 @@ struct TokenPrices {
 struct PriceRow {
   std::string name;  // of a model, or a part of the names of a family
   bool family = false;
-  std::string from;  // "2027-01-01", UTC; "": always
+  int32_t from = std::numeric_limits<int32_t>::min();  // days since 1970, UTC; least: always
   TokenPrices prices;
   int64_t long_above = 0;  // tokens of the prompt; 0: one price for all
   TokenPrices long_prices;

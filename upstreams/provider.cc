@@ -15,7 +15,7 @@ namespace {
 
 // Never upstream (R51): relay keys in every place they may stand in, cookies, what proxies and
 // platforms add about the client. Lengths and the host are made anew.
-constexpr std::string_view kStaysHere[] = {
+constexpr NameSet kStaysHere({
     "accept-encoding",
     "api-key",
     "authorization",
@@ -33,7 +33,7 @@ constexpr std::string_view kStaysHere[] = {
     "x-goog-api-key",
     "x-ip-token",
     "x-real-ip",
-};
+});
 constexpr std::string_view kFamiliesStayHere[] = {"proxy-",   "x-forwarded-", "cf-",
                                                   "x-relay-", "x-amzn-",      "x-hf-"};
 
@@ -109,9 +109,7 @@ std::optional<WallTime> ParseHttpDate(std::string_view text) {
 }  // namespace
 
 bool EndsHere(std::string_view name) {
-  return IsHopByHop(name) ||
-         std::any_of(std::begin(kStaysHere), std::end(kStaysHere),
-                     [&](std::string_view ours) { return EqualsIgnoreCase(name, ours); }) ||
+  return IsHopByHop(name) || kStaysHere.Has(name) ||
          std::any_of(std::begin(kFamiliesStayHere), std::end(kFamiliesStayHere),
                      [&](std::string_view family) { return StartsWithIgnoreCase(name, family); });
 }
@@ -156,7 +154,7 @@ Head BaseHead(const Exchange& x, const Url& endpoint) {
     bool stays = EndsHere(field.name);
     ForEachToken(named,
                  [&](std::string_view hop) { stays = stays || EqualsIgnoreCase(hop, field.name); });
-    if (!stays) head.Add(field.name, field.value);
+    if (!stays) head.Borrow(field);
   }
   // Usage is read on the way, and a stream is judged by its first event.
   head.Add("accept-encoding", "identity");

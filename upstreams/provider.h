@@ -85,7 +85,8 @@ std::unique_ptr<Provider> MakeProvider(ProviderKind kind, std::vector<AccountRul
 bool EndsHere(std::string_view name);
 // What every upstream request starts from: the client's fields in order, without what ends here
 // (hop-by-hop, credentials, cookies, forwarding marks, Host, Content-Length), and with
-// `accept-encoding: identity`. The target has no `key` in its query.
+// `accept-encoding: identity`. The target has no `key` in its query. Fields are x.request's, which
+// must live as long.
 Head BaseHead(const Exchange& x, const Url& endpoint);
 // The path to send, without the endpoint's own: x.sent_path, an alias put right.
 std::string SentPath(const Exchange& x);

@@ -139,16 +139,16 @@ Buffer Sending::BodyOf(const Call& call) const {
 }
 
 // The head of an answer, on a connection that was used before or on a new one.
-Task<Result<Answer>> Sending::Begin(const Call& call) {
+Task<Result<Answer>> Sending::Begin(Call& call) {
   bool fresh = false;
   while (true) {
     connecting_ = true;
     Buffer body = BodyOf(call);
-    Head head = call.head.Clone();
-    if (!body.empty() || head.method == "POST") head.content_length = body.size();
+    if (!body.empty() || call.head.method == "POST") call.head.content_length = body.size();
     std::shared_ptr<const AccountEndpoint> endpoint(lease().details(), call.endpoint);
-    Result<std::unique_ptr<Stream>> stream = co_await connections_.Open(
-        std::move(endpoint), head, std::move(body), fresh, loop_.Now() + config_.timeouts.connect);
+    Result<std::unique_ptr<Stream>> stream =
+        co_await connections_.Open(std::move(endpoint), call.head, std::move(body), fresh,
+                                   loop_.Now() + config_.timeouts.connect);
     if (!stream) co_return std::unexpected(stream.error());
     connecting_ = false;
     sent_ = loop_.Now();

@@ -43,7 +43,7 @@ class Sending {
   static Attempt LocalAnswer(Reply reply);
   static Attempt WithoutToken(const NoToken& why);
   Task<Attempt> Try(const Account& account);
-  Task<Result<Answer>> Begin(const Call& call);
+  Task<Result<Answer>> Begin(Call& call);
   Task<Attempt> ReadRefusal(Answer answer);
   Task<Attempt> HoldStream(Answer answer, TimePoint content);
   Task<std::expected<Unit, NoAccount>> NextLease();

@@ -95,11 +95,28 @@ std::string_view KeyText(std::string_view text, const JsonField& field) {
   return text.substr(field.key_begin + 1, field.key_end - field.key_begin - 2);
 }
 
+// A number that equal names share.
+uint64_t MarkOf(std::string_view name) {
+  if (name.empty()) return 0;
+  auto byte = [&](size_t at) { return static_cast<unsigned char>(name[at]); };
+  return name.size() * 7 + byte(0) * 3U + byte(name.size() / 2) * 5U + byte(name.size() - 1);
+}
+
 // The place of the second of two fields with one name.
 std::optional<size_t> FindTwin(const JsonIndex& index) {
   std::span<const JsonField> fields = index.fields();
-  bool escaped = std::any_of(fields.begin(), fields.end(),
-                             [](const JsonField& field) { return field.key_escaped; });
+  // Names whose marks all differ have no twin, which is so for nearly all objects.
+  bool escaped = false;
+  bool differ = true;
+  uint64_t marks = 0;
+  for (const JsonField& field : fields) {
+    std::string_view key = KeyText(index.text(), field);
+    uint64_t mark = uint64_t{1} << (MarkOf(key) % 64);
+    differ = differ && (marks & mark) == 0;
+    marks |= mark;
+    escaped = escaped || field.key_escaped;
+  }
+  if (differ && !escaped) return std::nullopt;
   if (!escaped && fields.size() <= kFewFields) {
     for (size_t i = 1; i < fields.size(); ++i) {
       std::string_view key = KeyText(index.text(), fields[i]);

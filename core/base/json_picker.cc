@@ -29,11 +29,12 @@ JsonPaths::JsonPaths(std::initializer_list<Path> paths) {
     steps.keep = path.keep;
     for (std::string_view rest = path.place; !rest.empty();) {
       size_t dot = std::min(rest.find('.'), rest.size());
-      steps.names.push_back(rest.substr(0, dot));
+      assert(steps.count < kMaxSteps);
+      steps.names[steps.count++] = rest.substr(0, dot);
       rest.remove_prefix(std::min(dot + 1, rest.size()));
     }
-    assert(steps.names.size() <= kMaxSteps);
-    most_steps_ = std::max(most_steps_, steps.names.size());
+    ending_[steps.count] |= uint32_t{1} << (paths_.size() - 1);
+    most_steps_ = std::max(most_steps_, steps.count);
     all_ = all_ << 1 | 1;
   }
 }
@@ -43,18 +44,9 @@ uint32_t JsonPaths::AtStep(size_t step, std::string_view name, uint32_t among) c
   uint32_t matching = 0;
   for (uint32_t rest = among; rest != 0; rest &= rest - 1) {
     const Steps& path = paths_[static_cast<size_t>(std::countr_zero(rest))];
-    if (step < path.names.size() && path.names[step] == name) matching |= rest & (~rest + 1);
+    if (step < path.count && path.names[step] == name) matching |= rest & (~rest + 1);
   }
   return matching;
-}
-
-// The first of those that end after so many steps, or kNone.
-size_t JsonPaths::Complete(size_t steps, uint32_t among) const {
-  for (uint32_t rest = among; rest != 0; rest &= rest - 1) {
-    auto path = static_cast<size_t>(std::countr_zero(rest));
-    if (paths_[path].names.size() == steps) return path;
-  }
-  return kNone;
 }
 
 void JsonPicker::Reset() {
@@ -62,7 +54,7 @@ void JsonPicker::Reset() {
   depth_ = 0;
   objects_ = 0;
   picking_ = JsonPaths::kNone;
-  escaped_ = is_name_ = returned_ = false;
+  escaped_ = is_name_ = inside_ = returned_ = false;
   kept_.clear();
 }
 
@@ -99,6 +91,7 @@ std::optional<JsonPicker::Found> JsonPicker::Next(std::string_view& piece) {
 bool JsonPicker::Step(const char*& at, const char* end) {
   switch (where_) {
     case Where::kString: return InString(at, end);
+    case Where::kInside: return FindEnd(at, end);
     case Where::kWord:
       while (at != end && !EndsWord(*at)) ++at;
       return at != end && EndValue();
@@ -108,11 +101,10 @@ bool JsonPicker::Step(const char*& at, const char* end) {
     case Where::kDone:
     case Where::kBroken: return false;
   }
-  char c = *at;
-  if (IsSpace(c) || c == ':') {
-    ++at;
-    return false;
+  while (IsSpace(*at) || *at == ':') {
+    if (++at == end) return false;
   }
+  char c = *at;
   if (c == ',') {
     ++at;
     where_ = in_object() ? Where::kName : Where::kValue;
@@ -130,7 +122,7 @@ bool JsonPicker::Step(const char*& at, const char* end) {
   }
   if (where_ == Where::kName) {
     is_name_ = true;
-    name_.clear();
+    name_size_ = 0;
     where_ = c == '"' ? Where::kString : Where::kBroken;
     ++at;
     return false;
@@ -143,11 +135,12 @@ bool JsonPicker::BeginValue(const char* at) {
   if (depth_ == 0) {
     live_[0] = paths_->all_;
   } else if (depth_ <= paths_->most_steps_) {
-    live_[depth_] =
-        paths_->AtStep(depth_ - 1, in_object() ? std::string_view(name_) : "[]", live_[depth_ - 1]);
-    size_t wanted = paths_->Complete(depth_, live_[depth_]);
-    if (wanted != JsonPaths::kNone && picking_ == JsonPaths::kNone) {
-      picking_ = wanted;
+    std::string_view step = in_object() ? std::string_view(name_.data(), name_size_) : "[]";
+    live_[depth_] = paths_->AtStep(depth_ - 1, step, live_[depth_ - 1]);
+    uint32_t wanted = live_[depth_] & paths_->ending_[depth_];
+    live_[depth_] &= ~wanted;
+    if (wanted != 0 && picking_ == JsonPaths::kNone) {
+      picking_ = static_cast<size_t>(std::countr_zero(wanted));
       picked_depth_ = depth_;
       from_ = at;
       size_ = 0;
@@ -164,9 +157,38 @@ bool JsonPicker::Open(char bracket) {
     where_ = Where::kBroken;
     return false;
   }
+  if (depth_ >= paths_->most_steps_ || live_[depth_] == 0) {
+    outside_ = depth_++;
+    inside_ = true;
+    where_ = Where::kInside;
+    return false;
+  }
   ++depth_;
   objects_ = objects_ << 1 | (bracket == '{' ? 1U : 0U);
   where_ = bracket == '{' ? Where::kName : Where::kValue;
+  return false;
+}
+
+bool JsonPicker::FindEnd(const char*& at, const char* end) {
+  while (at != end) {
+    char c = *at++;
+    if (c == '"') {
+      is_name_ = false;
+      where_ = Where::kString;
+      return false;
+    }
+    if (c == '{' || c == '[') {
+      if (depth_ == kMaxDepth) {
+        where_ = Where::kBroken;
+        return false;
+      }
+      ++depth_;
+    } else if (c == '}' || c == ']') {
+      if (--depth_ > outside_) continue;
+      inside_ = false;
+      return EndValue();
+    }
+  }
   return false;
 }
 
@@ -192,18 +214,23 @@ bool JsonPicker::InString(const char*& at, const char* end) {
     at = quote + 1;
     if (odd) continue;
     if (is_name_) {
-      size_t room = kLongestName - std::min(kLongestName, name_.size());
-      name_.append(begin, std::min(room, static_cast<size_t>(quote - begin)));
+      AddToName(begin, quote);
       where_ = Where::kValue;
       return false;
     }
-    return EndValue();
+    if (!inside_) return EndValue();
+    where_ = Where::kInside;
+    return false;
   }
-  if (is_name_) {
-    size_t room = kLongestName - std::min(kLongestName, name_.size());
-    name_.append(begin, std::min(room, static_cast<size_t>(at - begin)));
-  }
+  if (is_name_) AddToName(begin, at);
   return false;
+}
+
+void JsonPicker::AddToName(const char* from, const char* to) {
+  if (!names_matter()) return;
+  size_t more = std::min(kLongestName - name_size_, static_cast<size_t>(to - from));
+  std::memcpy(name_.data() + name_size_, from, more);
+  name_size_ += more;
 }
 
 bool JsonPicker::EndValue() {

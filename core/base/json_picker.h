@@ -31,13 +31,14 @@ class JsonPaths {
   friend class JsonPicker;
   static constexpr size_t kNone = SIZE_MAX;
   struct Steps {
-    std::vector<std::string_view> names;
+    std::array<std::string_view, kMaxSteps> names;
+    size_t count = 0;
     size_t keep = 0;
   };
   uint32_t AtStep(size_t step, std::string_view name, uint32_t among) const;
-  size_t Complete(size_t steps, uint32_t among) const;
 
   std::vector<Steps> paths_;
+  std::array<uint32_t, kMaxSteps + 1> ending_{};  // by number of steps: the paths with so many
   size_t most_steps_ = 0;
   uint32_t all_ = 0;  // a bit for each path
 };
@@ -70,21 +71,28 @@ class JsonPicker {
  private:
   static constexpr size_t kMaxDepth = 64;
   static constexpr size_t kLongestName = 40;
-  enum class Where : uint8_t { kValue, kName, kBetween, kString, kWord, kDone, kBroken };
+  // kInside: in an object or array in which nothing is wanted, whose end is looked for.
+  enum class Where : uint8_t { kValue, kName, kBetween, kString, kWord, kInside, kDone, kBroken };
 
   bool Step(const char*& at, const char* end);
   bool BeginValue(const char* at);
   bool EndValue();
   bool Open(char bracket);
+  bool FindEnd(const char*& at, const char* end);
   bool InString(const char*& at, const char* end);
   std::optional<Found> Take(const char* behind);
 
   bool stopped() const { return where_ == Where::kDone || where_ == Where::kBroken; }
   bool in_object() const { return depth_ > 0 && (objects_ & 1) != 0; }
 
+  // Whether the name of a field here could be a step of a path.
+  bool names_matter() const { return depth_ <= paths_->most_steps_ && live_[depth_ - 1] != 0; }
+  void AddToName(const char* from, const char* to);
+
   const JsonPaths* paths_;
-  std::string name_;                                       // of the current field, its beginning
-  std::array<uint32_t, JsonPaths::kMaxSteps + 1> live_{};  // by depth: paths that lead here
+  std::array<char, kLongestName> name_{};  // of the current field, its beginning
+  size_t name_size_ = 0;
+  std::array<uint32_t, JsonPaths::kMaxSteps + 1> live_{};  // by depth: paths that lead on from here
   std::string kept_;                                       // the value's bytes in earlier pieces
   const char* from_ = nullptr;                             // the value's beginning in this piece
   size_t picking_ = JsonPaths::kNone;                      // the path whose value this is
@@ -92,9 +100,11 @@ class JsonPicker {
   size_t size_ = 0;                                        // its bytes in earlier pieces
   uint64_t objects_ = 0;                                   // a bit a level: 1 is an object
   size_t depth_ = 0;
+  size_t outside_ = 0;  // of what kInside is in: its depth
   Where where_ = Where::kValue;
   bool escaped_ = false;   // the next byte of the string stands behind a backslash
   bool is_name_ = false;   // the string is a field's name
+  bool inside_ = false;    // the string is somewhere inside
   bool returned_ = false;  // kept_ belongs to what was returned
 };
 

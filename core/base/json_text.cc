@@ -4,8 +4,10 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "core/base/json.h"
+#include "core/base/text.h"
 
 namespace relay {
 namespace {
@@ -42,6 +44,17 @@ bool NeedsEscape(char c) {
   return c == '"' || c == '\\' || c == 0x7f || static_cast<unsigned char>(c) < 0x20;
 }
 
+// Whether it stands between quotes as it is. Without a branch inside: vector instructions.
+bool IsPlain(std::string_view text) {
+  unsigned odd = 0;
+  for (char c : text) {
+    auto byte = static_cast<unsigned char>(c);
+    odd |= static_cast<unsigned>(byte < 0x20) | static_cast<unsigned>(byte >= 0x7f) |
+           static_cast<unsigned>(byte == '"') | static_cast<unsigned>(byte == '\\');
+  }
+  return odd == 0;
+}
+
 void AppendEscaped(std::string& out, char c) {
   static constexpr std::string_view kHex = "0123456789abcdef";
   switch (c) {
@@ -63,6 +76,14 @@ void AppendEscaped(std::string& out, char c) {
 }  // namespace
 
 void AppendJsonString(std::string& out, std::string_view text) {
+  if (IsPlain(text)) {
+    AppendFilled(out, text.size() + 2, [&](char* at) {
+      *at = '"';
+      std::memcpy(at + 1, text.data(), text.size());
+      at[1 + text.size()] = '"';
+    });
+    return;
+  }
   std::string repaired;
   if (!simdjson::validate_utf8(text.data(), text.size())) {
     repaired = Repair(text);

@@ -3,6 +3,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -19,13 +20,14 @@ tm UtcOf(time_t seconds) {
 
 }  // namespace
 
-std::string RandomHex(size_t bytes) {
+std::string RandomHex(size_t bytes, std::string_view prefix) {
   constexpr size_t kPool = 512;
   thread_local std::array<unsigned char, kPool> pool;
   thread_local size_t used = kPool;
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string text;
-  text.reserve(bytes * 2);
+  text.resize(prefix.size() + bytes * 2);
+  char* to = std::ranges::copy(prefix, text.data()).out;
   for (size_t i = 0; i < bytes; ++i) {
     if (used == kPool) {
       // getrandom for up to 256 bytes is never interrupted; without it there is no safe id.
@@ -35,8 +37,8 @@ std::string RandomHex(size_t bytes) {
       used = 0;
     }
     unsigned char byte = pool[used++];
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
+    *to++ = kDigits[byte >> 4];
+    *to++ = kDigits[byte & 15];
   }
   return text;
 }

@@ -34,7 +34,7 @@ Exchange::Exchange(Worker& its_worker, std::unique_ptr<Stream> client, Head head
       loop(its_worker.loop),
       table(its_worker.table),
       explanation(its_worker.explanation),
-      id("req_" + RandomHex(12)),
+      id(RandomHex(12, "req_")),
       request(std::move(head)),
       method(request.method),
       client_(std::move(client)),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "core/exchange/path.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -54,6 +55,10 @@ Result<std::string> Decode(std::string_view path, bool as_sent) {
 
 // Whoever decodes the path, once or again, must find the same segments in it.
 Result<Unit> CheckReadings(std::string_view path) {
+  constexpr std::string_view kRead("%\\\0", 3);
+  bool plain =
+      std::ranges::none_of(kRead, [&](char c) { return path.find(c) != std::string_view::npos; });
+  if (plain && !HasDotSegment(path)) return Unit{};
   std::string last(path);
   for (int reading = 0; reading < kMostReadings; ++reading) {
     if (HasDotSegment(last)) return Malformed("the path has a dot segment");
@@ -72,6 +77,7 @@ Result<std::string> NormalisePath(std::string_view path) {
     return Fail(Party::kClient, Fault::kMalformed, "the path does not begin with '/'");
   }
   if (auto checked = CheckReadings(path); !checked) return std::unexpected(checked.error());
+  if (path.find("//") == std::string_view::npos) return std::string(path);
   std::string out;
   out.reserve(path.size());
   for (char c : path) {

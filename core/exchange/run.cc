@@ -15,18 +15,12 @@ namespace {
 
 // Never to a client: they name the account, or speak of another origin than ours (R51). The length
 // is the codec's to say.
-constexpr std::string_view kStaysHere[] = {"set-cookie",
-                                           "alt-svc",
-                                           "content-length",
-                                           "anthropic-organization-id",
-                                           "strict-transport-security",
-                                           "x-relay-request-id",
-                                           kDecisionField};
+constexpr NameSet kStaysHere({"set-cookie", "alt-svc", "content-length",
+                              "anthropic-organization-id", "strict-transport-security",
+                              "x-relay-request-id", kDecisionField});
 
 bool StaysHere(std::string_view name) {
-  return IsHopByHop(name) ||
-         std::any_of(std::begin(kStaysHere), std::end(kStaysHere),
-                     [&](std::string_view ours) { return EqualsIgnoreCase(name, ours); });
+  return kStaysHere.Has(name) || IsHopByHop(name);
 }
 
 // Claude Code starts with HEAD {base}/api/hello; any quick status will do.
@@ -214,7 +208,7 @@ void Exchange::SendAnswerHead(const Answer& answer) {
     bool stays = StaysHere(field.name);
     ForEachToken(named,
                  [&](std::string_view hop) { stays = stays || EqualsIgnoreCase(hop, field.name); });
-    if (!stays) head.Add(field.name, field.value);
+    if (!stays) head.Borrow(field);
   }
   for (size_t i = entered_; i > 0; --i) route->filters[i - 1]->OnResponseHead(*this, head);
   CompleteHead(head);

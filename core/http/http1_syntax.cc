@@ -27,6 +27,19 @@ size_t SpanOfTable(std::string_view text, const std::array<bool, 256>& table) {
   return n;
 }
 
+constexpr size_t kStep = 16;
+
+// In so many bytes. Without a branch inside, so that the compiler makes vector instructions of it.
+bool HasControl(const unsigned char* bytes) {
+  unsigned char found = 0;
+  for (size_t i = 0; i < kStep; ++i) {
+    unsigned char c = bytes[i];
+    found = static_cast<unsigned char>(found | static_cast<unsigned char>(c < 0x20) |
+                                       static_cast<unsigned char>(c == 0x7f));
+  }
+  return found != 0;
+}
+
 }  // namespace
 
 std::string_view TrimBlanks(std::string_view text) {
@@ -56,20 +69,12 @@ bool IsToken(std::string_view text) {
 }
 
 size_t FindControl(std::string_view text, size_t from) {
-  constexpr size_t kStep = 16;
   const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
   size_t at = from;
-  // Whole steps without a branch inside: the compiler makes vector instructions of this.
-  while (at + kStep <= text.size()) {
-    unsigned char found = 0;
-    for (size_t i = 0; i < kStep; ++i) {
-      unsigned char c = bytes[at + i];
-      found = static_cast<unsigned char>(found | static_cast<unsigned char>(c < 0x20) |
-                                         static_cast<unsigned char>(c == 0x7f));
-    }
-    if (found != 0) break;
-    at += kStep;
-  }
+  while (at + kStep <= text.size() && !HasControl(bytes + at)) at += kStep;
+  // The last step may look at some bytes once more.
+  bool rest = at < text.size() && at + kStep > text.size() && text.size() >= kStep;
+  if (rest && !HasControl(bytes + text.size() - kStep)) return text.size();
   while (at < text.size() && bytes[at] >= 0x20 && bytes[at] != 0x7f) ++at;
   return at;
 }

@@ -3,9 +3,11 @@
 
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <string>
 #include <utility>
 
+#include "core/base/text.h"
 #include "core/http/http1_syntax.h"
 
 namespace relay {
@@ -23,8 +25,15 @@ bool IsOwn(std::string_view name) {
   return IsHopByHop(name) || EqualsIgnoreCase(name, "content-length");
 }
 
+// Grows once: a head has many of these.
 void AppendField(std::string& to, std::string_view name, std::string_view value) {
-  to.append(name).append(": ").append(value).append("\r\n");
+  AppendFilled(to, name.size() + value.size() + 4, [&](char* at) {
+    std::memcpy(at, name.data(), name.size());
+    std::memcpy(at + name.size(), ": ", 2);
+    at += name.size() + 2;
+    std::memcpy(at, value.data(), value.size());
+    std::memcpy(at + value.size(), "\r\n", 2);
+  });
 }
 
 void AppendFields(std::string& to, const Head& head, bool request) {

@@ -109,10 +109,9 @@ Head Head::Clone() const {
   return copy;
 }
 
-bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (LowerOf(a[i]) != LowerOf(b[i])) return false;
+bool SameLetters(const char* a, const char* b, size_t size) {
+  for (size_t i = 0; i < size; ++i) {
+    if (a[i] != b[i] && LowerOf(a[i]) != LowerOf(b[i])) return false;
   }
   return true;
 }
@@ -126,11 +125,9 @@ std::optional<std::string_view> BearerOf(std::string_view authorization) {
 }
 
 bool IsHopByHop(std::string_view name) {
-  static constexpr std::array<std::string_view, 8> kNames = {
-      "connection", "keep-alive",        "proxy-connection", "te",
-      "trailer",    "transfer-encoding", "upgrade",          "http2-settings"};
-  return std::any_of(kNames.begin(), kNames.end(),
-                     [&](std::string_view hop) { return EqualsIgnoreCase(hop, name); });
+  static constexpr NameSet kNames({"connection", "keep-alive", "proxy-connection", "te", "trailer",
+                                   "transfer-encoding", "upgrade", "http2-settings"});
+  return kNames.Has(name);
 }
 
 std::string_view ReasonPhrase(int status) {

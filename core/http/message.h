@@ -71,6 +71,8 @@ class Head {
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
   // Appends, copying both.
   void Add(std::string_view name, std::string_view value);
+  // Appends a field of another head, which must live as long as this one: copies nothing.
+  void Borrow(const Field& field) { fields.push_back(field); }
   // Replaces the first, drops the others of that name; appends when there is none.
   void Set(std::string_view name, std::string_view value);
   void Remove(std::string_view name);
@@ -83,8 +85,36 @@ class Head {
   Arena arena_;
 };
 
-// ASCII, without case.
-bool EqualsIgnoreCase(std::string_view a, std::string_view b);
+// Whether the letters are the same but for their case, of texts of one size.
+bool SameLetters(const char* a, const char* b, size_t size);
+// ASCII, without case. Most pairs that are compared differ in size, which is seen without a call.
+inline bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && SameLetters(a.data(), b.data(), a.size());
+}
+// Names of fields, all lower case and shorter than 64, that are looked for again and again.
+template <size_t kCount>
+class NameSet {
+ public:
+  // `names`: literals.
+  consteval explicit NameSet(const std::string_view (&names)[kCount]) {
+    for (size_t i = 0; i < kCount; ++i) {
+      names_[i] = names[i];
+      sizes_ |= uint64_t{1} << names[i].size();
+    }
+  }
+  // Most names are told apart by their size alone.
+  bool Has(std::string_view name) const {
+    if (name.size() >= 64 || (sizes_ >> name.size() & 1) == 0) return false;
+    for (std::string_view known : names_) {
+      if (EqualsIgnoreCase(known, name)) return true;
+    }
+    return false;
+  }
+
+ private:
+  std::string_view names_[kCount];
+  uint64_t sizes_ = 0;
+};
 // What follows "Bearer" in an Authorization field (RFC 6750 §2.1; the scheme's case is free, RFC
 // 9110 §11.1); nothing for other schemes.
 std::optional<std::string_view> BearerOf(std::string_view authorization);

@@ -4,8 +4,10 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cstring>
 
 #include "core/base/json.h"
+#include "core/base/text.h"
 #include "core/store/crc32c.h"
 
 namespace relay {
@@ -83,9 +85,11 @@ class LineWriter {
 
  private:
   void Name(std::string_view name) {
-    out_ += ",\"";
-    out_ += name;
-    out_ += "\":";
+    AppendFilled(out_, name.size() + 4, [&](char* at) {
+      std::memcpy(at, ",\"", 2);
+      std::memcpy(at + 2, name.data(), name.size());
+      std::memcpy(at + 2 + name.size(), "\":", 2);
+    });
   }
   void Hex(size_t at, uint32_t number) {
     constexpr std::string_view kDigits = "0123456789abcdef";

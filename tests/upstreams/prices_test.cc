@@ -217,6 +217,9 @@ TEST_F(PricesTest, WrongTablesAreRefused) {
   EXPECT_THAT(why(R"({"as-of":"x","vendors":{"v":{"unknown":{"input":1,"output":1},)"
                   R"("models":[{"model":"m","input":1,"output":1,"long-above":5}]}}})"),
               HasSubstr("long"));
+  EXPECT_THAT(why(R"({"as-of":"x","vendors":{"v":{"unknown":{"input":1,"output":1},)"
+                  R"("models":[{"model":"m","from":"soon","input":1,"output":1}]}}})"),
+              HasSubstr("from must be a day"));
 }
 
 }  // namespace

@@ -51,6 +51,13 @@ TEST(JsonPicker, PicksFromTheElementsOfAnArray) {
               ElementsAre("4:1", "4:true", "4:[]"));
 }
 
+TEST(JsonPicker, PassesOverWhatHoldsNothingWanted) {
+  EXPECT_THAT(
+      Pick(R"({"x":{"usage":1,"a}":"}]{[\\\"","b":[["}"],{"model":"m"}]},"usage":{"n":[2]},)"
+           R"("message":{"x":[{"usage":3}],"usage":{"x":{},"n":4}}})"),
+      ElementsAre(R"(0:{"n":[2]})", "1:4"));
+}
+
 TEST(JsonPicker, ComparesWholeNames) {
   EXPECT_THAT(Pick(R"({"usages":1,"usag":2,"us\"age":3,"usage\\":4,"USAGE":5, "usage" : 6 })"),
               ElementsAre("0:6"));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <set>
 #include <thread>
 
@@ -18,6 +19,21 @@ TEST(RandomHex, GivesTwoDigitsAByte) {
     std::string text = RandomHex(bytes);
     EXPECT_EQ(text.size(), 2 * bytes);
     EXPECT_EQ(text.find_first_not_of("0123456789abcdef"), std::string::npos) << text;
+  }
+}
+
+TEST(RandomHex, StandsBehindItsPrefix) {
+  std::string id = RandomHex(12, "req_");
+  EXPECT_EQ(id.size(), 28U);
+  EXPECT_TRUE(id.starts_with("req_"));
+}
+
+TEST(AppendFilled, GrowsByWhatIsAskedForHoweverMuchRoomThereIs) {
+  for (size_t before = 0; before < 70; ++before) {
+    std::string text(before, 'a');
+    text.shrink_to_fit();
+    AppendFilled(text, 9, [](char* at) { std::memset(at, 'b', 9); });
+    EXPECT_EQ(text, std::string(before, 'a') + std::string(9, 'b'));
   }
 }
 

@@ -29,6 +29,21 @@ TEST(Zone, CountsDaysOnItsOwnCalendar) {
   EXPECT_EQ(DayText(new_york->DayOf(At(kNewYear2027 + 5 * 3600 - 1))), "2026-12-31");
 }
 
+TEST(Zone, AnswersForEachZoneAndSecondAlone) {
+  // Asked in turn, so that what one was told last is never taken for the other's.
+  auto tokyo = Zone::Load("Asia/Tokyo");
+  ASSERT_TRUE(tokyo);
+  Zone utc;
+  const WallTime before(std::chrono::seconds(86'400 - 9 * 3600 - 1));
+  const int32_t day = utc.DayOf(before);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(utc.DayOf(before), day);
+    EXPECT_EQ(tokyo->DayOf(before), day);
+    EXPECT_EQ(tokyo->DayOf(before + std::chrono::seconds(1)), day + 1);
+    EXPECT_EQ(utc.DayOf(before + std::chrono::seconds(1)), day);
+  }
+}
+
 TEST(Zone, TellsWhenADayBegins) {
   EXPECT_EQ(Zone().StartOf(1), At(86'400));
   for (const char* name : {"Asia/Shanghai", "Europe/Berlin", "America/Sao_Paulo"}) {
