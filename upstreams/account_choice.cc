@@ -42,37 +42,43 @@ void AddTrouble(const Trouble& trouble, TimePoint now, Bar& bar, TimePoint& gues
   }
 }
 
-// What makes one account better than another that could serve as well: the smaller.
+// By how much use and how much in flight accounts are told apart.
+struct Measure {
+  double half = 0;  // of what the request brings
+  double step = 1;  // shares in flight
+};
+
+// What makes one account better than another that could serve as well: the smaller. With half of
+// what the request brings each is as far over its share when it is taken as it falls below it
+// before: else small accounts, for which that is much, would get more than theirs.
 struct Rank {
-  Rank(const AccountState& state, TimePoint now)
+  Rank(const AccountState& state, const Measure& measure)
       : priority(state.account->priority),
-        load(std::floor(state.in_flight / state.capacity + kRounding)),
-        recent(state.use.value() / state.capacity),
-        anew(AnewAt(state.windows, now)),
+        load(std::floor(state.in_flight / state.capacity / measure.step + kRounding)),
+        recent((state.use.value() + measure.half) / state.capacity),
         used(state.last_used) {}
   auto operator<=>(const Rank&) const = default;
+  bool CarriesAsMuch(const Rank& other) const {
+    return priority == other.priority && load == other.load;
+  }
 
   int priority;
   double load;
   double recent;
-  TimePoint anew;
   uint64_t used;
 
  private:
   // What is a whole number of shares stays one.
   static constexpr double kRounding = 1e-9;
-  // One that is past says nothing.
-  static TimePoint AnewAt(const UsageWindows& windows, TimePoint now) {
-    TimePoint end = windows.five_hours.until;
-    return end <= now ? TimePoint::max() : end;
-  }
 };
 
-Decision::Outcome OutcomeOf(const Rank& rank, const Rank& chosen) {
-  if (rank.priority != chosen.priority) return Decision::Outcome::kPriority;
-  if (rank.load != chosen.load) return Decision::Outcome::kLoad;
-  if (rank.recent == chosen.recent && rank.anew != chosen.anew) return Decision::Outcome::kWindow;
-  return Decision::Outcome::kRecent;
+// When what is left of its window is lost, though at this pace it would not be used up.
+TimePoint LosesAt(const AccountState& state, TimePoint now) {
+  using Seconds = std::chrono::duration<double>;
+  const WindowUse& window = state.windows.five_hours;
+  if (window.until <= now) return TimePoint::max();
+  double left = Seconds(window.until - now) / Seconds(UsageWindows::kFiveHours);
+  return window.used + left < 1 ? window.until : TimePoint::max();
 }
 
 double HalvesIn(Duration time) {
@@ -91,8 +97,8 @@ bool HasOneOf(const Account& account, const std::vector<std::string>& tags) {
 class Chooser {
  public:
   Chooser(std::span<const AccountState> states, const std::optional<SessionAccount>& session,
-          const Wish& wish, TimePoint now)
-      : states_(states), session_(session), wish_(wish), now_(now) {}
+          const Wish& wish, TimePoint now, double brings)
+      : states_(states), session_(session), wish_(wish), now_(now), brings_(brings) {}
 
   std::expected<size_t, NoAccount> Choose() const {
     if (session_ && Suits(BarAt(session_->index))) return session_->index;
@@ -101,6 +107,7 @@ class Chooser {
       Sooner(busy.until, BarAt(session_->index).until);
       return std::unexpected(busy);
     }
+    const Measure measure = MeasureNow();
     NoAccount none;
     std::optional<size_t> best;
     std::optional<size_t> spared;
@@ -116,19 +123,19 @@ class Chooser {
         bool ends = *bar.why == Why::kLimited || *bar.why == Why::kExpired;
         if (ends) Sooner(none.until, bar.until);
       } else if (bar.rests || (wish_.sure && bar.guess)) {
-        if (!guess || RankAt(i) < RankAt(*guess)) guess = i;
+        if (!guess || RankAt(i, measure) < RankAt(*guess, measure)) guess = i;
         Sooner(guess_until, bar.until);
       } else if (bar.spared) {
-        if (!spared || std::tuple(RankAt(i).priority, bar.until) <
-                           std::tuple(RankAt(*spared).priority, spared_until)) {
+        if (!spared ||
+            std::tuple(PriorityOf(i), bar.until) < std::tuple(PriorityOf(*spared), spared_until)) {
           spared = i;
           spared_until = bar.until;
         }
-      } else if (!best || RankAt(i) < RankAt(*best)) {
+      } else if (!best || RankAt(i, measure) < RankAt(*best, measure)) {
         best = i;
       }
     }
-    if (best) return *best;
+    if (best) return AmongEquals(*best, measure);
     if (spared) return *spared;
     // A guess parks nobody where no other can serve; a place that gets free is better.
     if (guess && (!held || wish_.settles)) {
@@ -151,6 +158,7 @@ class Chooser {
       decision.waits_for_own = WaitsForOwn();
     }
     bool own = decision.session == Decision::Session::kKept || decision.waits_for_own;
+    const Measure measure = MeasureNow();
     for (size_t i = 0; i < states_.size(); ++i) {
       if (states_[i].account == nullptr) continue;
       Bar bar = BarAt(i);
@@ -169,7 +177,7 @@ class Chooser {
       } else if (bar.spared && !own) {
         candidate.outcome = Decision::Outcome::kSpared;
       } else {
-        candidate.outcome = own ? Decision::Outcome::kNotOwn : OutcomeOf(RankAt(i), RankAt(*found));
+        candidate.outcome = own ? Decision::Outcome::kNotOwn : OutcomeOf(i, *found, measure);
       }
     }
     return decision;
@@ -177,8 +185,54 @@ class Chooser {
 
  private:
   bool Suits(const Bar& bar) const { return bar.none() && !(wish_.sure && bar.guess); }
+  bool IsReady(const Bar& bar) const { return Suits(bar) && !bar.spared; }
   Bar BarAt(size_t i) const { return BarOf(states_[i], i, wish_, now_); }
-  Rank RankAt(size_t i) const { return Rank(states_[i], now_); }
+  Rank RankAt(size_t i, const Measure& measure) const { return Rank(states_[i], measure); }
+  int PriorityOf(size_t i) const { return states_[i].account->priority; }
+  // One request lasts as long as it is in flight. What a session brings lasts much longer, and
+  // whose requests happen to run just now says little of it, unless it is far too many.
+  Measure MeasureNow() const {
+    Measure measure{.half = brings_ / 2};
+    if (wish_.sticky.empty() || !wish_.generates) return measure;
+    constexpr double kChance = 4;
+    constexpr double kFarOverMean = 1.5;
+    double in_flight = 0;
+    double capacity = 0;
+    for (const AccountState& state : states_) {
+      if (state.account == nullptr) continue;
+      in_flight += state.in_flight;
+      capacity += state.capacity;
+    }
+    measure.step = kChance + kFarOverMean * in_flight / capacity;
+    return measure;
+  }
+  // Of those that carry as much as the best, and are used about as much, whose window loses what is
+  // left of it first.
+  size_t AmongEquals(size_t best, const Measure& measure) const {
+    const Rank least = RankAt(best, measure);
+    TimePoint soonest = LosesAt(states_[best], now_);
+    for (size_t i = 0; i < states_.size(); ++i) {
+      if (states_[i].account == nullptr) continue;
+      const TimePoint loses = LosesAt(states_[i], now_);
+      if (loses >= soonest) continue;
+      const Rank rank = RankAt(i, measure);
+      bool equal = rank.CarriesAsMuch(least) && rank.recent <= least.recent + measure.half;
+      if (!equal || !IsReady(BarAt(i))) continue;
+      soonest = loses;
+      best = i;
+    }
+    return best;
+  }
+  Decision::Outcome OutcomeOf(size_t i, size_t chosen, const Measure& measure) const {
+    const Rank rank = RankAt(i, measure);
+    const Rank best = RankAt(chosen, measure);
+    if (rank.priority != best.priority) return Decision::Outcome::kPriority;
+    if (rank.load != best.load) return Decision::Outcome::kLoad;
+    bool sooner = LosesAt(states_[chosen], now_) < LosesAt(states_[i], now_);
+    // The chosen one itself may be used so much more than the least used.
+    bool equal = rank.recent <= best.recent + measure.half;
+    return sooner && equal ? Decision::Outcome::kWindow : Decision::Outcome::kRecent;
+  }
   // Not for one that may well fail: it would not keep what is waited for. What generates nothing
   // moves no session.
   bool WaitsForOwn() const {
@@ -200,6 +254,7 @@ class Chooser {
   const std::optional<SessionAccount>& session_;
   const Wish& wish_;
   const TimePoint now_;
+  const double brings_;
 };
 
 }  // namespace
@@ -281,8 +336,8 @@ void NoAccount::Add(const NoAccount& other) {
   }
 }
 
-void UseOfLate::Add(TimePoint since, TimePoint now) {
-  value_ += std::exp2(HalvesIn(now - since));
+double UseOfLate::One(TimePoint since, TimePoint now) {
+  return std::exp2(HalvesIn(now - since));
 }
 
 void UseOfLate::Age(Duration by) {
@@ -360,9 +415,9 @@ Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint n
 
 std::expected<size_t, NoAccount> ChooseAccount(std::span<const AccountState> states,
                                                const std::optional<SessionAccount>& session,
-                                               const Wish& wish, TimePoint now,
+                                               const Wish& wish, TimePoint now, double brings,
                                                Decision* decision) {
-  const Chooser chooser(states, session, wish, now);
+  const Chooser chooser(states, session, wish, now, brings);
   std::expected<size_t, NoAccount> found = chooser.Choose();
   if (decision != nullptr) *decision = chooser.Explain(found);
   return found;

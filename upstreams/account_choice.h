@@ -115,9 +115,10 @@ struct Incident {
 // two are compared without asking the time.
 class UseOfLate {
  public:
-  static constexpr Duration kHalf = std::chrono::hours(1);
+  static constexpr Duration kHalf = std::chrono::minutes(30);
   // `since`: of all uses that are compared; it moves on by Age once in a while.
-  void Add(TimePoint since, TimePoint now);
+  static double One(TimePoint since, TimePoint now);
+  void Add(double uses) { value_ += uses; }
   // As if everything had been counted from `by` later on.
   void Age(Duration by);
   double value() const { return value_; }
@@ -183,7 +184,7 @@ struct Decision {
     kPriority,  // another comes first
     kLoad,      // another carries less, each by its capacity
     kRecent,    // another was used less of late, each by its capacity
-    kWindow,    // another's window begins anew sooner
+    kWindow,    // another, about as much used, loses what is left of its window sooner
   };
   struct Candidate {
     std::string name;
@@ -221,7 +222,13 @@ std::string_view NameOf(Decision::Session session);
 
 // The session's account, then priority, then least in flight, then least used of late, both
 // relative to the account's capacity, what is in flight in whole shares: an idle account is no
-// better than one of four shares that carries three; among equals whose window begins anew first.
+// better than one of four shares that carries three; where a session begins or moves, which stays
+// longer than what is in flight, in steps of four shares and one and a half times the mean.
+// Of those that are about equally used, by no more than half of what the request brings to a share,
+// that whose five hours end first, if they leave something over at the pace at which they are used.
+//
+// `brings`: how much the account's use will grow by the request; where a session begins by it, by
+// those that follow, too.
 // An account whose pause-at is reached serves what is new where no other can, that whose window
 // begins anew first; and only after those one that rests by a guess, or is being probed, where none
 // that is full is surer to serve, or the wish waits for none (`settles`). Where the wish would wait
@@ -229,7 +236,7 @@ std::string_view NameOf(Decision::Session session);
 // until then. A decision is filled in where one is given, and changes nothing.
 std::expected<size_t, NoAccount> ChooseAccount(std::span<const AccountState> states,
                                                const std::optional<SessionAccount>& session,
-                                               const Wish& wish, TimePoint now,
+                                               const Wish& wish, TimePoint now, double brings,
                                                Decision* decision = nullptr);
 
 }  // namespace relay

@@ -71,14 +71,25 @@ void AccountPool::ShareLocked() {
   }
 }
 
-void AccountPool::CountUseLocked(State& state, TimePoint now) {
+// Of a session that begins as much more is expected as those of the last hour have brought, each.
+double AccountPool::BringsLocked(const Wish& wish, TimePoint now) const {
+  const double one = UseOfLate::One(use_since_, now);
+  if (wish.sticky.empty() || !wish.generates || sessions_.empty()) return one;
+  return one + use_by_sessions_.value() / static_cast<double>(sessions_.size());
+}
+
+void AccountPool::CountUseLocked(State& state, const Wish& wish, bool begins, TimePoint now) {
   // Long before a double has no room for what doubles every UseOfLate::kHalf.
   constexpr Duration kAge = UseOfLate::kHalf * 256;
   if (now - use_since_ > kAge) {
     for (State& each : states_) each.use.Age(now - use_since_);
+    use_by_sessions_.Age(now - use_since_);
     use_since_ = now;
   }
-  state.use.Add(use_since_, now);
+  const double one = UseOfLate::One(use_since_, now);
+  // All that it brings at once, or all that begin would go where nothing of the others is seen yet.
+  state.use.Add(begins ? BringsLocked(wish, now) : one);
+  if (!wish.sticky.empty()) use_by_sessions_.Add(one);
 }
 
 std::optional<SessionAccount> AccountPool::AccountOfSessionLocked(const Wish& wish,
@@ -92,7 +103,8 @@ std::optional<SessionAccount> AccountPool::AccountOfSessionLocked(const Wish& wi
 
 std::expected<size_t, NoAccount> AccountPool::FindLocked(const Wish& wish, TimePoint now,
                                                          Decision* decision) const {
-  return ChooseAccount(states_, AccountOfSessionLocked(wish, now), wish, now, decision);
+  return ChooseAccount(states_, AccountOfSessionLocked(wish, now), wish, now,
+                       BringsLocked(wish, now), decision);
 }
 
 AccountPool::Choosing AccountPool::ChooseLocked(const Wish& wish, TimePoint now,
@@ -108,7 +120,6 @@ AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, Ti
   choice.guess = BarOf(state, index, wish, now).guess;
   ++state.in_flight;
   state.last_used = ++turn_;
-  if (wish.generates) CountUseLocked(state, now);
   for (Trouble& trouble : state.troubles) {
     bool over = now >= trouble.until && trouble.probe == 0;
     if (over && trouble.Concerns(wish)) {
@@ -120,9 +131,11 @@ AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, Ti
     return own && own->index == index;
   };
   // What does not generate leaves no cache behind for which a session should come here.
+  bool begins = false;
   if (!wish.sticky.empty() && (wish.generates || is_its_own())) {
-    RememberLocked(wish.sticky, choice, now);
+    begins = RememberLocked(wish.sticky, choice, now);
   }
+  if (wish.generates) CountUseLocked(state, wish, begins, now);
   return choice;
 }
 

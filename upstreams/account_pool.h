@@ -246,12 +246,13 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   void Release(size_t index, uint64_t probe);
   void ReleaseLocked(size_t index, uint64_t probe);
   void ShareLocked();
-  void CountUseLocked(State& state, TimePoint now);
+  double BringsLocked(const Wish& wish, TimePoint now) const;
+  void CountUseLocked(State& state, const Wish& wish, bool begins, TimePoint now);
   bool ReportLocked(size_t index, const Judgement& judgement, const Wish& wish);
   void WakeAllLocked();
   // Says in `choice` whether the session may have had another account before, and what it leaves
-  // there.
-  void RememberLocked(const std::string& sticky, Choice& choice, TimePoint now);
+  // there. True: it begins on this account.
+  bool RememberLocked(const std::string& sticky, Choice& choice, TimePoint now);
   void ForgetOldest();
   size_t TakeSlotLocked();
   Session* RestoreSessionLocked(const KeptSession& kept, TimePoint now, WallTime wall);
@@ -284,7 +285,8 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   StateBell* bell_ = nullptr;
   WaitQueue<Ticket> waiting_;
   uint64_t turn_ = 0;
-  TimePoint use_since_;  // of each UseOfLate
+  TimePoint use_since_;        // of each UseOfLate
+  UseOfLate use_by_sessions_;  // by requests that have one
 };
 
 }  // namespace relay

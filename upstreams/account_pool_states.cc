@@ -20,10 +20,11 @@ size_t AccountPool::IndexOfLocked(std::string_view account) {
 
 // --- Sessions ----------------------------------------------------------------------------------
 
-void AccountPool::RememberLocked(const std::string& sticky, Choice& choice, TimePoint now) {
+bool AccountPool::RememberLocked(const std::string& sticky, Choice& choice, TimePoint now) {
   auto [at, fresh] = sessions_.try_emplace(sticky);
   Session& session = at->second;
   const bool moves = !fresh && session.index != choice.index;
+  const bool begins = fresh || moves || now - session.used >= kStickyLife;
   session.moved = session.moved || moves;
   // As if it were forgotten.
   if (now - session.used >= kStickyLife) session.answered = false;
@@ -39,6 +40,7 @@ void AccountPool::RememberLocked(const std::string& sticky, Choice& choice, Time
   while (now - by_use_.front()->used >= kStickyLife) ForgetOldest();
   if (fresh) session.slot = TakeSlotLocked();
   if (changed) changed_sessions_.PushBack(session);
+  return begins;
 }
 
 void AccountPool::NoteAnswered(const AccountLease& lease, bool moved) {

@@ -2,6 +2,7 @@
 // How much of its subscription's windows an account has used, as the vendor says with its answers.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string_view>
 
@@ -19,6 +20,8 @@ struct WindowUse {
 };
 
 struct UsageWindows {
+  static constexpr Duration kFiveHours = std::chrono::hours(5);
+
   WindowUse five_hours;
   WindowUse week;
 

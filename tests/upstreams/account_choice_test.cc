@@ -134,6 +134,83 @@ TEST(AccountChoice, SpreadsWhatComesOneByOneByWeightAndForgets) {
   EXPECT_EQ(counts, (std::map<std::string, int>{{"a", 6}, {"b", 2}}));
 }
 
+TEST(AccountChoice, SpreadsSessionsThatBeginAtOnceByWeight) {
+  std::vector<Account> accounts = {MakeAccount("a"), MakeAccount("b"), MakeAccount("c")};
+  accounts[0].weight = 3;
+  Pool p(std::move(accounts));
+  // One after the other: none of them has shown yet what it brings.
+  std::map<std::string, int> counts;
+  for (int i = 0; i < 50; ++i) ++counts[p.Next(Sticky(std::to_string(i)))];
+  EXPECT_EQ(counts, (std::map<std::string, int>{{"a", 30}, {"b", 10}, {"c", 10}}));
+}
+
+// Uses of a and b, by sessions that stay, and so how much one that begins is expected to bring.
+void UseBy(Asked& p, int sessions, int requests) {
+  for (int n = 0; n < requests; ++n) {
+    for (int i = 0; i < sessions; ++i) p.Next(Sticky("of old " + std::to_string(i)));
+  }
+}
+
+TEST(AccountChoice, ExpectsOfASessionWhatOthersBring) {
+  Asked p({MakeAccount("a"), MakeAccount("b")});
+  UseBy(p, 4, 20);
+  // Two on each. One more there is worth many requests.
+  EXPECT_EQ(p.Next(Sticky("new")), "a");
+  for (int i = 0; i < 12; ++i) EXPECT_EQ(p.Next(), "b");
+  EXPECT_EQ(p.Next(Sticky("newer")), "b");
+}
+
+TEST(AccountChoice, BeginsNoSessionByWhatHappensToBeInFlight) {
+  Asked p({MakeAccount("a"), MakeAccount("b")});
+  UseBy(p, 4, 20);
+  EXPECT_EQ(p.Next(Sticky("new")), "a");
+  Wish on_b;
+  on_b.bound = "b";
+  std::vector<AccountPool::Taken> held;
+  for (int i = 0; i < 3; ++i) held.push_back(p.pool->TryTake(on_b));
+  EXPECT_EQ(WordsOf(p.Ask())["b"], "load") << "one request goes where less is in flight";
+  EXPECT_EQ(WordsOf(p.Ask(Sticky("newer")))["a"], "recent");
+  // Far more is another thing, however long ago it came.
+  while (held.size() < 16) held.push_back(p.pool->TryTake(on_b));
+  p.clock.Advance(std::chrono::hours(30));
+  EXPECT_EQ(WordsOf(p.Ask(Sticky("newer")))["b"], "load");
+}
+
+TEST(AccountChoice, TakesOfAboutEqualsWhoseWindowLosesWhatIsLeft) {
+  Asked p({MakeAccount("a"), MakeAccount("b"), MakeAccount("c")});
+  UseBy(p, 6, 20);
+  for (const char* name : {"a", "a", "b"}) {
+    Wish only;
+    only.bound = name;
+    p.Next(only);
+  }
+  auto note = [&](size_t index, double used, Duration left) {
+    p.pool->NoteWindows(index, {.five_hours = {used, p.clock.Now() + left}, .week = {}});
+  };
+  using std::chrono::hours;
+  using std::chrono::minutes;
+  const Wish begins = Sticky("new");
+  EXPECT_EQ(WordsOf(p.Ask(begins))["c"], "chosen") << "it was used least";
+  note(1, 0.5, hours(2));
+  note(2, 0.2, hours(3));
+  EXPECT_EQ(WordsOf(p.Ask(begins)), (std::map<std::string, std::string>{
+                                        {"a", "window"}, {"b", "chosen"}, {"c", "window"}}));
+  note(0, 0.5, hours(1));
+  EXPECT_EQ(WordsOf(p.Ask(begins))["a"], "chosen");
+  // It will be used up in time, whoever comes.
+  note(0, 0.85, hours(1));
+  EXPECT_EQ(WordsOf(p.Ask(begins))["b"], "chosen");
+  // An end that is past says nothing.
+  p.clock.Advance(hours(2));
+  EXPECT_EQ(WordsOf(p.Ask(begins))["c"], "chosen");
+  // Who has a session more is no equal.
+  note(0, 0.1, minutes(50));
+  EXPECT_EQ(p.Next(begins), "a");
+  EXPECT_EQ(
+      WordsOf(p.Ask(Sticky("newer"))),
+      (std::map<std::string, std::string>{{"a", "recent"}, {"b", "window"}, {"c", "chosen"}}));
+}
+
 TEST(AccountChoice, TakesTheTagsOfTheRouteAndOfTheKey) {
   std::vector<Account> accounts = {MakeAccount("a", 1), MakeAccount("b", 2), MakeAccount("c", 3)};
   accounts[1].tags = {"team", "eu"};
