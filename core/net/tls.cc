@@ -260,6 +260,8 @@ void Tls::ReadPlain() {
         if (inner_eof_) {
           Break(Fault::kTruncated, name_ + " ended the connection without TLS's close_notify");
         }
+        // A session ticket that was read has left OpenSSL with a buffer for an answer to it.
+        SSL_free_buffers(ssl_);
         return;
       case SSL_ERROR_ZERO_RETURN:
         eof_ = true;

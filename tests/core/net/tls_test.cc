@@ -3,8 +3,11 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <openssl/crypto.h>
 #include <openssl/ssl.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 
 #include "core/net/dialer.h"
@@ -30,6 +33,41 @@ std::string Pattern(size_t size) {
   for (size_t i = 0; i < size; ++i) text[i] = static_cast<char>('a' + (i * 7 + i / 251) % 26);
   return text;
 }
+
+// Counts what OpenSSL holds in blocks that are as large as a record: its buffers for reading and
+// writing. Each block of its memory has its size in front.
+struct RecordBuffers {
+  static constexpr size_t kLarge = size_t{16} << 10;
+  static constexpr size_t kFront = 16;
+  static inline int live = 0;
+
+  static void* Allocate(size_t size, const char*, int) {
+    auto* block = static_cast<char*>(std::malloc(kFront + size));
+    if (block == nullptr) return nullptr;
+    std::memcpy(block, &size, sizeof size);
+    if (size >= kLarge) ++live;
+    return block + kFront;
+  }
+  static void Free(void* memory, const char*, int) {
+    if (memory == nullptr) return;
+    if (SizeOf(memory) >= kLarge) --live;
+    std::free(static_cast<char*>(memory) - kFront);
+  }
+  static void* Reallocate(void* memory, size_t size, const char* file, int line) {
+    void* moved = Allocate(size, file, line);
+    if (memory == nullptr || moved == nullptr) return moved;
+    std::memcpy(moved, memory, std::min(size, SizeOf(memory)));
+    Free(memory, file, line);
+    return moved;
+  }
+  static size_t SizeOf(void* memory) {
+    size_t size = 0;
+    std::memcpy(&size, static_cast<char*>(memory) - kFront, sizeof size);
+    return size;
+  }
+  // Only before OpenSSL allocates anything.
+  static inline const bool kCounting = CRYPTO_set_mem_functions(Allocate, Reallocate, Free) == 1;
+};
 
 // A client with OpenSSL's own sockets, for what a well-behaved peer does not do.
 class RawTls {
@@ -164,6 +202,24 @@ TEST_F(TlsTest, CarriesBytesBothWays) {
   WriteText(*server, "pong");
   ASSERT_TRUE(TurnUntil(loop, [&] { return at_client.text == "pong"; }));
   EXPECT_TRUE(server->peer().starts_with("127.0.0.1:"));
+}
+
+TEST_F(TlsTest, AnIdleConnectionHoldsNoRecordBuffer) {
+  ASSERT_TRUE(RecordBuffers::kCounting);
+  // As vendors do: tickets come behind the handshake, though nobody will use them.
+  SSL_CTX_set_num_tickets(server_context->get(), 2);
+  ListenTls();
+  int before = RecordBuffers::live;
+  Connect(To("api.test"));
+  WriteText(*client, "ping");
+  ASSERT_TRUE(TurnUntil(loop, [&] { return at_server.text == "ping"; }));
+  WriteText(*server, "pong");
+  ASSERT_TRUE(TurnUntil(loop, [&] { return at_client.text == "pong"; }));
+  EXPECT_EQ(RecordBuffers::live, before);
+  // And goes on when there is something to say again.
+  WriteText(*client, "ping");
+  ASSERT_TRUE(TurnUntil(loop, [&] { return at_server.text == "pingping"; }));
+  EXPECT_EQ(RecordBuffers::live, before);
 }
 
 TEST_F(TlsTest, BothSidesAgreeOnAProtocol) {
