@@ -2,9 +2,11 @@
 #include "core/base/buffer.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace relay {
 namespace {
@@ -81,59 +83,88 @@ Chunk ReadArea::Take(size_t n) {
   return chunk;
 }
 
+struct Buffer::Spares {
+  static constexpr size_t kMost = 32;
+  // A longer one's memory is given back.
+  static constexpr size_t kMostChunks = 16;
+  std::array<std::unique_ptr<Queue>, kMost> queues;
+  size_t count = 0;
+
+  static Spares& Get() {
+    thread_local Spares spares;
+    return spares;
+  }
+  Queue* Take() { return count == 0 ? new Queue : queues[--count].release(); }
+};
+
+void Buffer::GiveBack::operator()(Queue* queue) const {
+  std::unique_ptr<Queue> owned(queue);
+  Spares& spares = Spares::Get();
+  if (spares.count == Spares::kMost || owned->chunks.capacity() > Spares::kMostChunks) return;
+  owned->chunks.clear();
+  owned->head = owned->size = 0;
+  spares.queues[spares.count++] = std::move(owned);
+}
+
 void Buffer::Append(Chunk chunk) {
   if (chunk.empty()) return;
-  size_ += chunk.size();
-  chunks_.push_back(std::move(chunk));
+  if (empty()) queue_.reset(Spares::Get().Take());
+  queue_->size += chunk.size();
+  queue_->chunks.push_back(std::move(chunk));
 }
 
 void Buffer::Append(Buffer& other) {
   if (empty()) {
-    std::swap(chunks_, other.chunks_);
-    std::swap(head_, other.head_);
-    std::swap(size_, other.size_);
-    other.Clear();
+    std::swap(queue_, other.queue_);
     return;
   }
-  for (size_t i = other.head_; i < other.chunks_.size(); ++i) Append(std::move(other.chunks_[i]));
+  if (other.empty()) return;
+  std::vector<Chunk>& chunks = other.queue_->chunks;
+  for (size_t i = other.queue_->head; i < chunks.size(); ++i) Append(std::move(chunks[i]));
   other.Clear();
 }
 
 size_t Buffer::Iovecs(std::span<iovec> out) const {
-  size_t count = std::min(out.size(), chunks_.size() - head_);
+  if (empty()) return 0;
+  size_t count = std::min(out.size(), queue_->chunks.size() - queue_->head);
   for (size_t i = 0; i < count; ++i) {
-    const Chunk& chunk = chunks_[head_ + i];
+    const Chunk& chunk = queue_->chunks[queue_->head + i];
     out[i] = {const_cast<char*>(chunk.data()), chunk.size()};
   }
   return count;
 }
 
 void Buffer::Consume(size_t n) {
-  size_ -= n;
+  if (n == 0) return;
+  queue_->size -= n;
+  if (queue_->size == 0) {
+    Clear();
+    return;
+  }
   while (n > 0) {
-    Chunk& first = chunks_[head_];
+    Chunk& first = queue_->chunks[queue_->head];
     if (n < first.size()) {
       first.RemovePrefix(n);
       return;
     }
     n -= first.size();
     first = Chunk();
-    ++head_;
+    ++queue_->head;
   }
-  if (empty()) Clear();
 }
 
 Chunk Buffer::Pop(size_t most) {
   if (empty()) return {};
-  Chunk& first = chunks_[head_];
+  Chunk& first = queue_->chunks[queue_->head];
   Chunk taken = first.size() <= most ? first : first.Slice(0, most);
   Consume(taken.size());
   return taken;
 }
 
 void Buffer::Compact() {
-  for (size_t i = head_; i < chunks_.size(); ++i) {
-    Chunk& chunk = chunks_[i];
+  if (empty()) return;
+  for (size_t i = queue_->head; i < queue_->chunks.size(); ++i) {
+    Chunk& chunk = queue_->chunks[i];
     if (chunk.pinned() > 4 * chunk.size() && chunk.pinned() > kCopyBlock) {
       chunk = Chunk::Copy(chunk.view());
     }
@@ -142,21 +173,12 @@ void Buffer::Compact() {
 
 std::string Buffer::ToString() const {
   std::string text;
-  text.reserve(size_);
-  for (size_t i = head_; i < chunks_.size(); ++i) text.append(chunks_[i].view());
-  return text;
-}
-
-void Buffer::Clear() {
-  // A long queue's memory is given back; a short one's is kept for the next turn.
-  constexpr size_t kKeep = 16;
-  if (chunks_.capacity() > kKeep) {
-    chunks_ = {};
-  } else {
-    chunks_.clear();
+  if (empty()) return text;
+  text.reserve(size());
+  for (size_t i = queue_->head; i < queue_->chunks.size(); ++i) {
+    text.append(queue_->chunks[i].view());
   }
-  head_ = 0;
-  size_ = 0;
+  return text;
 }
 
 }  // namespace relay

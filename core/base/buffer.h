@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -97,11 +98,12 @@ class ReadArea {
   size_t used_ = 0;
 };
 
-// A queue of chunks.
+// A queue of chunks. While it is empty it holds nothing: what it needs else is the thread's to
+// lend, so that neither idle connections nor busy ones allocate it.
 class Buffer {
  public:
-  bool empty() const { return size_ == 0; }
-  size_t size() const { return size_; }
+  bool empty() const { return queue_ == nullptr; }
+  size_t size() const { return empty() ? 0 : queue_->size; }
   void Append(Chunk chunk);
   void AppendCopy(std::string_view bytes) { Append(Chunk::Copy(bytes)); }
   // Moves all of `other` to the end of this; `other` is empty afterwards.
@@ -112,16 +114,24 @@ class Buffer {
   void Consume(size_t n);
   // Takes the first chunk, cut to at most `most` bytes. Empty when the buffer is.
   Chunk Pop(size_t most = SIZE_MAX);
-  const Chunk* front() const { return empty() ? nullptr : &chunks_[head_]; }
+  const Chunk* front() const { return empty() ? nullptr : &queue_->chunks[queue_->head]; }
   // Copies small slices of large shared blocks, so that what is held for long pins little.
   void Compact();
   std::string ToString() const;  // for tests and short texts
-  void Clear();
+  void Clear() { queue_.reset(); }
 
  private:
-  std::vector<Chunk> chunks_;  // [head_, end) are alive
-  size_t head_ = 0;
-  size_t size_ = 0;
+  struct Queue {
+    std::vector<Chunk> chunks;  // [head, end) are alive
+    size_t head = 0;
+    size_t size = 0;  // of all bytes, never 0 while a buffer has it
+  };
+  struct GiveBack {
+    void operator()(Queue* queue) const;
+  };
+  struct Spares;  // queues that no buffer of the thread has
+
+  std::unique_ptr<Queue, GiveBack> queue_;
 };
 
 }  // namespace relay
