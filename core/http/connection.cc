@@ -56,7 +56,7 @@ std::unique_ptr<Stream> Connection::MakeStream(StreamId id) {
 }
 
 void Connection::SetHead(Stream& stream, Head head, bool end) {
-  stream.head_ = std::move(head);
+  stream.head_ = std::make_unique<Head>(std::move(head));
   stream.answer_begun_ = true;
   if (end) stream.in_end_ = true;
   stream.Wake();
@@ -152,7 +152,7 @@ void Connection::Lose(Stream& stream, const Error& why) {
   if (stream.lost_) return;
   stream.lost_ = true;
   stream.cut_ = ending_;
-  if (!stream.in_end_ && !stream.fault_) stream.fault_ = why;
+  if (!stream.in_end_ && !stream.fault_) stream.fault_ = std::make_unique<Error>(why);
   stream.Wake();
   stream.room_.NotifyAll();
   // Whoever has all that the peer owed, or has given all that it owes itself, loses nothing.
@@ -235,7 +235,7 @@ void Connection::OnReset(StreamId id, Error why, bool answerable) {
   if (!answerable) {
     Lose(*stream, why);
   } else if (!stream->fault_) {
-    stream->fault_ = std::move(why);
+    stream->fault_ = std::make_unique<Error>(std::move(why));
     stream->Wake();
   }
 }

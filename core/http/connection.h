@@ -170,7 +170,7 @@ class ServerConnection final : public Connection {
   const ServerLimits& limits_;
   ServerHandler& handler_;
   MethodTimer<ServerConnection, &ServerConnection::OnTimeout> timer_;
-  std::string sniffed_;  // the first bytes, while they may be either protocol's
+  Buffer sniffed_;  // the first bytes, while they may be either protocol's
   enum class Phase : uint8_t { kHead, kIdle, kBusy, kLeaving } phase_ = Phase::kHead;
 };
 

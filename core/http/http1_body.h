@@ -28,6 +28,7 @@ class BodyReader {
   // a slice of a few bytes would hold a whole block, and cost as much as a large one.
   Piece Next(Chunk& bytes);
   bool done() const { return state_ == State::kDone; }
+  uint64_t most() const { return most_; }
   // A body that lasts until the connection ends, which it now did. False: it was cut.
   bool EndsByClose() const { return state_ == State::kUntilClose; }
   // Payload that is still to come, where that is known: with kLength.

@@ -13,15 +13,13 @@
 namespace relay {
 namespace {
 
-constexpr HeadBounds kBounds = {size_t{64} << 10, size_t{64} << 10, 256};
+constexpr HeadBounds kBounds = {uint32_t{64} << 10, uint32_t{64} << 10, 256};
 // 1xx heads before an answer; more would keep us reading for nothing.
 constexpr int kMostInterim = 16;
 
 class Http1Client final : public ClientCodec {
  public:
-  Http1Client()
-      : scan_(HeadScan::Kind::kAnswer, kBounds),
-        body_(Party::kUpstream, std::numeric_limits<uint64_t>::max()) {}
+  Http1Client() : body_(Party::kUpstream, std::numeric_limits<uint64_t>::max()) {}
 
   Result<StreamId> Open(const Head& head, bool end) override;
   size_t FreeStreams() const override { return input_ == Input::kIdle && !must_close() ? 1 : 0; }
@@ -54,7 +52,7 @@ class Http1Client final : public ClientCodec {
   // The connection cannot be understood any longer; tells the present request, if there is one.
   Result<Unit> Break(Error why, StreamEvents& to);
 
-  HeadScan scan_;
+  HeadScan::Borrowed scan_;  // null: no head has begun
   BodyReader body_;
   BodyWriter writer_;
   Buffer output_;
@@ -127,11 +125,13 @@ Result<Unit> Http1Client::Receive(Chunk bytes, StreamEvents& to) {
 }
 
 Result<Unit> Http1Client::ReadHead(Chunk& bytes, StreamEvents& to) {
-  Result<bool> complete = scan_.Feed(bytes);
+  if (scan_ == nullptr) scan_ = HeadScan::Borrow(HeadScan::Kind::kAnswer, kBounds);
+  Result<bool> complete = scan_->Feed(bytes);
   if (!complete) return Break(std::move(complete.error()), to);
   if (!*complete) return Unit{};
-  Result<ScannedHead> answer = scan_.TakeAnswer(to_head_);
+  Result<ScannedHead> answer = scan_->TakeAnswer(to_head_);
   if (!answer) return Break(std::move(answer.error()), to);
+  scan_.reset();
   Head& head = answer->head;
   if (head.status < 200) {
     if (++interim_ <= kMostInterim) return Unit{};

@@ -79,7 +79,27 @@ bool Agrees(std::string_view raw, llhttp_type_t type, const ScannedHead& scanned
   return false;
 }
 
+// The thread's scan while no connection has it: its list of fields is made once.
+std::unique_ptr<HeadScan>& Spare() {
+  thread_local std::unique_ptr<HeadScan> spare;
+  return spare;
+}
+
 }  // namespace
+
+HeadScan::Borrowed HeadScan::Borrow(Kind kind, const HeadBounds& bounds) {
+  std::unique_ptr<HeadScan>& spare = Spare();
+  if (spare == nullptr) return Borrowed(new HeadScan(kind, bounds));
+  spare->kind_ = kind;
+  spare->bounds_ = bounds;
+  return Borrowed(spare.release());
+}
+
+void HeadScan::GiveBack::operator()(HeadScan* scan) const {
+  std::unique_ptr<HeadScan> owned(scan);
+  owned->StartOver();
+  Spare() = std::move(owned);
+}
 
 std::unexpected<Error> HeadScan::Malformed(std::string_view what) const {
   return Fail(kind_ == Kind::kRequest ? Party::kClient : Party::kUpstream, Fault::kMalformed,
@@ -376,7 +396,6 @@ void HeadScan::CopyInto(Head& head) {
 }
 
 void HeadScan::StartOver() {
-  // An idle connection keeps little.
   constexpr size_t kKeptFields = 64;
   bytes_ = {};
   piece_ = Chunk();

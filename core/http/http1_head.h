@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,9 +19,9 @@ namespace relay {
 enum class Framing : uint8_t { kNone, kLength, kChunked, kUntilClose };
 
 struct HeadBounds {
-  size_t line_bytes;  // the first line, without its CRLF
-  size_t head_bytes;  // all of it, with the empty line
-  size_t fields;
+  uint32_t line_bytes;  // the first line, without its CRLF
+  uint32_t head_bytes;  // all of it, with the empty line
+  uint32_t fields;
 };
 
 // A head, and what follows it.
@@ -32,9 +33,17 @@ struct ScannedHead {
 
 // Scans one head after another, each in pieces as they come. A head that lies within one piece is
 // read from there; only what is cut is collected. After a fault nothing more may be fed.
+//
+// A connection has one only while a head comes: `Borrow` takes the thread's, which most often is
+// free, and gives it back when the pointer dies.
 class HeadScan {
  public:
   enum class Kind : uint8_t { kRequest, kAnswer };
+  struct GiveBack {
+    void operator()(HeadScan* scan) const;
+  };
+  using Borrowed = std::unique_ptr<HeadScan, GiveBack>;
+  static Borrowed Borrow(Kind kind, const HeadBounds& bounds);
 
   HeadScan(Kind kind, const HeadBounds& bounds) : kind_(kind), bounds_(bounds) {}
 
@@ -84,8 +93,8 @@ class HeadScan {
   }
   std::unexpected<Error> Malformed(std::string_view what) const;
 
-  const Kind kind_;
-  const HeadBounds bounds_;
+  Kind kind_;
+  HeadBounds bounds_;
 
   // The bytes of this head: the piece that is being fed, or partial_.
   std::string_view bytes_;

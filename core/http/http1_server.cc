@@ -21,9 +21,9 @@ constexpr size_t kPieceCost = 32;
 class Http1Server final : public Codec {
  public:
   explicit Http1Server(const CodecLimits& limits)
-      : body_limit_(limits.body_bytes),
-        scan_(HeadScan::Kind::kRequest,
-              {limits.target_bytes, limits.header_bytes, limits.header_fields}),
+      : bounds_{static_cast<uint32_t>(limits.target_bytes),
+                static_cast<uint32_t>(limits.header_bytes),
+                static_cast<uint32_t>(limits.header_fields)},
         body_(Party::kClient, limits.body_bytes) {}
 
   Result<Unit> Receive(Chunk bytes, StreamEvents& to) override;
@@ -63,9 +63,11 @@ class Http1Server final : public Codec {
   bool MustLeaveBody() const;
   Announcement Announce(const Head& head, bool end) const;
   void SendInterim(const Head& head);
+  // Some of a request's head came, and it is not complete.
+  bool HeadBegun() const { return scan_ != nullptr && scan_->started(); }
 
-  const uint64_t body_limit_;
-  HeadScan scan_;
+  const HeadBounds bounds_;
+  HeadScan::Borrowed scan_;  // null: no head has begun
   BodyReader body_;
   BodyWriter writer_;
   Buffer output_;
@@ -119,19 +121,21 @@ void Http1Server::Read(Chunk& bytes, StreamEvents& to) {
 }
 
 void Http1Server::ReadHead(Chunk& bytes, StreamEvents& to) {
-  Result<bool> complete = scan_.Feed(bytes);
+  if (scan_ == nullptr) scan_ = HeadScan::Borrow(HeadScan::Kind::kRequest, bounds_);
+  Result<bool> complete = scan_->Feed(bytes);
   if (complete && !*complete) return;
-  to_head_ = scan_.is_head_request();
-  version_ = scan_.version();
+  to_head_ = scan_->is_head_request();
+  version_ = scan_->version();
   if (!complete) {
     Refuse(std::move(complete.error()), to);
     return;
   }
-  Result<ScannedHead> request = scan_.TakeRequest();
+  Result<ScannedHead> request = scan_->TakeRequest();
   if (!request) {
     Refuse(std::move(request.error()), to);
     return;
   }
+  scan_.reset();
   ++id_;
   answer_ = Answer::kAwaited;
   Head& head = request->head;
@@ -145,7 +149,7 @@ void Http1Server::ReadHead(Chunk& bytes, StreamEvents& to) {
   StreamId id = id_;
   to.OnHead(id, std::move(head), end);
   // Told after the head: whoever answers knows the route, and so the answer's dialect.
-  if (!end && by_length_ && request->length > body_limit_ && input_ == Input::kBody) {
+  if (!end && by_length_ && request->length > body_.most() && input_ == Input::kBody) {
     BreakBody(
         Error{Party::kClient, Fault::kBodyTooLarge, "the body is larger than this relay takes"},
         to);
@@ -188,7 +192,7 @@ void Http1Server::BreakBody(Error why, StreamEvents& to) {
 
 void Http1Server::StopReading() {
   input_ = Input::kDrop;
-  scan_.StartOver();
+  scan_.reset();
   held_.Clear();
   held_pieces_ = 0;
 }
@@ -273,7 +277,7 @@ size_t Http1Server::SendData(StreamId id, Buffer& body, bool end) {
 }
 
 bool Http1Server::Expire(StreamEvents& to) {
-  if (input_ != Input::kHead || !scan_.started()) return false;
+  if (input_ != Input::kHead || !HeadBegun()) return false;
   Refuse(Error{Party::kClient, Fault::kTimeout, "the request's head did not come in time"}, to);
   return true;
 }
@@ -309,7 +313,7 @@ bool Http1Server::wants_bytes() const {
 }
 
 bool Http1Server::mid_message() const {
-  return scan_.started() || !held_.empty() || input_ == Input::kSwallow;
+  return HeadBegun() || !held_.empty() || input_ == Input::kSwallow;
 }
 
 }  // namespace

@@ -35,13 +35,13 @@ void ServerConnection::OnBytes(Chunk bytes) {
   if (closing()) return;
   if (codec_ == nullptr) {
     size_t missing = kPreface.size() - sniffed_.size();
-    std::string first = sniffed_ + std::string(bytes.view().substr(0, missing));
+    std::string first = sniffed_.ToString() + std::string(bytes.view().substr(0, missing));
     if (!ChooseCodec(first)) {
-      sniffed_ = std::move(first);
+      sniffed_.AppendCopy(bytes.view());
       UpdateTimer();
       return;
     }
-    if (!sniffed_.empty()) Receive(Chunk::Copy(std::exchange(sniffed_, std::string())));
+    while (!closing() && !sniffed_.empty()) Receive(sniffed_.Pop());
   }
   if (!closing()) Receive(std::move(bytes));
   UpdateTimer();

@@ -78,9 +78,8 @@ Result<Chunk> Stream::Take() {
 Result<Head> Stream::HeadOp::await_resume() {
   wait_.await_resume();
   if (stream_.head_) {
-    Head head = std::move(*stream_.head_);
-    stream_.head_.reset();
-    return head;
+    std::unique_ptr<Head> head = std::move(stream_.head_);
+    return std::move(*head);
   }
   if (stream_.fault_ || stream_.lost_) return std::unexpected(stream_.LossError());
   return Fail(stream_.peer_party_, Fault::kTimeout, "no answer came in time", true);

@@ -5,7 +5,7 @@
 #pragma once
 
 #include <coroutine>
-#include <optional>
+#include <memory>
 #include <string_view>
 
 #include "core/async/event.h"
@@ -46,8 +46,8 @@ class Stream {
   ReadOp Read(TimePoint deadline);
   // The body has been read to its end.
   bool at_end() const { return in_end_ && in_.empty(); }
-  // What stopped the inbound side, if anything did.
-  const std::optional<Error>& fault() const { return fault_; }
+  // What stopped the inbound side; null: nothing did.
+  const Error* fault() const { return fault_.get(); }
 
   // Sends an answer's head. At most one final head; 1xx may come before.
   void SendHead(const Head& head, bool end);
@@ -101,10 +101,10 @@ class Stream {
   Connection* connection_;  // null once it is gone, and then lost_
   Watcher* watcher_ = nullptr;
   StreamId id_;
-  std::optional<Head> head_;
+  std::unique_ptr<Head> head_;  // of the answer, until it is read
   Buffer in_;
   Outbound out_;
-  std::optional<Error> fault_;
+  std::unique_ptr<Error> fault_;
   Event inbound_;
   Event room_;
   const Party peer_party_;
