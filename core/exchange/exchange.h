@@ -6,6 +6,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/async/loop.h"
@@ -116,6 +117,13 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
 
   // run.cc: the story.
   Task<Unit> Run();
+  // What is left of an answer that has begun.
+  struct Flow {
+    Buffer first;                    // what was read already
+    std::unique_ptr<Stream> stream;  // the rest; null when `first` is all
+  };
+  // Until the answer has begun; nothing where the story ends before.
+  Task<std::optional<Flow>> Begin();
   void OnStoryEnd() noexcept;
   void Enter(std::string_view step);
   bool FindRoute();
@@ -125,8 +133,6 @@ class Exchange final : public Mortal, public ListNode<ExchangeTag>, private Stre
   // False when the answer cannot follow what was said already (a keep-alive and its 200).
   bool BeginAnswer(Answer& answer);
   void SendAnswerHead(const Answer& answer);
-  void ForgetHeads(Answer& answer);
-  Task<Unit> Pump(Answer& answer);
   Stream::WriteOp Forward(Chunk chunk);
   void SendPiece(Chunk chunk);
   void FinishAnswer(const Error* why);

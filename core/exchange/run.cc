@@ -51,22 +51,48 @@ void ExplainRoute(const RouteTable& table, const RouteTable::Match& match,
 
 }  // namespace
 
+// What it needs while the answer flows, and no more: a stream may be silent for minutes, and
+// thousands of them at a time. All else was Begin's, whose frame is gone by then.
 Task<Unit> Exchange::Run() {
-  if (!FindRoute()) co_return Unit{};
+  std::optional<Flow> flow = co_await Begin();
+  if (!flow) co_return Unit{};
+  const Duration idle = route->upstream->idle_timeout();
+  WatchSilence();
+  while (true) {
+    Chunk chunk = flow->first.Pop();
+    if (chunk.empty()) {
+      if (flow->stream == nullptr) break;
+      Result<Chunk> read = co_await flow->stream->Read(loop.Now() + idle);
+      if (!read) {
+        FinishAnswer(&read.error());
+        co_return Unit{};
+      }
+      chunk = std::move(*read);
+      if (chunk.empty()) break;
+    }
+    Result<Unit> written = co_await Forward(std::move(chunk));
+    if (!written) co_return Unit{};  // OnStreamLost has said why
+  }
+  FinishAnswer(nullptr);
+  co_return Unit{};
+}
+
+Task<std::optional<Exchange::Flow>> Exchange::Begin() {
+  if (!FindRoute()) co_return std::nullopt;
   for (const auto& filter : route->filters) {
     Enter(filter->name());
     ++entered_;
     Verdict verdict = co_await filter->OnRequest(*this);
     if (verdict.refused()) {
       RefuseWith(verdict.refusal());
-      co_return Unit{};
+      co_return std::nullopt;
     }
   }
   Enter("upstream");
   Result<Unit> loaded = co_await LoadBody();
   if (!loaded) {
     RefuseWith(ToRefusal(loaded.error()));
-    co_return Unit{};
+    co_return std::nullopt;
   }
   WatchSilence();
   std::expected<Answer, Refusal> answer = co_await route->upstream->Send(*this);
@@ -80,10 +106,11 @@ Task<Unit> Exchange::Run() {
     }
     outcome.end = Outcome::End::kFailed;
     outcome.why = answer.error().message;
-    co_return Unit{};
+    co_return std::nullopt;
   }
-  if (BeginAnswer(*answer)) co_await Pump(*answer);
-  co_return Unit{};
+  if (!BeginAnswer(*answer)) co_return std::nullopt;
+  request = Head();
+  co_return Flow{std::move(answer->first), std::move(answer->stream)};
 }
 
 // `step` is a static text, or of a filter, which the table holds.
@@ -180,15 +207,11 @@ bool Exchange::BeginAnswer(Answer& answer) {
   if (!client_->head_sent()) {
     events_ = events;
     SendAnswerHead(answer);
-    ForgetHeads(answer);
     return true;
   }
   // A keep-alive went first, and promised a stream.
   outcome.committed = true;
-  if (answer.head.status == 200 && events) {
-    ForgetHeads(answer);
-    return true;
-  }
+  if (answer.head.status == 200 && events) return true;
   std::string said = "the upstream answered " + std::to_string(answer.head.status);
   outcome.end = Outcome::End::kFailed;
   outcome.why = said + " behind a 200";
@@ -218,34 +241,6 @@ void Exchange::SendAnswerHead(const Answer& answer) {
   bool nothing_follows = answer.stream == nullptr && answer.first.empty();
   if (nothing_follows && !bodiless && !head.content_length) head.content_length = 0;
   client_->SendHead(head, bodiless || nothing_follows || head.content_length == 0U);
-}
-
-// A stream may be silent for minutes, and thousands of them at a time: they keep what they need.
-void Exchange::ForgetHeads(Answer& answer) {
-  answer.head = Head();
-  request = Head();
-}
-
-Task<Unit> Exchange::Pump(Answer& answer) {
-  const Duration idle = route->upstream->idle_timeout();
-  WatchSilence();
-  while (true) {
-    Chunk chunk = answer.first.Pop();
-    if (chunk.empty()) {
-      if (answer.stream == nullptr) break;
-      Result<Chunk> read = co_await answer.stream->Read(loop.Now() + idle);
-      if (!read) {
-        FinishAnswer(&read.error());
-        co_return Unit{};
-      }
-      chunk = std::move(*read);
-      if (chunk.empty()) break;
-    }
-    Result<Unit> written = co_await Forward(std::move(chunk));
-    if (!written) co_return Unit{};  // OnStreamLost has said why
-  }
-  FinishAnswer(nullptr);
-  co_return Unit{};
 }
 
 Stream::WriteOp Exchange::Forward(Chunk chunk) {
