@@ -64,10 +64,10 @@ class AccountLease final : public Lease {
                const Wish& wish)
       : pool_(std::move(pool)),
         account_(std::move(account)),
-        index_(index),
-        probe_(probe),
+        index_(static_cast<uint32_t>(index)),
         guess_(guess),
         may_have_moved_(may_have_moved),
+        probe_(probe),
         lost_(std::move(lost)),
         sticky_(wish.sticky),
         tags_(wish.tags) {}
@@ -89,10 +89,10 @@ class AccountLease final : public Lease {
  private:
   std::shared_ptr<AccountPool> pool_;
   std::shared_ptr<const Account> account_;
-  size_t index_;
-  uint64_t probe_;
+  uint32_t index_;
   bool guess_;
   bool may_have_moved_;
+  uint64_t probe_;
   CachedPrompt lost_;
   std::string sticky_;
   std::shared_ptr<const std::vector<std::string>> tags_;

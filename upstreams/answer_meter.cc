@@ -10,14 +10,16 @@
 namespace relay {
 
 AnswerMeter::AnswerMeter(MeterSeed seed, const JsonPaths& paths)
-    : seed_(std::move(seed)), picker_(paths) {
-  usage_.model = seed_.model;
+    : request_bytes_(std::max<int64_t>(seed.request_bytes, 0)),
+      picker_(paths),
+      generates_(seed.generates) {
+  usage_.model = std::move(seed.model);
 }
 
 AnswerMeter::~AnswerMeter() = default;
 
 void AnswerMeter::OnHead(const AnswerInfo& head) {
-  active_ = seed_.generates && head.status >= 200 && head.status < 300;
+  active_ = generates_ && head.status >= 200 && head.status < 300;
   if (!active_ || head.content_encoding.empty()) return;
   if (EqualsIgnoreCase(head.content_encoding, "identity")) return;
   inflater_ = Inflater::Make(head.content_encoding);
@@ -98,7 +100,7 @@ Usage AnswerMeter::Finish(bool complete) const noexcept {
                   ? text_bytes_ > 0
                   : !complete || !readable_ || missed_ || text_bytes_ > 0 || guess_input_;
   if (!used) return usage;
-  usage.input = TokensOfBytes(static_cast<uint64_t>(std::max<int64_t>(seed_.request_bytes, 0)));
+  usage.input = TokensOfBytes(static_cast<uint64_t>(request_bytes_));
   usage.output = guess_input_ ? 0 : TokensOfBytes(said);
   usage.estimated = true;
   return usage;

@@ -59,13 +59,14 @@ class AnswerMeter : public UsageMeter {
   void ReadEvent(const SseEvent& event);
   void GiveUp();
 
-  const MeterSeed seed_;
+  const int64_t request_bytes_;
   JsonPicker picker_;
   SseSplitter splitter_;
   std::unique_ptr<Inflater> inflater_;
   uint64_t bytes_ = 0;       // of the body, as sent
   uint64_t text_bytes_ = 0;  // of what the model said
   Form form_ = Form::kUnknown;
+  const bool generates_;
   bool active_ = false;  // a 2xx answer to a call that produces tokens
   bool readable_ = true;
   bool missed_ = false;  // an event was too large to be read

@@ -49,6 +49,14 @@ std::optional<JsonIndex> Inner(const JsonIndex& object, std::string_view name) {
   return std::move(*index);
 }
 
+void AddCounts(Usage& to, const Usage& other, int64_t times) {
+  to.input += times * other.input;
+  to.output += times * other.output;
+  to.cache_read += times * other.cache_read;
+  to.cache_write_5m += times * other.cache_write_5m;
+  to.cache_write_1h += times * other.cache_write_1h;
+}
+
 class ClaudeMeter final : public AnswerMeter {
  public:
   explicit ClaudeMeter(MeterSeed seed) : AnswerMeter(std::move(seed), Paths()) {}
@@ -62,8 +70,8 @@ class ClaudeMeter final : public AnswerMeter {
   void OverlayWrites(const JsonIndex& usage);
   void AddIterations(const JsonValue& iterations);
 
-  Usage told_;   // by the top level of `usage`
-  Usage apart_;  // by iterations that the top level leaves out
+  // By iterations that the top level of `usage` leaves out: a part of usage_. Null: none were told.
+  std::unique_ptr<Usage> apart_;
 };
 
 void ClaudeMeter::OnValue(size_t path, std::string_view raw, size_t size) {
@@ -87,29 +95,23 @@ void ClaudeMeter::Overlay(std::string_view raw) {
   Result<JsonIndex> usage = JsonIndex::Parse(raw);
   if (!usage) return;
   seen_ = true;
-  told_.input = Count(*usage, "input_tokens", told_.input);
-  told_.output = Count(*usage, "output_tokens", told_.output);
-  told_.cache_read = Count(*usage, "cache_read_input_tokens", told_.cache_read);
+  if (apart_ != nullptr) AddCounts(usage_, *apart_, -1);
+  usage_.input = Count(*usage, "input_tokens", usage_.input);
+  usage_.output = Count(*usage, "output_tokens", usage_.output);
+  usage_.cache_read = Count(*usage, "cache_read_input_tokens", usage_.cache_read);
   OverlayWrites(*usage);
   if (auto details = Inner(*usage, "output_tokens_details")) {
-    told_.reasoning = Count(*details, "thinking_tokens", told_.reasoning);
+    usage_.reasoning = Count(*details, "thinking_tokens", usage_.reasoning);
   }
   if (auto tools = Inner(*usage, "server_tool_use")) {
-    told_.searches = Count(*tools, "web_search_requests", told_.searches);
+    usage_.searches = Count(*tools, "web_search_requests", usage_.searches);
   }
-  if (JsonValue speed = usage->Find("speed")) told_.fast = speed.Equals("fast");
-  if (JsonValue geo = usage->Find("inference_geo")) told_.us_only = geo.Equals("us");
+  if (JsonValue speed = usage->Find("speed")) usage_.fast = speed.Equals("fast");
+  if (JsonValue geo = usage->Find("inference_geo")) usage_.us_only = geo.Equals("us");
   AddIterations(usage->Find("iterations"));
 
-  std::string model = std::move(usage_.model);
-  usage_ = told_;
-  usage_.model = std::move(model);
-  usage_.input += apart_.input;
-  usage_.output += apart_.output;
-  usage_.cache_read += apart_.cache_read;
-  usage_.cache_write_5m += apart_.cache_write_5m;
-  usage_.cache_write_1h += apart_.cache_write_1h;
-  usage_.estimated = apart_.estimated;
+  if (apart_ != nullptr) AddCounts(usage_, *apart_, 1);
+  usage_.estimated = apart_ != nullptr && apart_->estimated;
 }
 
 // The sum of cache writes is always told, how it divides not: message_delta leaves that out, and
@@ -117,35 +119,36 @@ void ClaudeMeter::Overlay(std::string_view raw) {
 void ClaudeMeter::OverlayWrites(const JsonIndex& usage) {
   int64_t sum = Count(usage, "cache_creation_input_tokens", -1);
   if (auto writes = Inner(usage, "cache_creation")) {
-    told_.cache_write_5m = Count(*writes, "ephemeral_5m_input_tokens");
-    told_.cache_write_1h = Count(*writes, "ephemeral_1h_input_tokens");
+    usage_.cache_write_5m = Count(*writes, "ephemeral_5m_input_tokens");
+    usage_.cache_write_1h = Count(*writes, "ephemeral_1h_input_tokens");
   }
-  if (sum < 0 || sum == told_.cache_write_5m + told_.cache_write_1h) return;
-  told_.cache_write_1h = std::min(told_.cache_write_1h, sum);
-  told_.cache_write_5m = sum - told_.cache_write_1h;
+  if (sum < 0 || sum == usage_.cache_write_5m + usage_.cache_write_1h) return;
+  usage_.cache_write_1h = std::min(usage_.cache_write_1h, sum);
+  usage_.cache_write_5m = sum - usage_.cache_write_1h;
 }
 
 // A compaction within the request, and an adviser's model, are billed but not in the top level's
 // counts. The adviser has a model and price of its own, which makes the sum a guess.
 void ClaudeMeter::AddIterations(const JsonValue& iterations) {
   if (!iterations.Is(JsonKind::kArray)) return;
-  apart_ = Usage();
+  apart_.reset();
   for (JsonArray list(iterations); JsonValue item = list.Next();) {
     Result<JsonIndex> one = JsonIndex::Object(item);
     if (!one) continue;
     bool adviser = one->Find("type").Equals("advisor_message");
     if (!adviser && !one->Find("type").Equals("compaction")) continue;
-    apart_.input += Count(*one, "input_tokens");
-    apart_.output += Count(*one, "output_tokens");
-    apart_.cache_read += Count(*one, "cache_read_input_tokens");
+    if (apart_ == nullptr) apart_ = std::make_unique<Usage>();
+    apart_->input += Count(*one, "input_tokens");
+    apart_->output += Count(*one, "output_tokens");
+    apart_->cache_read += Count(*one, "cache_read_input_tokens");
     int64_t hour = 0;
     if (auto writes = Inner(*one, "cache_creation")) {
       hour = Count(*writes, "ephemeral_1h_input_tokens");
     }
-    apart_.cache_write_1h += hour;
-    apart_.cache_write_5m +=
+    apart_->cache_write_1h += hour;
+    apart_->cache_write_5m +=
         std::max<int64_t>(Count(*one, "cache_creation_input_tokens") - hour, 0);
-    apart_.estimated |= adviser;
+    apart_->estimated |= adviser;
   }
 }
 

@@ -73,9 +73,9 @@ std::optional<SseEvent> SseSplitter::Next(std::string_view& piece) {
       continue;
     }
     CutLine(line);
-    EndLine(line_);
+    EndLine(kept().line);
     KeepViews();
-    Trim(line_);
+    Trim(kept().line);
     cut_ = false;
   }
   KeepViews();
@@ -103,15 +103,16 @@ void SseSplitter::SkipBom(std::string_view& piece) {
 void SseSplitter::CutLine(std::string_view bytes) {
   cut_ = true;
   boundary_ = false;
-  if (!MayMatter(line_)) return;
+  std::string& begun = kept().line;
+  if (!MayMatter(begun)) return;
   // With one byte more than may be kept the event is oversized for certain.
   size_t most = kLongestPrefix + (oversized_ ? 0 : kMostKept + 1);
-  line_ += bytes.substr(0, most - std::min(most, line_.size()));
-  if (line_.size() >= most && !oversized_) Oversize();
-  if (oversized_ || !MayMatter(line_)) {
+  begun += bytes.substr(0, most - std::min(most, begun.size()));
+  if (begun.size() >= most && !oversized_) Oversize();
+  if (oversized_ || !MayMatter(begun)) {
     // What kind of line it is can still be told from this.
-    line_.resize(std::min(line_.size(), kLongestPrefix));
-    if (line_.capacity() > kIdleCapacity) line_.shrink_to_fit();
+    begun.resize(std::min(begun.size(), kLongestPrefix));
+    if (begun.capacity() > kIdleCapacity) begun.shrink_to_fit();
   }
 }
 
@@ -126,9 +127,9 @@ void SseSplitter::EndLine(std::string_view line) {
   if (field == "data") {
     if (has_data_ && !oversized_) {
       KeepViews();
-      kept_data_ += '\n';
-      kept_data_ += value;
-      data_ = kept_data_;
+      kept().data += '\n';
+      kept().data += value;
+      data_ = kept().data;
     } else {
       data_ = value;
     }
@@ -153,22 +154,29 @@ std::optional<SseEvent> SseSplitter::EndEvent() {
 // What is shown from the current piece must outlive it.
 void SseSplitter::KeepViews() {
   if (returned_ || oversized_) return;
-  if (name_.data() != kept_name_.data()) name_ = kept_name_ = name_;
-  if (data_.data() != kept_data_.data()) data_ = kept_data_ = data_;
+  if (!name_.empty() && name_.data() != kept().name.data()) name_ = kept().name = name_;
+  if (!data_.empty() && data_.data() != kept().data.data()) data_ = kept().data = data_;
+}
+
+SseSplitter::Kept& SseSplitter::kept() {
+  if (kept_ == nullptr) kept_ = std::make_unique<Kept>();
+  return *kept_;
 }
 
 void SseSplitter::Oversize() {
   oversized_ = true;
   name_ = data_ = {};
-  kept_name_ = std::string();
-  kept_data_ = std::string();
+  if (kept_ == nullptr) return;
+  kept_->name = std::string();
+  kept_->data = std::string();
 }
 
 void SseSplitter::Forget() {
   returned_ = has_data_ = oversized_ = false;
   name_ = data_ = {};
-  Trim(kept_name_);
-  Trim(kept_data_);
+  if (kept_ == nullptr) return;
+  Trim(kept_->name);
+  Trim(kept_->data);
 }
 
 bool FirstEvent::Feed(std::string_view piece) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,9 +51,15 @@ class SseSplitter {
   void Oversize();
   void Forget();
 
-  std::string line_;       // the beginning of a line that was cut
-  std::string kept_name_;  // what name_ and data_ show, where it is not in the current piece
-  std::string kept_data_;
+  // Of what came in an earlier piece. Most streams come in whole events, and have none.
+  struct Kept {
+    std::string line;  // the beginning of a line that was cut
+    std::string name;  // what name_ and data_ show, where it is not in the current piece
+    std::string data;
+  };
+  Kept& kept();
+
+  std::unique_ptr<Kept> kept_;
   std::string_view name_;
   std::string_view data_;
   uint64_t events_ = 0;
