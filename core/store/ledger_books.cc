@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cerrno>
 #include <functional>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 namespace relay {
@@ -15,7 +17,20 @@ struct LedgerBooks::Book {
   Book(std::string folder, std::string epoch, JournalFiles& files, uint64_t segment_bytes)
       : journal(std::move(folder), std::move(epoch), files, segment_bytes) {}
 
-  using Opened = std::map<std::string, DatedEntry>;
+  // By their ids. There is one for each stream under way, however silent.
+  struct SameId {
+    using is_transparent = void;
+    bool operator()(const DatedEntry& a, const DatedEntry& b) const {
+      return a.entry.id == b.entry.id;
+    }
+    bool operator()(std::string_view id, const DatedEntry& of) const { return id == of.entry.id; }
+  };
+  struct HashOfId {
+    using is_transparent = void;
+    size_t operator()(std::string_view id) const { return std::hash<std::string_view>{}(id); }
+    size_t operator()(const DatedEntry& of) const { return (*this)(of.entry.id); }
+  };
+  using Opened = std::unordered_set<DatedEntry, HashOfId, SameId>;
 
   mutable std::mutex mutex;
   Journal journal;
@@ -77,18 +92,19 @@ LedgerBooks::Book* LedgerBooks::Find(const std::string& epoch) const {
 
 void LedgerBooks::Open(LedgerEntry entry, Period period) {
   Book& book = BookOf(entry.id);
+  // Where they are the same, the journal's lines have the model once, too.
+  if (entry.usage.model == entry.model) entry.usage.model = std::string();
   // Made outside the lock, and put in as it is.
   Book::Opened one;
-  std::string id = entry.id;
-  auto made = one.emplace(std::move(id), DatedEntry{std::move(entry), period}).first;
+  one.insert(DatedEntry{std::move(entry), period});
+  Book::Opened::node_type made = one.extract(one.begin());
   {
     std::lock_guard lock(book.mutex);
-    made->second.period = book.rows.Held(period);
-    const DatedEntry& opened = made->second;
+    made.value().period = book.rows.Held(period);
+    const DatedEntry& opened = *book.open.insert(std::move(made)).position;
     book.journal.Open(opened.entry, opened.period);
     book.touched = true;
     book.unwritten = true;
-    book.open.merge(one);
   }
   Ring();
 }
@@ -100,7 +116,9 @@ void LedgerBooks::Close(std::shared_ptr<const LedgerEntry> entry, Period period)
     std::lock_guard lock(book.mutex);
     period = book.rows.Held(period);
     book.rows.Add(*entry, period);
-    opened = book.open.extract(entry->id);
+    if (auto at = book.open.find(std::string_view(entry->id)); at != book.open.end()) {
+      opened = book.open.extract(at);
+    }
     book.journal.Close(*entry, period);
     book.touched = true;
     book.unwritten = true;
@@ -136,8 +154,7 @@ Result<Unit> LedgerBooks::Begin() {
 
 Result<Unit> LedgerBooks::BeginLocked(Book& book) {
   EpochImage image{book.rows.All(), {}};
-  image.open.reserve(book.open.size());
-  for (const auto& [id, opened] : book.open) image.open.push_back(opened);
+  image.open.assign(book.open.begin(), book.open.end());
   uint64_t before = book.journal.segment();
   Result<Unit> begun = book.journal.Begin(image);
   if (!begun) return begun;

@@ -18,8 +18,8 @@ struct Usage {
   int64_t searches = 0;        // web searches the vendor made, which it bills apart
   bool fast = false;           // served in the vendor's dearer fast mode
   bool us_only = false;        // served in the US only, for a surcharge
-  std::string model;           // as the answer names it; the request's where it does not
   bool estimated = false;      // some count is a guess: cut off, or not readable
+  std::string model;           // as the answer names it; the request's where it does not
 
   int64_t total() const { return input + output + cache_read + cache_write_5m + cache_write_1h; }
   // What the model read, from wherever: decides the long-context tier.
