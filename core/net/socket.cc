@@ -47,27 +47,21 @@ std::string ErrnoText(int error) {
   return uv_strerror(-error);
 }  // strerror is not thread-safe
 
-struct SocketWatch::Handle {
-  uv_poll_t poll{};
-  SocketWatch* owner = nullptr;
-};
-
 SocketWatch::SocketWatch(Loop& loop, const Socket& socket, SocketEvents& events)
-    : events_(events), handle_(new Handle) {
-  handle_->owner = this;
-  handle_->poll.data = handle_;
+    : events_(events), handle_(new uv_poll_t{}) {
+  handle_->data = this;
   // Fails only when the system has no memory left for one more watched descriptor.
-  if (uv_poll_init(loop.uv(), &handle_->poll, socket.fd()) != 0) {
+  if (uv_poll_init(loop.uv(), handle_, socket.fd()) != 0) {
     delete handle_;
     throw std::bad_alloc();
   }
 }
 
 SocketWatch::~SocketWatch() {
-  handle_->owner = nullptr;
+  handle_->data = nullptr;
   // The descriptor may be closed right after this; the block goes when libuv lets it go.
-  uv_close(reinterpret_cast<uv_handle_t*>(&handle_->poll),
-           [](uv_handle_t* handle) { delete static_cast<Handle*>(handle->data); });
+  uv_close(reinterpret_cast<uv_handle_t*>(handle_),
+           [](uv_handle_t* handle) { delete reinterpret_cast<uv_poll_t*>(handle); });
 }
 
 void SocketWatch::Set(uint8_t interest) {
@@ -76,8 +70,8 @@ void SocketWatch::Set(uint8_t interest) {
   int events = ((interest & kReadable) != 0 ? UV_READABLE : 0) |
                ((interest & kWritable) != 0 ? UV_WRITABLE : 0) |
                ((interest & kHangup) != 0 ? UV_DISCONNECT : 0);
-  uv_poll_start(&handle_->poll, events, [](uv_poll_t* poll, int status, int ready) {
-    SocketWatch* self = static_cast<Handle*>(poll->data)->owner;
+  uv_poll_start(handle_, events, [](uv_poll_t* poll, int status, int ready) {
+    auto* self = static_cast<SocketWatch*>(poll->data);
     if (status < 0) self->interest_ = kNone;  // libuv has stopped the watch
     self->events_.OnSocket((ready & UV_READABLE) != 0, (ready & UV_WRITABLE) != 0, status < 0);
   });

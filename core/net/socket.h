@@ -11,6 +11,8 @@
 #include "core/async/loop.h"
 #include "core/net/address.h"
 
+struct uv_poll_s;
+
 namespace relay {
 
 // Owns a file descriptor.
@@ -71,9 +73,9 @@ class SocketWatch {
   uint8_t interest() const { return interest_; }
 
  private:
-  struct Handle;  // on the heap until libuv has closed it
   SocketEvents& events_;
-  Handle* handle_;
+  uv_poll_s*
+      handle_;  // on the heap until libuv has closed it; its data: this, until it is destroyed
   uint8_t interest_ = kNone;
 };
 
