@@ -66,6 +66,13 @@ void LateStore::PutStates(std::vector<StateBlob> blobs, Done<Unit> done) {
   if (Store* store = Find(done)) store->PutStates(std::move(blobs), std::move(done));
 }
 
+void LateStore::FlushWithStates(std::vector<LedgerFlush> flushes, std::vector<StateBlob> blobs,
+                                Done<Flushed> done) {
+  Store* store = Find(done);
+  if (store != nullptr)
+    store->FlushWithStates(std::move(flushes), std::move(blobs), std::move(done));
+}
+
 void LateStore::ForgetLimits(Done<Unit> done) {
   if (Store* store = Opened(done)) store->ForgetLimits(std::move(done));
 }

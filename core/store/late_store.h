@@ -30,6 +30,8 @@ class LateStore final : public Store {
   void Expire(Period kept_from, Done<Unit> done) override;
   void LoadStates(std::string kind, Done<std::vector<StateBlob>> done) override;
   void PutStates(std::vector<StateBlob> blobs, Done<Unit> done) override;
+  void FlushWithStates(std::vector<LedgerFlush> flushes, std::vector<StateBlob> blobs,
+                       Done<Flushed> done) override;
   void ForgetLimits(Done<Unit> done) override;
   void LoadObjects(Done<Directory> done) override;
   void WriteObject(ObjectWrite write, Done<ObjectWritten> done) override;

@@ -72,10 +72,9 @@ Duration LedgerKeeper::Step() {
   if (books_.touched() && !books_.Sync()) Count(Op::kSync);
   TellOfTrouble();
   TimePoint now = clock_.Now();
-  // After a pause the first entry waits for others to come with it.
-  if (std::exchange(idle_, false)) due_ = now + store_.status().flush_every;
+  Plan(now);
   if (now >= due_) {
-    due_ = now + store_.status().flush_every;
+    last_round_ = now;
     if (books_.wants_begin()) BeginJournals();
     TellOfTrouble();
     TellOfRecovery();
@@ -84,10 +83,30 @@ Duration LedgerKeeper::Step() {
   }
   Advance();
   EndQuiet();
-  bool all_kept =
-      !late_ && dead_.empty() && !books_.changed() && (states_ == nullptr || !states_->changed());
-  idle_ = !calling_ && all_kept && !books_.wants_begin() && !status().degraded();
-  return idle_ ? kLong : std::max<Duration>(due_ - now, std::chrono::milliseconds(1));
+  Plan(now);
+  if (due_ == TimePoint::max()) return kLong;
+  return std::clamp<Duration>(due_ - now, std::chrono::milliseconds(1), kLong);
+}
+
+// When the next round is due. After a pause the first entry waits for others to come with it, and
+// states that changed alone for an entry.
+void LedgerKeeper::Plan(TimePoint now) {
+  StoreStatus store = store_.status();
+  auto since = [now](bool is, std::optional<TimePoint>& when) {
+    if (!is) when.reset();
+    if (is && !when) when = now;
+  };
+  since(late_ || !dead_.empty() || books_.changed() || books_.wants_begin() || status().degraded(),
+        work_since_);
+  since(StatesAreLeft(), states_since_);
+  due_ = last_round_ ? TimePoint::max() : now;
+  if (!last_round_) return;
+  TimePoint next = *last_round_ + store.flush_every;
+  if (work_since_) due_ = std::max(next, *work_since_ + store.first_flush);
+  if (states_since_) {
+    Duration wait = std::max(store.first_flush, store.states_wait);
+    due_ = std::min(due_, std::max(next, *states_since_ + wait));
+  }
 }
 
 void LedgerKeeper::BeginJournals() {
@@ -128,7 +147,9 @@ void LedgerKeeper::BeginRound() {
   if (in_round_) return;
   in_round_ = true;
   flush_wanted_ = true;
-  states_wanted_ = states_ != nullptr;
+  // At the end they wait no longer.
+  bool due = states_since_ && clock_.Now() - *states_since_ >= store_.status().states_wait;
+  states_wanted_ = StatesAreLeft() && (finishing_ || due);
 }
 
 void LedgerKeeper::Advance() {
@@ -165,7 +186,10 @@ bool LedgerKeeper::CallFlush() {
     books_.Arrived({}, {});
     return false;
   }
-  store_.Flush(flushes_, AnsweringFlush(Op::kFlush));
+  std::vector<StateBlob> blobs;
+  if (!late_ && StatesAreLeft()) blobs = states_->Take();
+  states_flushed_ = !blobs.empty();
+  store_.FlushWithStates(flushes_, std::move(blobs), AnsweringFlush(Op::kFlush));
   return true;
 }
 
@@ -243,6 +267,7 @@ void LedgerKeeper::OnDone(Op op) {
   switch (op) {
     case Op::kFlush:
       TakeEnded();
+      if (std::exchange(states_flushed_, false)) states_->Arrived();
       books_.Arrived(flushes_, Quiet(now));
       flushes_.clear();
       break;
@@ -302,6 +327,7 @@ void LedgerKeeper::RemoveDeadFiles() {
 void LedgerKeeper::OnFailed(Op op, const std::string& why) {
   in_round_ = false;
   if (op == Op::kFlush) {
+    states_flushed_ = false;
     books_.GiveBack(std::exchange(flushes_, {}));
     gave_back_ = true;
   }
@@ -320,6 +346,7 @@ void LedgerKeeper::OnFailed(Op op, const std::string& why) {
 
 void LedgerKeeper::Finish() {
   StopThread();
+  finishing_ = true;
   if (books_.touched() && !books_.Sync()) Count(Op::kSync);
   if (books_.trouble() != 0) BeginJournals();
   const TimePoint end = clock_.Now() + kFinishPatience;

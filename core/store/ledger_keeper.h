@@ -99,6 +99,7 @@ class LedgerKeeper {
   void BeginJournals();
   void TellOfTrouble();
   void TellOfRecovery();
+  void Plan(TimePoint now);
   void BeginRound();
   void Advance();
   bool CallNext();
@@ -139,8 +140,12 @@ class LedgerKeeper {
   bool in_round_ = false;             // one call after the other, until none is left or one fails
   bool flush_wanted_ = false;
   bool states_wanted_ = false;
-  bool idle_ = false;
-  bool journal_well_ = true;  // since the last time it was due
+  bool states_flushed_ = false;  // they are in the flush under way
+  bool finishing_ = false;
+  bool journal_well_ = true;               // since the last time it was due
+  std::optional<TimePoint> last_round_;    // none yet
+  std::optional<TimePoint> work_since_;    // there is something to tell, or to begin
+  std::optional<TimePoint> states_since_;  // states have changed that are not told
   TimePoint due_;
   int32_t expired_on_ = INT32_MIN;
   int64_t quiet_at_ = INT64_MIN;  // the hour in which quiet epochs were looked for

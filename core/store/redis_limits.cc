@@ -440,6 +440,18 @@ void RedisLimits::OnTime() {
   Plan();
 }
 
+void RedisLimits::TellNow() {
+  if (batch_sent_ || finished_ || !open_ || loop_.Now() < repeat_at_) return;
+  {
+    std::lock_guard lock(mutex_);
+    bool lost = counts_[static_cast<size_t>(HeldState::kLost)] > 0;
+    bool any = batch_ || lost || !ends_.empty() || !uses_.empty();
+    if (!any || (away_ && loop_.Now() < try_at_)) return;
+  }
+  Send(nullptr);
+  Plan();
+}
+
 void RedisLimits::Finish(std::function<void()> done) {
   finish_ = std::move(done);
   timer_.Disarm();

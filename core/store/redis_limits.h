@@ -74,6 +74,9 @@ class RedisLimits final : public SharedLimits {
   // another's place that had heard more of us: what we hold there is told anew.
   void OnConnected();
 
+  // On the loop's thread: a command is about to go to Redis, and what is to be told may go with it.
+  void TellNow();
+
   // On the loop's thread: tells what is left to be told, once, and then calls `done`. Nothing is
   // reserved any more.
   void Finish(std::function<void()> done);

@@ -123,6 +123,24 @@ bool RedisRequest::IsUnknown(const RespReply& reply) {
 
 namespace redis_requests {
 
+SharedRequest Together(const std::vector<SharedRequest>& requests) {
+  std::vector<const RedisScript*> scripts;
+  std::vector<std::string> keys;
+  std::vector<std::string> counts;
+  std::vector<std::string> others;
+  for (const SharedRequest& request : requests) {
+    scripts.push_back(request->script);
+    const std::vector<std::string>& words = request->arguments;
+    size_t first = 1 + static_cast<size_t>(std::stoul(words[0]));
+    keys.insert(keys.end(), words.begin() + 1, words.begin() + static_cast<ptrdiff_t>(first));
+    counts.push_back(words[0]);
+    counts.push_back(std::to_string(words.size() - first));
+    others.insert(others.end(), words.begin() + static_cast<ptrdiff_t>(first), words.end());
+  }
+  std::ranges::move(others, std::back_inserter(counts));
+  return Make(redis_scripts::Together(scripts), std::move(keys), std::move(counts));
+}
+
 SharedRequest Greet(int64_t schema) {
   return Make(
       redis_scripts::Greet(),

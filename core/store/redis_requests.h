@@ -38,6 +38,8 @@ struct FlushNote {
   int64_t today = 0;      // since 1970, UTC
 };
 
+// Several as one, whose reply is the list of theirs.
+SharedRequest Together(const std::vector<SharedRequest>& requests);
 SharedRequest Greet(int64_t schema);
 // `rows`: that the reply may hold.
 SharedRequest Load(const std::string& month, size_t rows);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "core/store/redis_scripts.h"
 
+#include <map>
+#include <mutex>
 #include <utility>
 
 #include "core/base/secret.h"
@@ -259,6 +261,33 @@ redis.call('HSET', KEYS[1], ARGV[1], version .. ' ' .. ARGV[4])
 return {0, version, version}
 )lua");
   return kScript;
+}
+
+const RedisScript& Together(const std::vector<const RedisScript*>& scripts) {
+  static std::mutex mutex;
+  static std::map<std::vector<const RedisScript*>, RedisScript> known;
+  std::lock_guard lock(mutex);
+  auto at = known.find(scripts);
+  if (at != known.end()) return at->second;
+  std::string text = "local scripts = {\n";
+  for (const RedisScript* script : scripts) {
+    text += "function(KEYS, ARGV)\n" + script->text + "end,\n";
+  }
+  text += R"lua(}
+local key, word = 0, 2 * #scripts
+local replies = {}
+for i, script in ipairs(scripts) do
+  local keys, words = {}, {}
+  for j = 1, tonumber(ARGV[2 * i - 1]) do keys[j] = KEYS[key + j] end
+  for j = 1, tonumber(ARGV[2 * i]) do words[j] = ARGV[word + j] end
+  key, word = key + #keys, word + #words
+  local good, reply = pcall(script, keys, words)
+  if not good then reply = {err = type(reply) == 'table' and reply.err or tostring(reply)} end
+  replies[i] = reply
+end
+return replies
+)lua";
+  return known.emplace(scripts, RedisScript(std::move(text))).first->second;
 }
 
 }  // namespace redis_scripts

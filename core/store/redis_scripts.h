@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace relay {
 
@@ -48,6 +49,11 @@ const RedisScript& LoadObjects();
 // on which the directory's new version is told ("": nobody is to know). → 1 for a conflict, the
 // version now, that of the directory (0: nothing was written).
 const RedisScript& WriteObject();
+
+// Some of the above, one after the other in one command; an error of one leaves the others alone.
+// KEYS: of the first, then of the next. ARGV: for each how many keys and how many arguments it has,
+// then the arguments. → their replies. From any thread; what it gives lives for ever.
+const RedisScript& Together(const std::vector<const RedisScript*>& scripts);
 
 // Days and hours that one bucket of folded rows holds.
 inline constexpr int kBucketDays = 32;

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "core/base/log.h"
@@ -48,7 +49,9 @@ RedisStore::RedisStore(Options options, const Clock& clock)
 std::unique_ptr<RedisLimits> RedisStore::MakeLimits() {
   if (!options_.limits) return nullptr;
   auto call = [this](SharedRequest request, const Replied& replied) {
-    Run(std::move(request), replied);
+    std::vector<Part> parts = std::exchange(riding_, {});
+    parts.insert(parts.begin(), {std::move(request), replied});
+    RunTogether(std::move(parts));
   };
   return std::make_unique<RedisLimits>(loop_, call, *options_.limits, clock_);
 }
@@ -103,6 +106,24 @@ void RedisStore::Run(SharedRequest request, const Replied& replied) {
   });
 }
 
+void RedisStore::RunTogether(std::vector<Part> parts) {
+  if (parts.size() == 1) {
+    Run(std::move(parts[0].request), parts[0].replied);
+    return;
+  }
+  std::vector<SharedRequest> requests;
+  requests.reserve(parts.size());
+  for (const Part& part : parts) requests.push_back(part.request);
+  Run(redis_requests::Together(requests), [this, parts = std::move(parts)](Result<RespReply> all) {
+    if (all && all->items.size() != parts.size()) all = redis_replies::Garbled();
+    for (size_t i = 0; i < parts.size(); ++i) {
+      Result<RespReply> one =
+          all ? Result<RespReply>(std::move(all->items[i])) : std::unexpected(all.error());
+      Take(parts[i].request, std::move(one), parts[i].replied);
+    }
+  });
+}
+
 Result<RespReply> RedisStore::Judged(Result<RespReply> reply) {
   if (!reply) return reply;
   plan_spent_ = reply->Is(RespReply::Kind::kError) && reply->text.contains(kPlanSpent);
@@ -120,29 +141,33 @@ void RedisStore::Take(const SharedRequest& request, Result<RespReply> reply,
   replied(std::move(reply));
 }
 
-void RedisStore::RunAll(std::vector<SharedRequest> requests, const Done<Unit>& done,
-                        const Read& read) {
-  if (requests.empty()) {
-    done(Unit());
-    return;
-  }
+std::vector<RedisStore::Part> RedisStore::Joined(std::vector<SharedRequest> requests,
+                                                 const Done<Unit>& done, const Read& read) {
   struct Join {
     size_t left;
     Result<Unit> result;
   };
   auto join = std::make_shared<Join>(Join{requests.size(), Unit()});
+  std::vector<Part> parts;
   for (SharedRequest& request : requests) {
-    Run(std::move(request), [join, done, read](Result<RespReply> reply) {
+    Replied replied = [request, join, done, read](Result<RespReply> reply) {
       Result<Unit> result;
       if (!reply) {
         result = std::unexpected(std::move(reply.error()));
       } else if (read) {
-        result = read(*reply);
+        result = read(*request, *reply);
       }
       if (!result && join->result) join->result = std::move(result);
       if (--join->left == 0) done(std::move(join->result));
-    });
+    };
+    parts.push_back({std::move(request), std::move(replied)});
   }
+  if (parts.empty()) done(Unit());
+  return parts;
+}
+
+void RedisStore::RunAll(std::vector<SharedRequest> requests, const Done<Unit>& done) {
+  for (Part& part : Joined(std::move(requests), done)) Run(std::move(part.request), part.replied);
 }
 
 // --- What was told, and is told again ------------------------------------------------------------
@@ -239,8 +264,13 @@ void RedisStore::Load(Done<LedgerImage> done) {
 }
 
 void RedisStore::Flush(std::vector<LedgerFlush> flushes, Done<Flushed> done) {
+  FlushWithStates(std::move(flushes), {}, std::move(done));
+}
+
+void RedisStore::FlushWithStates(std::vector<LedgerFlush> flushes, std::vector<StateBlob> blobs,
+                                 Done<Flushed> done) {
   Do<Flushed>(
-      [this, flushes = std::move(flushes)](const Done<Flushed>& answer) {
+      [this, flushes = std::move(flushes), blobs = std::move(blobs)](const Done<Flushed>& answer) {
         auto flushed = std::make_shared<Flushed>();
         auto told = [flushed, answer](Result<Unit> result) {
           if (result) {
@@ -249,11 +279,26 @@ void RedisStore::Flush(std::vector<LedgerFlush> flushes, Done<Flushed> done) {
             answer(std::unexpected(std::move(result.error())));
           }
         };
-        RunAll(FlushRequests(flushes), told, [flushed](const RespReply& reply) {
-          return redis_replies::AddEnded(reply, *flushed);
-        });
+        auto read = [flushed](const RedisRequest& request, const RespReply& reply) {
+          bool flush = request.script == &redis_scripts::Flush();
+          return flush ? redis_replies::AddEnded(reply, *flushed) : Result<Unit>();
+        };
+        std::vector<SharedRequest> requests = FlushRequests(flushes);
+        std::ranges::move(redis_requests::PutStates(blobs), std::back_inserter(requests));
+        RunAtOnce(Joined(std::move(requests), told, read));
       },
       std::move(done));
+}
+
+// One flush and some states go with what limits would tell a moment later.
+void RedisStore::RunAtOnce(std::vector<Part> parts) {
+  if (parts.size() > 2) {
+    for (Part& part : parts) Run(std::move(part.request), part.replied);
+    return;
+  }
+  riding_ = std::move(parts);
+  if (limits_ != nullptr) limits_->TellNow();
+  if (!riding_.empty()) RunTogether(std::exchange(riding_, {}));
 }
 
 void RedisStore::Fold(std::string epoch, Done<Unit> done) {
@@ -390,6 +435,8 @@ StoreStatus RedisStore::status() const {
   status.month_forecast = view.forecast;
   status.flush_every = view.interval;
   status.stretched = view.stretched;
+  status.first_flush = limits_ == nullptr ? view.interval : std::min(view.interval, kFirstFlush);
+  status.states_wait = std::max(view.interval, kStatesWait);
   if (options_.replicas > 1) status.month_idle = kMonth / options_.ping_every;
   if (plan_spent_) {
     status.flush_every = RedisBudget::kMaxInterval;

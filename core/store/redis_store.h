@@ -33,6 +33,9 @@ class RedisStore final : public Store, private RedisGreeter {
   // not have written it to its disk (appendfsync everysec).
   static constexpr Duration kTellAgain = std::chrono::seconds(5);
   static constexpr size_t kTellAgainBytes = size_t{4} << 20;
+  // A flush that carries what limits would tell a moment later.
+  static constexpr Duration kFirstFlush = RedisLimits::kSettleWithin / 2;
+  static constexpr Duration kStatesWait = std::chrono::seconds(10);
 
   // A run that was told of so recently may go on elsewhere: a host starts the next relay before it
   // stops the last one.
@@ -62,6 +65,9 @@ class RedisStore final : public Store, private RedisGreeter {
   // As lasting as the server's own disk is.
   void Fold(std::string epoch, Done<Unit> done) override;
   void Expire(Period kept_from, Done<Unit> done) override;
+  // With what limits have to tell, in one command, unless there is very much.
+  void FlushWithStates(std::vector<LedgerFlush> flushes, std::vector<StateBlob> blobs,
+                       Done<Flushed> done) override;
   void LoadStates(std::string kind, Done<std::vector<StateBlob>> done) override;
   void PutStates(std::vector<StateBlob> blobs, Done<Unit> done) override;
   void ForgetLimits(Done<Unit> done) override;
@@ -88,12 +94,20 @@ class RedisStore final : public Store, private RedisGreeter {
   void Do(std::function<void(Done<T>)> work, Done<T> done);
   // From here on only on the store's thread.
   void Run(SharedRequest request, const Replied& replied);
+  struct Part {
+    SharedRequest request;
+    Replied replied;
+  };
+  void RunTogether(std::vector<Part> parts);
   void Take(const SharedRequest& request, Result<RespReply> reply, const Replied& replied);
   // The server's error replies as errors.
   Result<RespReply> Judged(Result<RespReply> reply);
-  // All of them, and what each says to `read`; the first error, if any.
-  using Read = std::function<Result<Unit>(const RespReply&)>;
-  void RunAll(std::vector<SharedRequest> requests, const Done<Unit>& done, const Read& read = {});
+  // What each says is for `read`; the first error, if any, for `done`.
+  using Read = std::function<Result<Unit>(const RedisRequest&, const RespReply&)>;
+  static std::vector<Part> Joined(std::vector<SharedRequest> requests, const Done<Unit>& done,
+                                  const Read& read = {});
+  void RunAll(std::vector<SharedRequest> requests, const Done<Unit>& done);
+  void RunAtOnce(std::vector<Part> parts);
   void Remember(const SharedRequest& request);
   void TakeMonth(int64_t total);
   void CompareDirectory();
@@ -117,6 +131,7 @@ class RedisStore final : public Store, private RedisGreeter {
   std::atomic<bool> plan_spent_{false};  // the server takes no more commands this month
   bool stretched_ = false;               // the log knows that commands run low
   bool stopping_ = false;
+  std::vector<Part> riding_;  // go with what limits say next, in this turn
 
   Loop loop_;
   Resolver resolver_;

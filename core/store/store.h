@@ -113,6 +113,11 @@ struct StoreStatus {
   bool deaf = false;
   // How often a flush is worth its cost.
   Duration flush_every = std::chrono::seconds(1);
+  // The first one after a pause, from the first that it tells of on: sooner where it then goes with
+  // what is told anyway.
+  Duration first_flush = std::chrono::seconds(1);
+  // How long states that changed may wait for a flush to go with, where each call has its price.
+  Duration states_wait = {};
   bool stretched = false;      // that is longer than it was meant to be, since commands run low
   uint64_t commands = 0;       // sent since the start: a far store may bill each
   int64_t month_used = 0;      // commands of this month (UTC), of earlier runs too
@@ -146,6 +151,18 @@ class Store {
 
   virtual void LoadStates(std::string kind, Done<std::vector<StateBlob>> done) = 0;
   virtual void PutStates(std::vector<StateBlob> blobs, Done<Unit> done) = 0;
+  // Both calls as one. An error may be of either: all of it is to be told again.
+  virtual void FlushWithStates(std::vector<LedgerFlush> flushes, std::vector<StateBlob> blobs,
+                               Done<Flushed> done) {
+    Flush(std::move(flushes), [this, blobs = std::move(blobs),
+                               done = std::move(done)](Result<Flushed> flushed) mutable {
+      if (!flushed || blobs.empty()) return done(std::move(flushed));
+      PutStates(std::move(blobs), [done, flushed = std::move(*flushed)](Result<Unit> put) {
+        if (!put) return done(std::unexpected(std::move(put.error())));
+        done(flushed);
+      });
+    });
+  }
 
   // What several relays have counted of their limits together counts no more; none of them runs.
   // Nothing to do where limits are in memory alone.

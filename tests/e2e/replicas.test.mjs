@@ -135,6 +135,27 @@ describe('two relays on one Redis', {skip: kStraightOnly}, () => {
     watch.stop();
   });
 
+  it('cost at most two commands a request also where requests are rare', async (t) => {
+    const [requests, pause] = kLong ? [10, 3_000] : [4, 1_200];
+    const settled = async () => {
+      await until(async () => (await world.redis.ask('KEYS', 'relay:lease:*')).length === 0, 'no lease is left', 3_000);
+      await sleep(1_500);
+    };
+    // What is said for the first time costs one more.
+    for (const i of [0, 1]) assert.equal((await world.ask(i, 'counted')).status, 200);
+    await settled();
+    const watch = await world.redis.monitor();
+    for (let i = 0; i < requests; ++i) {
+      assert.equal((await world.ask(i, 'counted')).status, 200);
+      await sleep(pause);
+    }
+    await settled();
+    const seen = watch.seen.filter((line) => !line.startsWith('"PING"'));
+    watch.stop();
+    t.diagnostic(`${seen.length} commands for ${requests} requests, one each ${pause} ms`);
+    assert.equal(seen.length >= requests && seen.length <= 2 * requests, true, `${seen.length} for ${requests}: ${seen.join('\n')}`);
+  });
+
   it('overrun the budget of a day by no more than one request where reserves are enough', async () => {
     const usage = {'x-mock-usage': `input=1,output=${kOutput},cache-read=0,cache-write=0`};
     const body = {...kTurn, model: 'claude-haiku-4-5', max_tokens: kOutput};

@@ -27,6 +27,7 @@ class TestStore final : public Store {
  public:
   explicit TestStore(Store& inner) : inner_(inner) {}
   std::string_view kind() const override { return "test"; }
+  StoreStatus status() const override { return tells; }
   void Load(Done<LedgerImage> done) override {
     ++calls["load"];
     if (fails) return done(Fail(Party::kRelay, Fault::kInternal, "not there yet", true));
@@ -66,6 +67,7 @@ class TestStore final : public Store {
   }
 
   std::map<std::string, int> calls;
+  StoreStatus tells;
   Period expired;
   bool fails = false;
   bool fold_fails = false;

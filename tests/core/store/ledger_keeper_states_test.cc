@@ -138,6 +138,44 @@ TEST_F(KeeperStates, AreReadLateWhereTheStoreIsThereLateAndNothingCountsTwice) {
   EXPECT_EQ(next.owner.count, 3);
 }
 
+TEST_F(KeeperStates, GoWithAFlushWhereCallsHaveAPriceAndWaitForOneForSomeTime) {
+  world.store.tells.states_wait = std::chrono::seconds(10);
+  OneRun run(world);
+  run.process.Pass(2);
+  run.owner.Up();
+  run.process.Pass(5);
+  EXPECT_EQ(world.store.calls["states"], 0);
+  run.process.Close("a", 1);
+  run.process.Pass(2);
+  EXPECT_THAT(Stored(), ElementsAre(StateBlob{"count", "it", "1"}));
+  EXPECT_EQ(world.store.calls["flush"], 1);
+  EXPECT_EQ(world.store.calls["states"], 1);
+  run.owner.Up();
+  run.process.Pass(9);
+  EXPECT_EQ(world.store.calls["states"], 1);
+  run.process.Pass(2);
+  EXPECT_EQ(world.store.calls["states"], 2) << "nothing was used";
+  run.owner.Up();
+  run.process.keeper->Finish();
+  EXPECT_THAT(Stored(), ElementsAre(StateBlob{"count", "it", "3"})) << "at once";
+}
+
+TEST_F(KeeperStates, AreToldAgainAfterAFlushWithThemFailed) {
+  OneRun run(world);
+  run.process.Pass(2);
+  for (bool states : {true, false}) {
+    world.store.states_fail = states;
+    world.store.fails = !states;
+    run.process.Close(states ? "a" : "b", 1);
+    run.owner.Up();
+    run.process.Pass(2);
+    world.store.states_fail = world.store.fails = false;
+    run.process.Pass(2);
+    EXPECT_EQ(Stored().at(0).value, std::to_string(run.owner.count));
+    EXPECT_EQ(InStore(world).input, run.owner.count);
+  }
+}
+
 TEST_F(KeeperStates, AreTriedAgainAtTheEndWhereNobodyElseHasThem) {
   world.no_folder = true;
   OneRun run(world);

@@ -368,6 +368,25 @@ TEST(LedgerKeeper, LeavesTheStoreAloneWhileNothingIsUsed) {
   EXPECT_EQ(world.store.calls["flush"], calls["flush"] + 1);
 }
 
+TEST(LedgerKeeper, TellsSoonAfterAPauseWhereTheStoreWantsIt) {
+  World world;
+  world.store.tells.first_flush = std::chrono::milliseconds(50);
+  Process process(world);
+  process.Pass(2);
+  LedgerKeeper& keeper = *process.keeper;
+  EXPECT_EQ(keeper.Step(), std::chrono::hours(1));
+  process.Close("a", 1);
+  EXPECT_EQ(keeper.Step(), std::chrono::milliseconds(50));
+  world.clock.Advance(std::chrono::milliseconds(50));
+  keeper.Step();
+  EXPECT_EQ(world.store.calls["flush"], 1);
+  // But not more often than it is worth.
+  process.Close("b", 1);
+  EXPECT_EQ(keeper.Step(), LedgerKeeper::kFlushEvery);
+  process.Pass(1);
+  EXPECT_EQ(world.store.calls["flush"], 2);
+}
+
 TEST(LedgerKeeper, ExpiresAtTheStartAndOnceADay) {
   World world;
   Process process(world);

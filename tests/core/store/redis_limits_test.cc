@@ -132,6 +132,32 @@ TEST_F(RedisLimitsTest, StartsOfAMinuteAreCountedTogether) {
   EXPECT_TRUE(NothingIsHeld());
 }
 
+TEST_F(RedisLimitsTest, WhatHasEndedGoesWithAFlush) {
+  const RateLimits limits{.concurrency = 1};
+  auto flush = [&](int64_t sequence) {
+    LedgerFlush one{"epoch", sequence, {}, {}};
+    one.rows.hours.push_back({1, "alice", {.requests = sequence}});
+    std::vector<StateBlob> blobs{{"budget", "it", std::to_string(sequence)}};
+    return Await<Flushed>(
+        [&](auto done) { a.store().FlushWithStates({one}, blobs, std::move(done)); });
+  };
+  for (int64_t i = 1; i <= 3; ++i) {
+    auto guest = a.Ask("key alice", limits);
+    ASSERT_TRUE(guest->in());
+    uint64_t before = a.store().status().commands;
+    guest->Leave();
+    ASSERT_TRUE(flush(i));
+    EXPECT_EQ(HeldOf("a"), "") << "before anything else told of it";
+    if (i == 1) continue;  // a script that the server does not know
+    EXPECT_EQ(a.store().status().commands, before + 1);
+  }
+  EXPECT_EQ(server.Ask({"HGET", "relay:states:budget", "it"})[0], "3");
+  // What was told is not told again by itself.
+  uint64_t before = a.store().status().commands;
+  ::poll(nullptr, 0, 300);
+  EXPECT_EQ(a.store().status().commands, before);
+}
+
 TEST_F(RedisLimitsTest, AMinuteThatAllHaveUsedUpIsAskedForOnce) {
   for (const RateLimits& limits :
        {RateLimits{.requests_per_minute = 1}, RateLimits{.tokens_per_minute = 1}}) {

@@ -216,6 +216,28 @@ struct LargeLedger : testing::Test {
   RedisStore writer{{server.options()}};
 };
 
+TEST(RedisStore, AFlushWithStatesIsOneCommandAndAnErrorOfOneLeavesTheOther) {
+  RedisServer server;
+  RedisStore store({server.options()});
+  auto flush = [&](int64_t sequence, const std::string& kind) {
+    std::vector<StateBlob> blobs{{kind, "it", "value"}};
+    return Await<Flushed>([&](auto done) {
+      store.FlushWithStates({FlushOf(sequence, sequence)}, blobs, std::move(done));
+    });
+  };
+  ASSERT_TRUE(flush(1, "health"));
+  uint64_t before = store.status().commands;
+  ASSERT_TRUE(flush(2, "health"));
+  EXPECT_EQ(store.status().commands, before + 1);
+  EXPECT_EQ(store.status().month_used, static_cast<int64_t>(before) + 1);
+  EXPECT_EQ(server.Ask({"HGET", "relay:states:health", "it"})[0], "value");
+  server.Ask({"SET", "relay:states:other", "somebody's"});
+  auto failed = flush(3, "other");
+  ASSERT_FALSE(failed);
+  EXPECT_THAT(failed.error().what, HasSubstr("something else under relay's names"));
+  EXPECT_EQ(SumOf(Load(store)->epochs.at(0).rows).input, 3) << "the flush was taken";
+}
+
 TEST_F(LargeLedger, ComesInPartsOfWhichNoneIsTooLarge) {
   RedisStore reader({Bounded(server)});
   auto image = Load(reader);

@@ -235,6 +235,25 @@ TEST_P(StoreContract, KeepsStatesByKindAndDropsEmptyOnes) {
   EXPECT_EQ(States("healthy").size(), 1U);
 }
 
+TEST_P(StoreContract, TakesStatesWithAFlush) {
+  auto flush = [&](std::vector<LedgerFlush> flushes, std::vector<StateBlob> blobs) {
+    auto flushed = Await<Flushed>(
+        [&](auto done) { store_->FlushWithStates(flushes, blobs, std::move(done)); });
+    EXPECT_TRUE(flushed.has_value());
+    return flushed ? flushed->ended : std::vector<EndedEpoch>();
+  };
+  PutStates({{"health", "claude/a", "old"}});
+  EXPECT_THAT(flush({FlushOf("a", 1, 10)}, {{"health", "claude/a", ""}, {"sticky", "s", "new"}}),
+              IsEmpty());
+  EXPECT_TRUE(States("health").empty());
+  EXPECT_THAT(States("sticky"), ElementsAre(StateBlob{"sticky", "s", "new"}));
+  Fold("a");
+  EXPECT_THAT(flush({FlushOf("a", 2, 20)}, {{"sticky", "s", "newer"}}),
+              ElementsAre(EndedEpoch{"a", 1}));
+  EXPECT_THAT(States("sticky"), ElementsAre(StateBlob{"sticky", "s", "newer"}));
+  EXPECT_EQ(SumOf(Load().folded).input, 10);
+}
+
 TEST_P(StoreContract, WritesAnObjectOnlyOverTheVersionThatWasRead) {
   ObjectWritten made = Write({"key", "alice", 0, "one"});
   EXPECT_FALSE(made.conflict);
