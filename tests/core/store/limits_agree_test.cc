@@ -166,6 +166,21 @@ class Histories {
     if (claim == 0) return;
     ask.reserve = {Roll(800), Roll(700)};
     ask.shadow = Roll(8) == 0;
+    std::optional<Duration> wait = Ask(ask);
+    // A moment before it is over, and then.
+    if (!wait || *wait > 6h || Roll(2) == 0) return;
+    clock_.Advance(*wait - 1ms);
+    Ask(ask);
+    clock_.Advance(1ms);
+    Ask(ask);
+  }
+  // → the wait of who is denied.
+  std::optional<Duration> Ask(const Limiter::Ask& ask) {
+    std::optional<Duration> wait;
+    AskBoth(ask, wait);
+    return wait;
+  }
+  void AskBoth(const Limiter::Ask& ask, std::optional<Duration>& wait) {
     size_t relay = static_cast<size_t>(Roll(kRelays));
     TimePoint passes;
     std::optional<Denied> here = limiter_.Look(ask, clock_.Now(), &passes);
@@ -180,6 +195,7 @@ class Histories {
     EXPECT_EQ(admitted, !here || ask.shadow);
     if (!admitted) {
       ++denied_;
+      if (here) wait = here->retry_after;
       return;
     }
     ++admitted_;
