@@ -186,8 +186,11 @@ bool LedgerKeeper::CallFlush() {
     books_.Arrived({}, {});
     return false;
   }
+  // If one with states fails, the next goes without: states that the store does not take must not
+  // keep the ledger from it.
+  bool apart = std::exchange(states_flushed_, false);
   std::vector<StateBlob> blobs;
-  if (!late_ && StatesAreLeft()) blobs = states_->Take();
+  if (!late_ && !apart && StatesAreLeft()) blobs = states_->Take();
   states_flushed_ = !blobs.empty();
   store_.FlushWithStates(flushes_, std::move(blobs), AnsweringFlush(Op::kFlush));
   return true;
@@ -327,7 +330,6 @@ void LedgerKeeper::RemoveDeadFiles() {
 void LedgerKeeper::OnFailed(Op op, const std::string& why) {
   in_round_ = false;
   if (op == Op::kFlush) {
-    states_flushed_ = false;
     books_.GiveBack(std::exchange(flushes_, {}));
     gave_back_ = true;
   }
