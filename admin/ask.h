@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "admin/fetch.h"
 #include "admin/options.h"
@@ -36,6 +37,29 @@ std::expected<std::string, int> AskRelay(const Options& options, const Environme
 
 // The same of what was fetched from there already.
 std::expected<std::string, int> AnswerOf(const RelayTarget& target, Result<Fetched> fetched);
+
+// A relay that is asked several times.
+class RunningRelay {
+ public:
+  explicit RunningRelay(RelayTarget target) : target_(std::move(target)) {}
+
+  Result<Fetched> Fetch(const FetchRequest& request,
+                        Duration patience = std::chrono::seconds(10)) const {
+    return FetchUnix(target_.socket(), request, patience);
+  }
+  // As AnswerOf.
+  std::expected<std::string, int> Answer(Result<Fetched> fetched) const {
+    return AnswerOf(target_, std::move(fetched));
+  }
+  std::expected<std::string, int> Ask(std::string method, std::string path,
+                                      std::string body = "") const {
+    return Answer(
+        Fetch({.method = std::move(method), .target = std::move(path), .body = std::move(body)}));
+  }
+
+ private:
+  const RelayTarget target_;
+};
 
 // To standard error; returns kExitFailed.
 int Complain(const std::string& what);

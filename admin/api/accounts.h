@@ -38,6 +38,9 @@ struct AccountsRoom {
   std::map<std::string, Login> logins = {};
 };
 
+// The status of a login that could begin, but for a yes to the vendor's terms.
+inline constexpr int kTermsWanted = 428;
+
 void AddAccountsApi(ApiRouter& router, AccountsRoom& room);
 // Part of the above, in a file of its own.
 void AddLoginsApi(ApiRouter& router, AccountsRoom& room);

@@ -69,9 +69,6 @@ Task<Reply> Begin(AccountsRoom& room, ApiRequest& request) {
   login.project = json->Find("project").String().value_or("");
   bool setup = json->Find("setup_token").Bool().value_or(false);
   login.kind = setup ? LoginKind::kSetupToken : LoginKind::kLogin;
-  if (!json->Find("accept_terms").Bool().value_or(false)) {
-    co_return ApiError(400, "somebody must say yes to the vendor's terms: 'accept_terms'");
-  }
   if (!room.book.can_write()) {
     co_return ApiError(503, "there is no store to keep a login in; see 'store' in relay.yaml");
   }
@@ -80,6 +77,9 @@ Task<Reply> Begin(AccountsRoom& room, ApiRequest& request) {
   if (std::string why = WhyNot(*snapshot, login); !why.empty()) co_return ApiError(409, why);
   auto config = ConfigOf(*snapshot, FindCluster(*snapshot, login.cluster)->config, login);
   if (!config) co_return ReplyOf(FaultOf(config.error()));
+  if (!json->Find("accept_terms").Bool().value_or(false)) {
+    co_return ApiError(kTermsWanted, "somebody must say yes to the vendor's terms: 'accept_terms'");
+  }
   TimePoint now = room.services.clock.Now();
   std::erase_if(room.logins, [&](const auto& entry) { return entry.second.until <= now; });
   if (room.logins.size() >= kMostLogins) co_return ApiError(429, "too many logins are open");

@@ -471,6 +471,9 @@ describe('relay accounts', () => {
     const no = await relay.command(['accounts', 'login', 'claude/alice'], async (child) => child.stdin.write('no\n'));
     assert.equal(no.code, 1);
     assert.match(no.stderr, /terms restrict/);
+    // Nobody is asked where it could not be all the same.
+    const nowhere = await relay.command(['accounts', 'login', 'other/alice'], async (child) => child.stdin.write('yes\n'));
+    assert.deepEqual([nowhere.code, nowhere.stderr], [1, "relay: relay.yaml has no cluster 'other'\n"]);
     const yes = await relay.command(['accounts', 'login', 'claude/alice'], async (child) => {
       child.stdin.write('yes\n');
       await pasteCode(child);
