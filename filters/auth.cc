@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "core/base/percent.h"
 #include "core/config/wording.h"
@@ -169,7 +170,7 @@ class AuthFilter final : public Filter {
   // One answer to no key and to a wrong one: nothing to learn by guessing. It names no header:
   // Claude Code takes a text with "x-api-key" for its own "Not logged in", and shows that.
   static Verdict RefuseUnknown(Exchange& x, bool wrong) {
-    if (x.explanation != nullptr) TellUnknown(*x.explanation, wrong);
+    if (x.explanation != nullptr) TellUnknown(x, wrong);
     std::optional<IpAddress> from = wrong ? AddressOf(x) : std::nullopt;
     std::optional<Duration> wait;
     if (from && x.worker.wrong_keys != nullptr) {
@@ -190,9 +191,14 @@ class AuthFilter final : public Filter {
                                    .final = true});
   }
 
-  static void TellUnknown(Explanation& explanation, bool wrong) {
+  static void TellUnknown(const Exchange& x, bool wrong) {
+    Explanation& explanation = *x.explanation;
     if (!explanation.key().empty()) {
-      explanation.Say("there is no relay key '" + explanation.key() + "'");
+      std::vector<std::string> names;
+      x.worker.keys->ForEach([&](const KeyRecord& key) { names.push_back(key.name); });
+      const std::vector<std::string_view> known(names.begin(), names.end());
+      explanation.Say("there is no relay key '" + explanation.key() + "'" +
+                      DidYouMean(explanation.key(), known));
     } else {
       explanation.Say(wrong ? "what came as a credential is no relay key that is good now"
                             : "no credential came");

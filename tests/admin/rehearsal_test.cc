@@ -178,7 +178,10 @@ route           route 'claude': begins with /api
 )");
   std::string unknown = world.Text(Message("carol"));
   EXPECT_NE(unknown.find("refused by auth with 401 authentication_error"), std::string::npos);
-  EXPECT_NE(unknown.find("there is no relay key 'carol'"), std::string::npos) << unknown;
+  EXPECT_NE(unknown.find("there is no relay key 'carol'\n"), std::string::npos) << unknown;
+  std::string near = world.Text(Message("alcie"));
+  EXPECT_NE(near.find("there is no relay key 'alcie' (did you mean 'alice'?)"), std::string::npos)
+      << near;
   EXPECT_NE(world.Text(Message("")).find("no credential came"), std::string::npos);
   RehearsedRequest nowhere;
   nowhere.target = "/v2/nothing";
