@@ -151,6 +151,8 @@ start_relay() { # NAME SCHEME UPSTREAM-PORT
   (
     cd "$dir"
     export RELAY_DATA=$dir BENCH_KEY=$key BENCH_ENDPOINT=$2://127.0.0.1:$3
+    # Relay alone would read the authorities that the caller's environment names.
+    unset SSL_CERT_FILE SSL_CERT_DIR
     [[ $2 == http ]] || export SSL_CERT_FILE=$work/tls.crt
     exec taskset -c "$proxy_cpu" "$relay_bin" serve --config relay.yaml --port-file port
   ) >"$work/$1.log" 2>&1 &
