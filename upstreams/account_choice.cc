@@ -14,12 +14,6 @@ namespace {
 
 using Why = NoAccount::Why;
 
-bool Serves(const Account& account, std::string_view model) {
-  return account.models.empty() || model.empty() ||
-         std::any_of(account.models.begin(), account.models.end(),
-                     [&](const std::string& glob) { return GlobMatch(glob, model); });
-}
-
 void Sooner(TimePoint& earliest, TimePoint when) {
   if (when == TimePoint()) return;
   if (earliest == TimePoint() || when < earliest) earliest = when;
@@ -392,7 +386,7 @@ Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint n
     bar.why = Why::kClient;
   } else if (wish.only && *wish.only != account.kind) {
     bar.why = Why::kCall;
-  } else if (!Serves(account, wish.model)) {
+  } else if (!HasModel(account, wish.model)) {
     bar.why = Why::kModel;
   } else if (std::find(wish.tried.begin(), wish.tried.end(), index) != wish.tried.end()) {
     bar.why = Why::kTried;
@@ -411,6 +405,21 @@ Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint n
   bar.spared = true;
   bar.until = spared;
   return bar;
+}
+
+bool HasModel(const Account& account, std::string_view model) {
+  return account.models.empty() || model.empty() ||
+         std::any_of(account.models.begin(), account.models.end(),
+                     [&](const std::string& glob) { return GlobMatch(glob, model); });
+}
+
+bool ServesOthers(const AccountState& state, const Wish& wish, TimePoint now) {
+  if (state.account == nullptr || wish.family.empty()) return false;
+  if (!HasModel(*state.account, wish.model)) return true;
+  return std::ranges::any_of(state.troubles, [&](const Trouble& trouble) {
+    bool limited = trouble.health == AccountHealth::kLimited && now < trouble.until;
+    return limited && trouble.family == wish.family;
+  });
 }
 
 std::expected<size_t, NoAccount> ChooseAccount(std::span<const AccountState> states,

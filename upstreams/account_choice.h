@@ -167,6 +167,11 @@ struct Bar {
 // `index`: as Wish::tried has it.
 Bar BarOf(const AccountState& state, size_t index, const Wish& wish, TimePoint now);
 
+bool HasModel(const Account& account, std::string_view model);
+// Whether it may serve other models, though not those of the wish: it has not got them, or is at a
+// limit of their family. So a session keeps it for those.
+bool ServesOthers(const AccountState& state, const Wish& wish, TimePoint now);
+
 // The account that a wish's session has.
 struct SessionAccount {
   size_t index = 0;
@@ -198,7 +203,7 @@ struct Decision {
   enum class Session : uint8_t {
     kNone,   // the request has none, or generates nothing, which begins and moves none; or nobody
              // serves it
-    kNew,    // it had no account yet
+    kNew,    // it had no account yet, or, of its models, none that serves these
     kKept,   // on its account
     kMoved,  // its account does not serve: that candidate says why
   };
@@ -206,6 +211,7 @@ struct Decision {
   std::vector<Candidate> candidates;  // the accounts that there are, as the pool has them
   Session session = Session::kNone;
   std::string session_account;   // that the session had; "": none
+  std::string others_on;         // its account for other models, which it keeps; "": the same
   CachedPrompt cached;           // what lives of its prompt there; no tokens: nothing
   std::optional<size_t> chosen;  // the index of an account
   NoAccount none;                // where nobody was chosen

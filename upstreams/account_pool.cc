@@ -11,7 +11,10 @@ AccountLease::~AccountLease() {
 }
 
 void AccountLease::NoteUsage(const Usage& usage, TimePoint since) {
-  if (!sticky_.empty()) pool_->NoteCached(sticky_, index_, CachedPrompt::Of(usage, since));
+  if (sticky_.empty()) return;
+  CachedPrompt cached = CachedPrompt::Of(usage, since);
+  cached.family = family_;
+  pool_->NoteCached(*this, std::move(cached));
 }
 
 AccountPool::AccountPool(const Accounts& accounts, const Clock& clock,
@@ -92,17 +95,19 @@ void AccountPool::CountUseLocked(State& state, const Wish& wish, bool begins, Ti
   if (!wish.sticky.empty()) use_by_sessions_.Add(one);
 }
 
-std::optional<SessionAccount> AccountPool::AccountOfSessionLocked(const Wish& wish,
-                                                                  TimePoint now) const {
-  if (wish.sticky.empty()) return {};
-  auto session = sessions_.find(wish.sticky);
-  if (session == sessions_.end() || now - session->second.used >= kStickyLife) return {};
-  const Session& found = session->second;
-  return SessionAccount{found.index, found.cached.LivesAt(now) ? &found.cached : nullptr};
+std::optional<SessionAccount> AccountPool::AccountOfSessionLocked(const Wish& wish, TimePoint now) {
+  const Session* session = SessionForLocked(wish, now);
+  if (session == nullptr) return {};
+  const State& state = states_[session->index];
+  if (state.account != nullptr && !HasModel(*state.account, wish.model)) return {};
+  // What it has cached of others, which stay, is neither waited for nor lost.
+  bool others = session->cached.family != wish.family && ServesOthers(state, wish, now);
+  bool cached = session->cached.LivesAt(now) && !others;
+  return SessionAccount{session->index, cached ? &session->cached : nullptr};
 }
 
 std::expected<size_t, NoAccount> AccountPool::FindLocked(const Wish& wish, TimePoint now,
-                                                         Decision* decision) const {
+                                                         Decision* decision) {
   return ChooseAccount(states_, AccountOfSessionLocked(wish, now), wish, now,
                        BringsLocked(wish, now), decision);
 }
@@ -133,7 +138,7 @@ AccountPool::Choice AccountPool::OccupyLocked(size_t index, const Wish& wish, Ti
   // What does not generate leaves no cache behind for which a session should come here.
   bool begins = false;
   if (!wish.sticky.empty() && (wish.generates || is_its_own())) {
-    begins = RememberLocked(wish.sticky, choice, now);
+    begins = RememberLocked(wish, choice, now);
   }
   if (wish.generates) CountUseLocked(state, wish, begins, now);
   return choice;
@@ -166,7 +171,12 @@ std::expected<Unit, NoAccount> AccountPool::CanServe(const Wish& wish) {
 Decision AccountPool::Explain(const Wish& wish, TimePoint now) {
   Decision decision;
   std::lock_guard lock(mutex_);
-  [[maybe_unused]] auto found = FindLocked(wish, now, &decision);
+  std::expected<size_t, NoAccount> found = FindLocked(wish, now, &decision);
+  const Session* session = SessionForLocked(wish, now);
+  bool leaves = found && session != nullptr && session->index != *found && wish.generates;
+  if (leaves && session->key->family.empty() && ServesOthers(states_[session->index], wish, now)) {
+    decision.others_on = states_[session->index].name;
+  }
   return decision;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -70,6 +71,7 @@ class AccountLease final : public Lease {
         probe_(probe),
         lost_(std::move(lost)),
         sticky_(wish.sticky),
+        family_(wish.family),
         tags_(wish.tags) {}
   ~AccountLease() override;
   std::string_view account() const override { return account_->name; }
@@ -84,6 +86,8 @@ class AccountLease final : public Lease {
   const CachedPrompt& lost() const { return lost_; }
   // What another account that takes its place must obey, too.
   const std::string& sticky() const { return sticky_; }
+  // Of the models that it was taken for.
+  const std::string& family() const { return family_; }
   const std::shared_ptr<const std::vector<std::string>>& tags() const { return tags_; }
 
  private:
@@ -95,6 +99,7 @@ class AccountLease final : public Lease {
   uint64_t probe_;
   CachedPrompt lost_;
   std::string sticky_;
+  std::string family_;
   std::shared_ptr<const std::vector<std::string>> tags_;
 };
 
@@ -140,9 +145,9 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   // What the vendor says of the account's windows; one of which it says nothing stays as it was.
   void NoteWindows(size_t index, const UsageWindows& windows);
 
-  // What an answer left in the account's cache, if the session is still on it. Not kept beyond the
-  // process, and forgotten with the session.
-  void NoteCached(const std::string& sticky, size_t index, CachedPrompt cached);
+  // What an answer left in the account's cache, if the lease's session is still on it. Not kept
+  // beyond the process, and forgotten with the session.
+  void NoteCached(const AccountLease& lease, CachedPrompt cached);
 
   using Health = AccountHealth;
   struct View {
@@ -189,6 +194,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   struct KeptSession {
     size_t slot = 0;  // below kMostSessions; no two sessions have one
     std::string sticky;
+    std::string family;  // "": all models that have no account of their own
     std::string account;
     WallTime used{};
     bool moved = false;
@@ -214,14 +220,42 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   using State = AccountState;
   struct SessionTag {};
   struct ChangedTag {};
+  // Whose account it is: a session's, or of its models of one family, where the session's own does
+  // not serve these.
+  struct SessionKey {
+    std::string sticky;
+    std::string family;  // "": the session's own
+  };
+  struct SessionName {
+    std::string_view sticky;
+    std::string_view family;
+    SessionName(std::string_view its_sticky, std::string_view its_family)
+        : sticky(its_sticky), family(its_family) {}
+    SessionName(const SessionKey& key)  // NOLINT(google-explicit-constructor)
+        : sticky(key.sticky), family(key.family) {}
+    bool operator==(const SessionName&) const = default;
+  };
+  // They find without making a key.
+  struct SessionHash {
+    using is_transparent = void;
+    size_t operator()(SessionName name) const {
+      std::hash<std::string_view> hash;
+      return name.family.empty() ? hash(name.sticky) : hash(name.sticky) * 31 + hash(name.family);
+    }
+  };
+  struct SameSession {
+    using is_transparent = void;
+    bool operator()(SessionName a, SessionName b) const { return a == b; }
+  };
   // Which account a session sticks to.
   struct Session : ListNode<SessionTag>, ListNode<ChangedTag> {
-    const std::string* name = nullptr;  // its key in sessions_
+    const SessionKey* key = nullptr;  // in sessions_
     size_t index = 0;
     TimePoint used{};
     TimePoint told{};  // when it was used as far as it was taken
     size_t slot = 0;
-    bool moved = false;     // it had another account before
+    bool moved = false;     // it had another account before, or has, for other models
+    bool split = false;     // some of its models have accounts of their own
     bool answered = false;  // well, by this account
     CachedPrompt cached;    // on this one
   };
@@ -236,10 +270,14 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   using Choosing = std::expected<Choice, NoAccount>;
   class Ticket;
 
+  Session* FindSessionLocked(std::string_view sticky, std::string_view family);
+  // That of the wish's models, if it has not gone by; else that of the session.
+  Session* SessionForLocked(const Wish& wish, TimePoint now);
+  Session* SessionOfLocked(const AccountLease& lease);  // null: it has another account by now
   // The account that the wish's session has.
-  std::optional<SessionAccount> AccountOfSessionLocked(const Wish& wish, TimePoint now) const;
+  std::optional<SessionAccount> AccountOfSessionLocked(const Wish& wish, TimePoint now);
   std::expected<size_t, NoAccount> FindLocked(const Wish& wish, TimePoint now,
-                                              Decision* decision = nullptr) const;
+                                              Decision* decision = nullptr);
   Choosing ChooseLocked(const Wish& wish, TimePoint now, Decision* decision);
   Taken LeaseOf(Choosing choice, const Wish& wish);
   Choice OccupyLocked(size_t index, const Wish& wish, TimePoint now);
@@ -252,7 +290,9 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   void WakeAllLocked();
   // Says in `choice` whether the session may have had another account before, and what it leaves
   // there. True: it begins on this account.
-  bool RememberLocked(const std::string& sticky, Choice& choice, TimePoint now);
+  bool RememberLocked(const Wish& wish, Choice& choice, TimePoint now);
+  Session& EnterSessionLocked(const Wish& wish, std::string_view family);
+  void TouchSessionLocked(Session& session, bool changed, TimePoint now);
   void ForgetOldest();
   size_t TakeSlotLocked();
   Session* RestoreSessionLocked(const KeptSession& kept, TimePoint now, WallTime wall);
@@ -277,7 +317,7 @@ class AccountPool : public std::enable_shared_from_this<AccountPool> {
   std::mutex mutex_;
   OutlierConfig outliers_;
   std::vector<State> states_;  // by index; one for each name that there ever was
-  std::unordered_map<std::string, Session> sessions_;
+  std::unordered_map<SessionKey, Session, SessionHash, SameSession> sessions_;
   List<Session, SessionTag> by_use_;  // all of sessions_, the longest unused first
   List<Session, ChangedTag> changed_sessions_;
   std::vector<size_t> free_slots_;  // of those below slots_

@@ -20,53 +20,107 @@ size_t AccountPool::IndexOfLocked(std::string_view account) {
 
 // --- Sessions ----------------------------------------------------------------------------------
 
-bool AccountPool::RememberLocked(const std::string& sticky, Choice& choice, TimePoint now) {
-  auto [at, fresh] = sessions_.try_emplace(sticky);
-  Session& session = at->second;
-  const bool moves = !fresh && session.index != choice.index;
-  const bool begins = fresh || moves || now - session.used >= kStickyLife;
-  session.moved = session.moved || moves;
-  // As if it were forgotten.
-  if (now - session.used >= kStickyLife) session.answered = false;
-  choice.may_have_moved = session.moved || !session.answered;
-  if (moves && session.cached.LivesAt(now)) std::swap(choice.lost, session.cached);
-  if (moves) session.cached.tokens = 0;
-  bool changed = fresh || moves || now - session.told >= kTellUse;
-  session.name = &at->first;
-  session.index = choice.index;
+AccountPool::Session* AccountPool::FindSessionLocked(std::string_view sticky,
+                                                     std::string_view family) {
+  auto found = sessions_.find(SessionName(sticky, family));
+  return found == sessions_.end() ? nullptr : &found->second;
+}
+
+AccountPool::Session* AccountPool::SessionForLocked(const Wish& wish, TimePoint now) {
+  if (wish.sticky.empty()) return nullptr;
+  auto lives = [now](const Session* session) {
+    return session != nullptr && now - session->used < kStickyLife;
+  };
+  Session* whole = FindSessionLocked(wish.sticky, {});
+  if (whole != nullptr && whole->split && !wish.family.empty()) {
+    Session* own = FindSessionLocked(wish.sticky, wish.family);
+    if (lives(own)) return own;
+  }
+  return lives(whole) ? whole : nullptr;
+}
+
+AccountPool::Session* AccountPool::SessionOfLocked(const AccountLease& lease) {
+  for (std::string_view family : {std::string_view(lease.family()), std::string_view()}) {
+    Session* session = FindSessionLocked(lease.sticky(), family);
+    if (session != nullptr && session->index == lease.index()) return session;
+  }
+  return nullptr;
+}
+
+AccountPool::Session& AccountPool::EnterSessionLocked(const Wish& wish, std::string_view family) {
+  if (Session* known = FindSessionLocked(wish.sticky, family)) return *known;
+  if (sessions_.size() >= kMostSessions) ForgetOldest();
+  auto at = sessions_.try_emplace({wish.sticky, std::string(family)}).first;
+  at->second.key = &at->first;
+  at->second.slot = TakeSlotLocked();
+  return at->second;
+}
+
+void AccountPool::TouchSessionLocked(Session& session, bool changed, TimePoint now) {
   session.used = now;
   by_use_.PushBack(session);
-  if (sessions_.size() > kMostSessions) ForgetOldest();
-  while (now - by_use_.front()->used >= kStickyLife) ForgetOldest();
-  if (fresh) session.slot = TakeSlotLocked();
-  if (changed) changed_sessions_.PushBack(session);
+  if (changed || now - session.told >= kTellUse) changed_sessions_.PushBack(session);
+}
+
+bool AccountPool::RememberLocked(const Wish& wish, Choice& choice, TimePoint now) {
+  while (!by_use_.empty() && now - by_use_.front()->used >= kStickyLife) ForgetOldest();
+  Session* known = SessionForLocked(wish, now);
+  bool is_whole = known != nullptr && known->key->family.empty();
+  Session& whole = is_whole ? *known : EnterSessionLocked(wish, {});
+  // What its account serves of it stays there.
+  bool splits = known == &whole && whole.index != choice.index &&
+                ServesOthers(states_[whole.index], wish, now);
+  bool own = splits || (known != nullptr && known != &whole);
+  by_use_.PushBack(whole);  // not to be forgotten for what it has
+  Session& session = own ? EnterSessionLocked(wish, wish.family) : whole;
+  const bool moves = known == &session && session.index != choice.index;
+  const bool begins = known == nullptr || splits || moves;
+  // Of models that an account lacks nothing is cached there, whatever else of their family is.
+  const bool loses = known != nullptr && (states_[known->index].account == nullptr ||
+                                          HasModel(*states_[known->index].account, wish.model));
+  if (splits) {
+    // The other's part of the history may come here, and this one's go there.
+    session.moved = whole.moved = whole.split = true;
+    if (loses && whole.cached.family == wish.family && whole.cached.LivesAt(now)) {
+      std::swap(choice.lost, whole.cached);
+      whole.cached.tokens = 0;
+    }
+  }
+  if (moves) {
+    session.moved = true;
+    if (loses && session.cached.LivesAt(now)) std::swap(choice.lost, session.cached);
+    session.cached.tokens = 0;
+  }
+  choice.may_have_moved = session.moved || !session.answered;
+  session.index = choice.index;
+  TouchSessionLocked(session, begins, now);
+  // It is found by the whole, which is not forgotten before it.
+  if (own) TouchSessionLocked(whole, splits, now);
   return begins;
 }
 
 void AccountPool::NoteAnswered(const AccountLease& lease, bool moved) {
   std::unique_lock lock(mutex_);
-  auto at = sessions_.find(lease.sticky());
-  if (at == sessions_.end() || at->second.index != lease.index()) return;
-  Session& session = at->second;
-  session.answered = true;
-  if (!moved || session.moved) return;
-  session.moved = true;
-  changed_sessions_.PushBack(session);
+  Session* session = SessionOfLocked(lease);
+  if (session == nullptr) return;
+  session->answered = true;
+  if (!moved || session->moved) return;
+  session->moved = true;
+  changed_sessions_.PushBack(*session);
   lock.unlock();
   Changed();
 }
 
-void AccountPool::NoteCached(const std::string& sticky, size_t index, CachedPrompt cached) {
+void AccountPool::NoteCached(const AccountLease& lease, CachedPrompt cached) {
   std::lock_guard lock(mutex_);
-  auto session = sessions_.find(sticky);
-  if (session == sessions_.end() || session->second.index != index) return;
-  session->second.cached.Renew(cached, clock_.Now());
+  Session* session = SessionOfLocked(lease);
+  if (session != nullptr) session->cached.Renew(cached, clock_.Now());
 }
 
 void AccountPool::ForgetOldest() {
   const Session& oldest = *by_use_.front();
   free_slots_.push_back(oldest.slot);
-  sessions_.erase(sessions_.find(*oldest.name));
+  sessions_.erase(sessions_.find(*oldest.key));
 }
 
 size_t AccountPool::TakeSlotLocked() {
@@ -86,6 +140,7 @@ std::vector<AccountPool::KeptSession> AccountPool::TakeChangedSessions() {
     all.resize(count + kAtOnce);
     for (size_t i = count; i < all.size(); ++i) {
       all[i].sticky.reserve(kUsualName);
+      all[i].family.reserve(kUsualName);
       all[i].account.reserve(kUsualName);
     }
     std::lock_guard lock(mutex_);
@@ -95,7 +150,8 @@ std::vector<AccountPool::KeptSession> AccountPool::TakeChangedSessions() {
       session.told = session.used;
       KeptSession& kept = all[count++];
       kept.slot = session.slot;
-      kept.sticky = *session.name;
+      kept.sticky = session.key->sticky;
+      kept.family = session.key->family;
       kept.account = states_[session.index].name;
       kept.moved = session.moved;
       kept.used = at.WallOf(session.used);
@@ -111,10 +167,10 @@ AccountPool::Session* AccountPool::RestoreSessionLocked(const KeptSession& kept,
                                                         WallTime wall) {
   Duration age = std::max<Duration>(wall - kept.used, Duration::zero());
   if (age >= kStickyLife || kept.sticky.empty() || kept.account.empty()) return nullptr;
-  auto [at, fresh] = sessions_.try_emplace(kept.sticky);
+  auto [at, fresh] = sessions_.try_emplace({kept.sticky, kept.family});
   if (!fresh) return nullptr;
   Session& session = at->second;
-  session.name = &at->first;
+  session.key = &at->first;
   session.index = IndexOfLocked(kept.account);
   session.moved = kept.moved;
   session.used = session.told = now - age;
@@ -160,6 +216,11 @@ std::vector<size_t> AccountPool::RestoreSessions(std::vector<KeptSession> kept) 
     } else {
       gone.push_back(one.slot);
     }
+  }
+  for (const auto& [session, slot] : restored) {
+    if (session->key->family.empty()) continue;
+    Session* whole = FindSessionLocked(session->key->sticky, {});
+    if (whole != nullptr) whole->split = true;
   }
   GiveSlotsLocked(restored);
   // Those of this run were used later.

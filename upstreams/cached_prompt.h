@@ -25,7 +25,8 @@ struct CachedPrompt {
   // An answer came later, and left `newer` behind.
   void Renew(CachedPrompt& newer, TimePoint now) noexcept;
 
-  std::string model;  // each has its own cache
+  std::string model;   // each has its own cache
+  std::string family;  // of the request's model; "": not known
   int64_t tokens = 0;
   TimePoint since{};
   Duration life{};  // zero: as long as what it was read from

@@ -94,9 +94,16 @@ std::string ChosenText(const Decision& decision, TimePoint now) {
     case Decision::Session::kKept:
       if (!cached) return "the session is on it";
       return "the session is on it, where " + CachedText(decision.cached, now);
-    case Decision::Session::kNew: return "the session begins on it";
+    case Decision::Session::kNew:
+      if (decision.others_on.empty()) return "the session begins on it";
+      return "the session begins on it with these models, and stays on " + decision.others_on +
+             " with others";
     case Decision::Session::kMoved:
-      return "the session moves to it from " + decision.session_account;
+      if (decision.others_on.empty()) {
+        return "the session moves to it from " + decision.session_account;
+      }
+      return "the session moves to it with these models, and stays on " + decision.others_on +
+             " with others";
     case Decision::Session::kNone: break;
   }
   return "the best of those that can serve";

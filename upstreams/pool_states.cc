@@ -91,11 +91,13 @@ std::optional<AccountPool::KeptHealth> HealthOf(std::string_view account, std::s
   return kept;
 }
 
-// {"session":"alice\n…","account":"team-api","used":ms}, with "moved":true where it is so
+// {"session":"alice\n…","account":"team-api","used":ms}, with "moved":true where it is so, and with
+// "family":"opus" where it is the account of these models alone
 std::string TextOf(const AccountPool::KeptSession& kept) {
   JsonText json;
   json.BeginObject().Field("session", kept.sticky).Field("account", kept.account);
   json.Field("used", MillisOf(kept.used));
+  if (!kept.family.empty()) json.Field("family", kept.family);
   if (kept.moved) json.Field("moved", true);
   return json.EndObject().Take();
 }
@@ -107,6 +109,7 @@ std::optional<AccountPool::KeptSession> SessionOf(std::string_view slot, std::st
   AccountPool::KeptSession kept;
   kept.slot = static_cast<size_t>(*number);
   kept.sticky = TextAt(*json, "session");
+  kept.family = TextAt(*json, "family");
   kept.account = TextAt(*json, "account");
   kept.used = TimeAt(*json, "used");
   kept.moved = json->Find("moved").Bool().value_or(false);

@@ -229,13 +229,23 @@ TEST(CachedSession, SaysThatItWaitsAndForWhat) {
 
 TEST(CachedSession, ForgetsNothingForAnAnswerOfTheAccountItLeft) {
   Session s;
+  Wish counts = Sticky("s");
+  counts.generates = false;
+  auto a = s.pool->TryTake(counts);
+  ASSERT_EQ((*a)->account(), "a");
   s.pool->Report(0, {.kind = Kind::kLimited, .until = s.clock.Now() + 1min});
-  s.pool->NoteCached("s", 1, CachedPrompt::Of(Used(0, 70'000, 0), s.clock.Now()));
+  counts.tried = {0};
+  auto b = s.pool->TryTake(counts);
+  ASSERT_EQ((*b)->account(), "b");
+  (*b)->NoteUsage(Used(0, 70'000, 0), s.clock.Now());
+  b->reset();
   EXPECT_EQ(s.pool->Explain(Sticky("s"), s.clock.Now()).cached.tokens, 50'000) << "b is not its";
   EXPECT_EQ(s.Next(Sticky("s")), "b");
-  s.pool->NoteCached("s", 0, CachedPrompt::Of(Used(0, 60'000, 0), s.clock.Now()));
+  (*a)->NoteUsage(Used(0, 60'000, 0), s.clock.Now());
   EXPECT_EQ(s.pool->Explain(Sticky("s"), s.clock.Now()).cached.tokens, 0) << "a is it no more";
-  s.pool->NoteCached("nobody", 0, CachedPrompt::Of(Used(0, 60'000, 0), s.clock.Now()));
+  counts.sticky = "nobody";
+  auto nobody = s.pool->TryTake(counts);
+  (*nobody)->NoteUsage(Used(0, 60'000, 0), s.clock.Now());
   EXPECT_EQ(s.pool->Explain(Sticky("nobody"), s.clock.Now()).session, Decision::Session::kNew);
 }
 
