@@ -129,7 +129,7 @@ release_targets=(relay bench_load bench_upstream)
 release_steps=(golden mock e2e examples lint-libraries lint-speed)
 if any_wanted "${release_steps[@]}" && need release "${release_targets[@]}"; then
   step lint-libraries 60 tests/lint/tools.sh libraries build/release/relay
-  step lint-speed 60 tests/lint/tools.sh speed build/release
+  step lint-speed 300 tests/lint/tools.sh speed build/release
   step golden 300 tests/golden/run.sh build/release/relay
   step mock 300 tests/support/netns.sh node --test --test-reporter=spec tests/support/mock/mock_test.mjs tests/support/mock/oauth_test.mjs
   step e2e 1200 tests/e2e/run.sh
