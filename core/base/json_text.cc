@@ -4,7 +4,6 @@
 
 #include <charconv>
 #include <cmath>
-#include <cstring>
 
 #include "core/base/json.h"
 #include "core/base/text.h"
@@ -77,11 +76,7 @@ void AppendEscaped(std::string& out, char c) {
 
 void AppendJsonString(std::string& out, std::string_view text) {
   if (IsPlain(text)) {
-    AppendFilled(out, text.size() + 2, [&](char* at) {
-      *at = '"';
-      std::memcpy(at + 1, text.data(), text.size());
-      at[1 + text.size()] = '"';
-    });
+    AppendFilled(out, text.size() + 2, [&](char* at) { Put(Put(Put(at, "\""), text), "\""); });
     return;
   }
   std::string repaired;

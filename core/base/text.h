@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,11 @@ void AppendFilled(std::string& text, size_t more, F fill) {
     fill(data + before);
     return before + more;
   });
+}
+// Writes `text`, which may be empty, to `at`. → behind it.
+inline char* Put(char* at, std::string_view text) {
+  if (!text.empty()) std::memcpy(at, text.data(), text.size());
+  return at + text.size();
 }
 // `prefix`, and behind it 2 * bytes hex digits from the system's generator, buffered by thread.
 std::string RandomHex(size_t bytes, std::string_view prefix = "");

@@ -3,7 +3,6 @@
 
 #include <array>
 #include <charconv>
-#include <cstring>
 #include <string>
 #include <utility>
 
@@ -27,13 +26,8 @@ bool IsOwn(std::string_view name) {
 
 // Grows once: a head has many of these.
 void AppendField(std::string& to, std::string_view name, std::string_view value) {
-  AppendFilled(to, name.size() + value.size() + 4, [&](char* at) {
-    std::memcpy(at, name.data(), name.size());
-    std::memcpy(at + name.size(), ": ", 2);
-    at += name.size() + 2;
-    std::memcpy(at, value.data(), value.size());
-    std::memcpy(at + value.size(), "\r\n", 2);
-  });
+  AppendFilled(to, name.size() + value.size() + 4,
+               [&](char* at) { Put(Put(Put(Put(at, name), ": "), value), "\r\n"); });
 }
 
 void AppendFields(std::string& to, const Head& head, bool request) {

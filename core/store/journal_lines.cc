@@ -4,7 +4,6 @@
 #include <array>
 #include <charconv>
 #include <chrono>
-#include <cstring>
 
 #include "core/base/json.h"
 #include "core/base/text.h"
@@ -85,11 +84,7 @@ class LineWriter {
 
  private:
   void Name(std::string_view name) {
-    AppendFilled(out_, name.size() + 4, [&](char* at) {
-      std::memcpy(at, ",\"", 2);
-      std::memcpy(at + 2, name.data(), name.size());
-      std::memcpy(at + 2 + name.size(), "\":", 2);
-    });
+    AppendFilled(out_, name.size() + 4, [&](char* at) { Put(Put(Put(at, ",\""), name), "\":"); });
   }
   void Hex(size_t at, uint32_t number) {
     constexpr std::string_view kDigits = "0123456789abcdef";
