@@ -247,9 +247,13 @@ void Journal::Close(const LedgerEntry& entry, Period period) noexcept {
 
 void Journal::Collect(LineKind kind, const LedgerEntry& entry, Period period) noexcept {
   if (broken()) return;
+  const size_t before = lines_.size();
   try {
     AppendLine(lines_, kind, entry, period);
   } catch (const std::exception&) {
+    // What was collected before is not lost with it.
+    lines_.resize(before);
+    Write();
     Break(ENOMEM);
   }
 }

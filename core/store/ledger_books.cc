@@ -77,8 +77,8 @@ LedgerBooks::LedgerBooks(std::string folder, const std::string& run, size_t coun
 
 LedgerBooks::~LedgerBooks() = default;
 
-LedgerBooks::Book& LedgerBooks::BookOf(std::string_view id) const {
-  return *books_[std::hash<std::string_view>{}(id) % books_.size()];
+size_t LedgerBooks::IndexOf(std::string_view id) const {
+  return std::hash<std::string_view>{}(id) % books_.size();
 }
 
 LedgerBooks::Book* LedgerBooks::Find(const std::string& epoch) const {
@@ -90,8 +90,33 @@ LedgerBooks::Book* LedgerBooks::Find(const std::string& epoch) const {
 
 // --- Writers -----------------------------------------------------------------------------------
 
+namespace {
+
+// Which books this thread has put lines into since it last wrote: a disk that is slow with another
+// journal holds nobody up. Books 64 apart share a bit.
+struct Marks {
+  const void* of = nullptr;
+  uint64_t bits = 0;
+  static uint64_t Bit(size_t index) { return uint64_t{1} << (index % 64); }
+};
+thread_local Marks t_marks;
+
+void Mark(const LedgerBooks* books, size_t index) {
+  // Where this thread serves several, all of each are looked at.
+  if (t_marks.of != books) t_marks = {books, ~uint64_t{0}};
+  t_marks.bits |= Marks::Bit(index);
+}
+
+uint64_t TakeMarks(const LedgerBooks* books) {
+  const Marks marks = std::exchange(t_marks, {books, 0});
+  return marks.of == books ? marks.bits : ~uint64_t{0};
+}
+
+}  // namespace
+
 void LedgerBooks::Open(LedgerEntry entry, Period period) {
-  Book& book = BookOf(entry.id);
+  const size_t index = IndexOf(entry.id);
+  Book& book = *books_[index];
   // Where they are the same, the journal's lines have the model once, too.
   if (entry.usage.model == entry.model) entry.usage.model = std::string();
   // Made outside the lock, and put in as it is.
@@ -106,11 +131,13 @@ void LedgerBooks::Open(LedgerEntry entry, Period period) {
     book.touched = true;
     book.unwritten = true;
   }
+  Mark(this, index);
   Ring();
 }
 
 void LedgerBooks::Close(std::shared_ptr<const LedgerEntry> entry, Period period) {
-  Book& book = BookOf(entry->id);
+  const size_t index = IndexOf(entry->id);
+  Book& book = *books_[index];
   Book::Opened::node_type opened;
   {
     std::lock_guard lock(book.mutex);
@@ -124,16 +151,19 @@ void LedgerBooks::Close(std::shared_ptr<const LedgerEntry> entry, Period period)
     book.unwritten = true;
     book.KeepRecent(entry);
   }
+  Mark(this, index);
   Ring();
 }
 
 void LedgerBooks::Write() {
-  for (const auto& book : books_) {
+  const uint64_t marks = TakeMarks(this);
+  for (size_t i = 0; i < books_.size(); ++i) {
+    Book& book = *books_[i];
     // Another thread that writes for this one says so only when it is done.
-    if (!book->unwritten) continue;
-    std::lock_guard lock(book->mutex);
-    book->journal.Write();
-    book->unwritten = false;
+    if ((marks & Marks::Bit(i)) == 0 || !book.unwritten) continue;
+    std::lock_guard lock(book.mutex);
+    book.journal.Write();
+    book.unwritten = false;
   }
 }
 
@@ -216,6 +246,8 @@ std::vector<LedgerFlush> LedgerBooks::Take() {
     size_t oldest = 0;
     {
       std::lock_guard lock(book->mutex);
+      // The store must not know more of an exchange than the journal, which is replayed beside it.
+      book->journal.Write();
       book->taken_segment = book->journal.segment();
       if (!book->rows.changed() && book->recent.empty()) continue;
       flush.rows = book->rows.TakeChanged();

@@ -106,7 +106,7 @@ class LedgerBooks {
 
  private:
   struct Book;
-  Book& BookOf(std::string_view id) const;
+  size_t IndexOf(std::string_view id) const;
   Book* Find(const std::string& epoch) const;
   Result<Unit> BeginLocked(Book& book);
   DeadEpoch GoOnLocked(Book& book, LedgerRows rows);

@@ -103,6 +103,35 @@ TEST(LedgerBooks, WriteAllThatATurnBroughtWithOneCallAJournal) {
   EXPECT_EQ(Replay(temp.File("journal")).sum.requests, 41);
 }
 
+TEST(LedgerBooks, GiveTheStoreNothingThatTheJournalHasNot) {
+  TempFolder temp;
+  LedgerBooks books(temp.File("journal"), "run", 1);
+  ASSERT_TRUE(books.Begin());
+  LedgerEntry entry = TestEntry("a", 1000);
+  books.Close(std::make_shared<const LedgerEntry>(entry), TestPeriod(entry));
+  EXPECT_EQ(SumOfFlushes(books.Take()).input, 1000);
+  EXPECT_EQ(Replay(temp.File("journal")).sum.input, 1000);
+}
+
+TEST(LedgerBooks, WriteForTheirThreadHoweverManyItServes) {
+  TempFolder temp;
+  LedgerBooks one(temp.File("one"), "run", 70);
+  LedgerBooks two(temp.File("two"), "run", 70);
+  ASSERT_TRUE(one.Begin() && two.Begin());
+  constexpr int kEach = 200;
+  for (int i = 0; i < kEach; ++i) {
+    LedgerEntry entry = TestEntry(std::to_string(i), 1);
+    for (LedgerBooks* books : {&one, &two}) {
+      books->Close(std::make_shared<const LedgerEntry>(entry), TestPeriod(entry));
+    }
+    if (i % 3 == 0) two.Write();
+  }
+  one.Write();
+  two.Write();
+  EXPECT_EQ(Replay(temp.File("one")).sum.requests, kEach);
+  EXPECT_EQ(Replay(temp.File("two")).sum.requests, kEach);
+}
+
 TEST(LedgerBooks, KeepBothLinesOfAnExchangeInOneFileWhateverThreadsWriteThem) {
   TempFolder temp;
   LedgerBooks books(temp.File("journal"), "run", 3);
