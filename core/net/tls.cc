@@ -2,6 +2,7 @@
 #include "core/net/tls.h"
 
 #include <openssl/bio.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -28,6 +29,18 @@ constexpr std::string_view kPlainHttpAnswer =
     "connection: close\r\n"
     "\r\n"
     "This port speaks TLS: use https.\n";
+
+// SSL_free_buffers frees a buffer that is in use in older ones (CVE-2024-4741, fixed in 3.0.14,
+// 3.1.6, 3.2.2 and 3.3.1); the library that is there at run time counts.
+bool FreesBuffersWell() {
+  static const bool kWell = [] {
+    constexpr std::array<unsigned, 4> kFixed = {14, 6, 2, 1};  // the patch of 3.0, 3.1, …
+    const unsigned minor = OPENSSL_version_minor();
+    if (OPENSSL_version_major() != 3) return OPENSSL_version_major() > 3;
+    return minor >= kFixed.size() || OPENSSL_version_patch() >= kFixed[minor];
+  }();
+  return kWell;
+}
 
 std::string AlpnWire(const std::vector<std::string>& names) {
   std::string wire;
@@ -261,7 +274,8 @@ void Tls::ReadPlain() {
           Break(Fault::kTruncated, name_ + " ended the connection without TLS's close_notify");
         }
         // A session ticket that was read has left OpenSSL with a buffer for an answer to it.
-        SSL_free_buffers(ssl_);
+        // Tickets come from servers alone.
+        if (party_ == Party::kUpstream && FreesBuffersWell()) SSL_free_buffers(ssl_);
         return;
       case SSL_ERROR_ZERO_RETURN:
         eof_ = true;
