@@ -29,7 +29,9 @@ Result<AccountTerms> TermsIn(const JsonIndex& account) {
   if (!node) return std::unexpected(std::move(node.error()));
   static const Shape kTerms = DescribeStruct<AccountTerms>();
   std::erase_if(node->entries, [](const Node::Entry& entry) {
-    return entry.key == kProxy ||
+    // So it was once written that there is no bound.
+    bool unsaid = entry.key == "concurrency" && entry.value.text == "0";
+    return entry.key == kProxy || unsaid ||
            std::ranges::find(kTerms.fields, entry.key, &FieldShape::name) == kTerms.fields.end();
   });
   return BindJson<AccountTerms>(*node);

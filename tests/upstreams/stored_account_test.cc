@@ -115,6 +115,16 @@ TEST(StoredAccount, APauseAloneServesNobody) {
   EXPECT_TRUE(read->paused);
 }
 
+TEST(StoredAccount, ReadsWhatAnOlderRelayWrote) {
+  Result<StoredAccount> read = ReadStoredAccount(
+      "claude/team", R"({"priority":50,"concurrency":0,"paused":true,"terms":0})", TheVault());
+  ASSERT_TRUE(read) << read.error().what;
+  EXPECT_TRUE(read->paused);
+  EXPECT_EQ(read->config.priority, 50);
+  // As it is written now, too.
+  ASSERT_TRUE(ReadStoredAccount("claude/team", WriteStoredAccount(*read, TheVault()), TheVault()));
+}
+
 TEST(StoredAccount, RefusesWhatIsNone) {
   std::string sealed = TheVault().Seal({"account", "claude/other", "api-key"}, "sk-ant");
   for (const auto& [id, text] : std::initializer_list<std::pair<std::string, std::string>>{
