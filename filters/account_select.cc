@@ -105,7 +105,8 @@ class AccountSelectFilter final : public Filter {
     // What a passthrough path makes (files, batches) exists on the account that made it.
     if (options_.sticky == Sticky::kKey || !x.ask.metered) return x.facts.key->name;
     if (options_.sticky == Sticky::kNone || x.ask.session.empty()) return {};
-    return x.facts.key->name + "\n" + x.ask.session;
+    // The pool keeps it for long, and a client may send what it likes.
+    return x.facts.key->name + "\n" + x.ask.session.substr(0, kLongestKept);
   }
 
   const AccountSelectOptions options_;

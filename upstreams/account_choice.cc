@@ -417,8 +417,9 @@ bool ServesOthers(const AccountState& state, const Wish& wish, TimePoint now) {
   if (state.account == nullptr || wish.family.empty()) return false;
   if (!HasModel(*state.account, wish.model)) return true;
   return std::ranges::any_of(state.troubles, [&](const Trouble& trouble) {
-    bool limited = trouble.health == AccountHealth::kLimited && now < trouble.until;
-    return limited && trouble.family == wish.family;
+    // What is over is found out by one request, and the others wait for that.
+    bool stands = now < trouble.until || trouble.probe != 0;
+    return trouble.health == AccountHealth::kLimited && stands && trouble.family == wish.family;
   });
 }
 

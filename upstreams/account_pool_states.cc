@@ -34,7 +34,12 @@ AccountPool::Session* AccountPool::SessionForLocked(const Wish& wish, TimePoint 
   Session* whole = FindSessionLocked(wish.sticky, {});
   if (whole != nullptr && whole->split && !wish.family.empty()) {
     Session* own = FindSessionLocked(wish.sticky, wish.family);
-    if (lives(own)) return own;
+    // Two models of one family may have an account each.
+    auto has_model = [&](const Session* session) {
+      const std::shared_ptr<const Account>& account = states_[session->index].account;
+      return account != nullptr && HasModel(*account, wish.model);
+    };
+    if (lives(own) && (has_model(own) || !lives(whole) || !has_model(whole))) return own;
   }
   return lives(whole) ? whole : nullptr;
 }

@@ -117,6 +117,8 @@ Wish Cluster::WishOf(const Exchange& x) const {
   Wish wish;
   wish.model = x.ask.model;
   wish.family = shared_->provider->FamilyOf(x.ask.model);
+  // Sessions are kept by it, and a client may name what it likes.
+  if (wish.family.size() > kLongestKept) wish.family.resize(kLongestKept);
   wish.vendor_client = shared_->provider->IsVendorClient(x.request);
   wish.only = shared_->provider->OnlyKind(x);
   if (x.facts.key != nullptr) wish.bound = x.facts.key->BoundIn(name());

@@ -21,6 +21,9 @@
 
 namespace relay {
 
+// Of what a client names, as much is kept to know it again.
+inline constexpr size_t kLongestKept = 200;
+
 class UpstreamConnections;
 
 // What all workers share of a cluster.

@@ -69,6 +69,28 @@ TEST(SessionFamilies, HaveAnAccountEachWhereNoneServesBoth) {
   EXPECT_EQ(p.Ask(Asks("haiku")).session_account, haiku);
 }
 
+TEST(SessionFamilies, KeepAnAccountForEachOfTwoModelsOfOne) {
+  std::vector<Account> accounts = {MakeAccount("old-a"), MakeAccount("old-b"), MakeAccount("new-a"),
+                                   MakeAccount("new-b")};
+  for (size_t i = 0; i < accounts.size(); ++i) {
+    accounts[i].models = {i < 2 ? "claude-opus-4" : "claude-opus-5"};
+  }
+  Families p(std::move(accounts));
+  auto asks = [](const std::string& model, const std::string& session) {
+    Wish wish = Asks("opus", session);
+    wish.model = model;
+    return wish;
+  };
+  const std::string old = p.Next(asks("claude-opus-4", "s"));
+  const std::string fresh = p.Next(asks("claude-opus-5", "s"));
+  for (int i = 0; i < 6; ++i) {
+    p.Next(asks("claude-opus-4", "t" + std::to_string(i)));
+    p.Next(asks("claude-opus-5", "t" + std::to_string(i)));
+    EXPECT_EQ(p.Next(asks("claude-opus-4", "s")), old);
+    EXPECT_EQ(p.Next(asks("claude-opus-5", "s")), fresh);
+  }
+}
+
 TEST(SessionFamilies, StayWhereOneAccountServesBoth) {
   Families p({MakeAccount("a"), MakeAccount("b")});
   const std::string own = p.Next(Asks("opus"));
