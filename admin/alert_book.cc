@@ -153,7 +153,8 @@ std::vector<AlertBook::Change> AlertBook::TakeChanged(const Instant& at) {
   for (const std::string& id : std::exchange(changed_, {})) {
     Change& change = changes.emplace_back(id, std::nullopt);
     auto found = entries_.find(id);
-    if (found == entries_.end()) continue;
+    // It may have gone since, and be there anew, not told of yet.
+    if (found == entries_.end() || !found->second.told_at) continue;
     const Entry& entry = found->second;
     const AlertCondition& condition = entry.condition;
     change.kept = Kept{.id = id,

@@ -110,14 +110,18 @@ Result<Site> OpenSite(const Config& config, const Environment& environment, bool
   return site;
 }
 
+Result<Past> PastOf(const Site& site) {
+  std::string journals(kNoFolder);
+  if (site.folder != nullptr) journals = site.folder->File(kJournalFolder);
+  return ReadPast(*site.store, journals, {});
+}
+
 // A run that has told this store of what it used and has not said that it is over, unless its
 // journal is here; "": there is none. One that has used nothing yet cannot be told from none.
 Result<std::string> RunElsewhere(const Site& site) {
   auto image = Await<LedgerImage>([&](auto done) { site.store->Load(std::move(done)); });
   if (!image) return std::unexpected(std::move(image.error()));
-  std::string journals(kNoFolder);
-  if (site.folder != nullptr) journals = site.folder->File(kJournalFolder);
-  Result<Past> past = ReadPast(*site.store, journals, {});
+  Result<Past> past = PastOf(site);
   if (!past) return std::unexpected(std::move(past.error()));
   for (const EpochRows& epoch : image->epochs) {
     bool here = std::ranges::any_of(
@@ -171,8 +175,14 @@ Result<std::string> Import(const Config& config, const Options& options,
     return No(
         "the store is not empty; --replace puts what is in the file in the place of all of it");
   }
+  // What stands in journals here, of runs that were killed, is of what is replaced.
+  Result<Past> past = PastOf(*site);
+  if (!past) return std::unexpected(std::move(past.error()));
   auto written = WriteState(*site->store, *site->keyring->vault(), *image);
   if (!written) return std::unexpected(std::move(written.error()));
+  for (const DeadEpoch& dead : past->dead) {
+    for (const std::string& path : dead.files) ::unlink(path.c_str());
+  }
   return std::to_string(image->objects.size()) + " objects and " +
          std::to_string(image->rows.days.size()) + " rows of the ledger were imported";
 }

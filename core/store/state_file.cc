@@ -263,7 +263,7 @@ Result<Unit> WriteObjects(Store& store, const Vault& vault, const StateImage& im
 }  // namespace
 
 std::vector<std::string> StateKinds() {
-  return {"health", "sticky", "budget", "key"};
+  return {"health", "sticky", "budget", "key", "alert"};
 }
 
 Result<StateImage> ReadState(Store& store, const Vault& vault) {

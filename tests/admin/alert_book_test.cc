@@ -173,6 +173,17 @@ TEST_F(AlertBookTest, KeepsNothingOfWhatIsOverAndOfWhatWasNotTold) {
   EXPECT_EQ(book.Clear().size(), 1U);
 }
 
+// While a receiver is away nobody takes what changed.
+TEST_F(AlertBookTest, KeepsNothingOfWhatCameAnewAndWasNotTold) {
+  EXPECT_EQ(LookFor(40s, {Of(AlertEvent::kBroken)}), Told{"account claude/max began"});
+  LookFor(config.quiet + 1min, {});
+  EXPECT_EQ(book.size(), 0U);
+  EXPECT_EQ(LookFor(1s, {Of(AlertEvent::kBroken)}), Told{});
+  EXPECT_EQ(book.size(), 1U);
+  Save();
+  EXPECT_TRUE(kept.empty());
+}
+
 TEST_F(AlertBookTest, TrustsNoClockThatWasPutBack) {
   Look({Of(AlertEvent::kLimited)});
   Save();

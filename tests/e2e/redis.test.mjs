@@ -271,6 +271,29 @@ describe('relay state import', {skip: kStraightOnly}, () => {
   });
 });
 
+describe('relay state import over a relay that was killed', {skip: kStraightOnly}, () => {
+  it('puts the file in the place of what its journal has, too', async () => {
+    const world = await openWorld();
+    try {
+      assert.equal((await askFor(world, 'claude', {unstreamed: true})).status, 200);
+      world.relay.child.kill('SIGKILL');
+      await world.relay.child.ended;
+      const [words, file] = ['words', 'relay.state'].map((name) => path.join(world.folder, name));
+      fs.writeFileSync(words, 'correct horse battery staple');
+      // It brings what the journal has into the store, and so into the file.
+      for (const [action, ...rest] of [['export'], ['import', '--replace', '--force']]) {
+        const done = await world.relay.command('state', action, file, '--passphrase-file', words, ...rest);
+        assert.equal(done.code, 0, done.stderr);
+      }
+      await world.start();
+      const told = JSON.parse((await world.relay.command('usage', '--json')).stdout);
+      assert.equal(told.total.requests, 1, 'counted once');
+    } finally {
+      await world.stop();
+    }
+  });
+});
+
 describe('on-outage: fail-closed', {skip: kStraightOnly}, () => {
   it('refuses new requests in their dialect while Redis is away, and serves again when it is back', async () => {
     const world = await openWorld(', on-outage: fail-closed');
