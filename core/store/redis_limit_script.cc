@@ -98,7 +98,7 @@ local function advance(spent)
   if month(day) ~= month(today) then spent[4] = 0 end
   spent[1] = today
 end
-local function runs(five) return five[2] > 0 and now - five[1] < 18000000 end
+local function runs(five, at) return five[2] > 0 and (at or now) - five[1] < 18000000 end
 
 local forgotten = redis.call('GET', KEYS[4])
 local prefix = ARGV[2] .. (forgotten and forgotten .. ':' or '')
@@ -225,7 +225,8 @@ for _ = 1, number() do
       end
       if age < 18000 then
         local when = now - age * 1000
-        if not runs(it.five) then it.five = {when, 0} end
+        -- What was used in five hours that are over by now counts in those.
+        if not runs(it.five, when) then it.five = {when, 0} end
         it.five = {math.min(it.five[1], when), it.five[2] + cost}
       end
       it.set.spent = true

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <set>
@@ -15,6 +14,7 @@
 #include "admin/rehearsal.h"
 #include "tests/admin/fixture.h"
 #include "tests/admin/situations.h"
+#include "tests/support/long_form.h"
 #include "tests/upstreams/cluster_world.h"
 
 namespace relay {
@@ -526,7 +526,7 @@ class Agreement {
 
 TEST(Explain, AgreesWithWhatThenHappensInFiveHundredSituations) {
   Agreement agreement;
-  const int situations = std::getenv("RELAY_LONG") == nullptr ? kSituations : kManySituations;
+  const int situations = IsLongForm() ? kManySituations : kSituations;
   for (int number = 0; number < situations; ++number) {
     agreement.Try(number);
     if (testing::Test::HasFailure()) return;

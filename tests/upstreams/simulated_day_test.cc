@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <map>
 #include <random>
 #include <set>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "core/async/event.h"
+#include "tests/support/long_form.h"
 #include "tests/upstreams/pool_fixture.h"
 #include "upstreams/provider.h"
 #include "upstreams/usage_windows.h"
@@ -37,7 +37,7 @@ constexpr unsigned kDays = 8;
 constexpr unsigned kManyDays = 40;
 
 unsigned Days() {
-  return std::getenv("RELAY_LONG") == nullptr ? kDays : kManyDays;
+  return IsLongForm() ? kManyDays : kDays;
 }
 
 // A stretch of the day, from its beginning.

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <random>
@@ -16,6 +15,7 @@
 #include "core/store/redis_limit_calls.h"
 #include "core/store/redis_limit_script.h"
 #include "tests/core/store/redis_server.h"
+#include "tests/support/long_form.h"
 
 namespace relay {
 namespace {
@@ -310,7 +310,7 @@ TEST(LimitsAgree, OfMemoryAndOfRedisThroughRandomHistories) {
   RedisServer server;
   int admitted = 0;
   int denied = 0;
-  uint64_t seeds = std::getenv("RELAY_LONG") != nullptr ? 2000 : 20;
+  uint64_t seeds = IsLongForm() ? 2000 : 20;
   for (uint64_t seed = 1; seed <= seeds && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Histories histories(server, seed);
