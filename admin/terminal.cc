@@ -18,10 +18,10 @@ class Hidden {
  public:
   Hidden() : hides_(::tcgetattr(STDIN_FILENO, &before_) == 0) {
     if (!hides_) return;
-    caught_ = 0;
+    caught = 0;
     struct sigaction note{};
     note.sa_handler = [](int number) {
-      caught_ = number;
+      caught = number;
     };  // without SA_RESTART it ends the reading
     for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &note, &actions_[i]);
     termios quiet = before_;
@@ -37,12 +37,12 @@ class Hidden {
       ::sigaction(kSignals[i], &actions_[i], nullptr);
     }
     std::fputc('\n', stderr);
-    if (caught_ != 0) ::raise(caught_);
+    if (caught != 0) ::raise(caught);
   }
 
  private:
   static constexpr std::array<int, 4> kSignals = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-  static inline volatile sig_atomic_t caught_ = 0;
+  static inline volatile sig_atomic_t caught = 0;
   termios before_{};
   const bool hides_;
   std::array<struct sigaction, kSignals.size()> actions_{};

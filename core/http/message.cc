@@ -109,8 +109,8 @@ Head Head::Clone() const {
   return copy;
 }
 
-bool SameLetters(const char* a, const char* b, size_t size) {
-  for (size_t i = 0; i < size; ++i) {
+bool SameLetters(std::string_view a, std::string_view b) {
+  for (size_t i = 0; i < a.size(); ++i) {
     if (a[i] != b[i] && LowerOf(a[i]) != LowerOf(b[i])) return false;
   }
   return true;

@@ -86,10 +86,10 @@ class Head {
 };
 
 // Whether the letters are the same but for their case, of texts of one size.
-bool SameLetters(const char* a, const char* b, size_t size);
+bool SameLetters(std::string_view a, std::string_view b);
 // ASCII, without case. Most pairs that are compared differ in size, which is seen without a call.
 inline bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && SameLetters(a.data(), b.data(), a.size());
+  return a.size() == b.size() && SameLetters(a, b);
 }
 // Names of fields, all lower case and shorter than 64, that are looked for again and again.
 template <size_t kCount>
