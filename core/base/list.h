@@ -48,33 +48,21 @@ class List {
 
   // Moves `item` here from whatever list of this Tag it stands in.
   void PushBack(T& item) {
-    Node& node = item;
-    node.Unlink();
-    node.prev_ = head_.prev_;
-    node.next_ = &head_;
-    head_.prev_->next_ = &node;
-    head_.prev_ = &node;
+    static_cast<Node&>(item).Unlink();  // it may be the last one here
+    PutBehind(*head_.prev_, item);
   }
   // Likewise.
   void PushFront(T& item) {
-    Node& node = item;
-    node.Unlink();
-    node.next_ = head_.next_;
-    node.prev_ = &head_;
-    head_.next_->prev_ = &node;
-    head_.next_ = &node;
+    static_cast<Node&>(item).Unlink();
+    PutBehind(head_, item);
   }
   // Puts `item`, which stands in no list of this Tag, behind the last one that is not after it, so
   // that a sorted list stays sorted.
   template <class Less>
   void InsertSorted(T& item, Less less) {
-    Node& node = item;
     Node* before = head_.prev_;
     while (before != &head_ && less(item, *static_cast<T*>(before))) before = before->prev_;
-    node.prev_ = before;
-    node.next_ = before->next_;
-    before->next_->prev_ = &node;
-    before->next_ = &node;
+    PutBehind(*before, item);
   }
   // The first for which `wanted(const T&)` holds; null when there is none.
   template <class F>
@@ -104,6 +92,13 @@ class List {
   }
 
  private:
+  static void PutBehind(Node& before, Node& node) {
+    node.prev_ = &before;
+    node.next_ = before.next_;
+    before.next_->prev_ = &node;
+    before.next_ = &node;
+  }
+
   Node head_;
 };
 
